@@ -1,0 +1,116 @@
+#include "base/arena.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/pages.h"
+
+#define CHUNK_BYTES_MIN (64u << 10)
+#define CHUNK_BYTES_MAX (4u << 20)
+
+struct fort_arena_chunk {
+	struct fort_arena_chunk *below;
+	size_t bytes, used; /* header included */
+};
+
+static const size_t header_bytes = 32;
+
+void fort_arena_init(struct fort_arena *arena, size_t limit_bytes)
+{
+	*arena = (struct fort_arena){.limit_bytes = limit_bytes};
+}
+
+static void pop_chunk(struct fort_arena *arena)
+{
+	struct fort_arena_chunk *top = arena->top;
+
+	arena->top = top->below;
+	fort_pages_free(top, top->bytes);
+}
+
+void fort_arena_free(struct fort_arena *arena)
+{
+	while (arena->top)
+		pop_chunk(arena);
+	arena->used_bytes = 0;
+}
+
+/* Chunks double up to a size at which the cost of mmap no longer shows. */
+static bool push_chunk(struct fort_arena *arena, size_t need)
+{
+	size_t bytes = arena->top ? arena->top->bytes * 2 : CHUNK_BYTES_MIN;
+	struct fort_arena_chunk *chunk;
+	void *pages;
+
+	if (bytes > CHUNK_BYTES_MAX)
+		bytes = CHUNK_BYTES_MAX;
+	if (bytes < need + header_bytes)
+		bytes = fort_round_up(need + header_bytes, FORT_PAGE_BYTES);
+	if (fort_pages_alloc(bytes, &pages))
+		return false;
+	chunk = pages;
+	*chunk = (struct fort_arena_chunk){.below = arena->top,
+					   .bytes = bytes,
+					   .used = header_bytes};
+	arena->top = chunk;
+	return true;
+}
+
+void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
+{
+	struct fort_arena_chunk *top = arena->top;
+	size_t need;
+	uint8_t *at;
+
+	if (bytes > arena->limit_bytes || ++arena->allocs == arena->fail_at)
+		return NULL;
+	need = fort_round_up(bytes ? bytes : 1, 16);
+	if (need > arena->limit_bytes - arena->used_bytes)
+		return NULL;
+	if (!top || need > top->bytes - top->used) {
+		if (!push_chunk(arena, need))
+			return NULL;
+		top = arena->top;
+	}
+	at = (uint8_t *)top + top->used;
+	top->used += need;
+	arena->used_bytes += need;
+	memset(at, 0, need); /* a rewound chunk is dirty */
+	return at;
+}
+
+void *fort_arena_array(struct fort_arena *arena, size_t count, size_t bytes)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(count, bytes, &total))
+		return NULL;
+	return fort_arena_alloc(arena, total);
+}
+
+void *fort_arena_copy(struct fort_arena *arena, const void *data, size_t bytes)
+{
+	void *copy = fort_arena_alloc(arena, bytes);
+
+	if (copy && bytes)
+		memcpy(copy, data, bytes);
+	return copy;
+}
+
+struct fort_arena_mark fort_arena_mark(const struct fort_arena *arena)
+{
+	return (struct fort_arena_mark){
+		.top = arena->top,
+		.chunk_used = arena->top ? arena->top->used : 0,
+		.used_bytes = arena->used_bytes,
+	};
+}
+
+void fort_arena_rewind(struct fort_arena *arena, struct fort_arena_mark mark)
+{
+	while (arena->top != mark.top)
+		pop_chunk(arena);
+	if (arena->top)
+		arena->top->used = mark.chunk_used;
+	arena->used_bytes = mark.used_bytes;
+}

@@ -1,0 +1,20 @@
+/* A growing byte buffer for things we write: certificates, machine code, wire records. */
+#pragma once
+
+#include "base/compiler.h"
+
+struct fort_buf {
+	uint8_t *data;
+	size_t bytes, room, limit_bytes;
+	int err; /* first failure, sticky: writers may check once at the end */
+};
+
+void fort_buf_init(struct fort_buf *buf, size_t limit_bytes);
+void fort_buf_free(struct fort_buf *buf);
+
+/* After a failure (-ENOMEM, or -EFBIG beyond the limit) further writes do nothing. */
+void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes);
+void fort_buf_u8(struct fort_buf *buf, uint8_t value);
+void fort_buf_u32(struct fort_buf *buf, uint32_t value);
+void fort_buf_u64(struct fort_buf *buf, uint64_t value);
+void fort_buf_varint(struct fort_buf *buf, uint64_t value);

@@ -1,0 +1,48 @@
+/* Every bound on input, in one place. A loop over something that a program, a file or a peer
+ * controls names one of these. Values marked K are the kernel's (Linux 6.18).
+ */
+#pragma once
+
+#define FORT_PAGE_BYTES 4096u
+
+/* Programs */
+#define FORT_PROG_INSNS_MAX        1000000u /* K: instructions with the right to large programs */
+#define FORT_PROG_INSNS_UNPRIV_MAX 4096u    /* K: without it */
+#define FORT_SUBPROGS_MAX          256u     /* K */
+#define FORT_MAPS_PER_PROG_MAX     64u      /* K */
+#define FORT_FRAMES_MAX            8u       /* K: nested bpf-to-bpf calls, main included */
+#define FORT_STACK_BYTES           512u     /* K: per frame, and per call chain */
+#define FORT_STACK_SLOTS           (FORT_STACK_BYTES / 8)
+#define FORT_CLEANUPS_MAX          64u /* references, locks, reservations held by one run */
+#define FORT_NAME_BYTES            16u /* K: BPF_OBJ_NAME_LEN */
+
+/* Verification */
+#define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
+#define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
+#define FORT_REFS_MAX         16u        /* references held at one point */
+#define FORT_REACH_MAX        16u        /* proven packet lengths remembered in one state */
+#define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
+#define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */
+#define FORT_CERT_BYTES_MAX   (64u << 20)
+#define FORT_CERT_STATES_MAX  (1u << 20)
+#define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
+#define FORT_SEARCH_BYTES_MAX (1ull << 30)
+
+/* Runs */
+#define FORT_FUEL_DEFAULT    (1ull << 28) /* slots executed through back edges and calls */
+#define FORT_TAIL_CALLS_MAX  33u          /* K */
+#define FORT_TEST_DATA_BYTES (1u << 20)   /* packet bytes for PROG_TEST_RUN */
+#define FORT_TEST_REPEAT_MAX 100000000u
+
+/* BTF */
+#define FORT_BTF_BYTES_MAX (16u << 20)      /* K */
+#define FORT_BTF_TYPES_MAX ((1u << 20) - 1) /* K */
+#define FORT_BTF_NAME_MAX  ((1u << 24) - 1) /* K */
+#define FORT_BTF_DEPTH_MAX 32u              /* K */
+#define FORT_BTF_VLEN_MAX  0xffffu          /* K */
+
+/* Maps */
+#define FORT_MAP_KEY_BYTES_MAX 512u         /* K: hash types */
+#define FORT_MAP_PERCPU_MAX    (32u << 10)  /* K: value of a per-CPU map */
+#define FORT_MAP_BYTES_MAX     (2ull << 30) /* values of one map: they live in a 4 GiB window */
+#define FORT_CPUS_MAX          4096u

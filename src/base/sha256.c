@@ -1,0 +1,104 @@
+#include "base/sha256.h"
+
+#include <string.h>
+
+/* FIPS 180-4, 4.2.2: fractional parts of the cube roots of the first 64 primes. */
+static const uint32_t round_constants[64] = {
+	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
+	0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
+	0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
+	0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7,
+	0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc,
+	0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
+	0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116,
+	0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+	0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
+	0xc67178f2,
+};
+
+static uint32_t rotate(uint32_t x, unsigned n)
+{
+	return x >> n | x << (32 - n);
+}
+
+static uint32_t load_be32(const uint8_t *at)
+{
+	uint32_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return __builtin_bswap32(word);
+}
+
+static void compress(uint32_t state[8], const uint8_t *block)
+{
+	uint32_t w[64], v[8];
+
+	for (unsigned i = 0; i < 16; i++)
+		w[i] = load_be32(block + 4 * i);
+	for (unsigned i = 16; i < 64; i++) {
+		uint32_t a = w[i - 15], b = w[i - 2];
+
+		w[i] = w[i - 16] + w[i - 7] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) +
+		       (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+	}
+	memcpy(v, state, sizeof(v));
+	for (unsigned i = 0; i < 64; i++) {
+		uint32_t e = v[4], a = v[0];
+		uint32_t t1 = v[7] + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +
+			      ((e & v[5]) ^ (~e & v[6])) + round_constants[i] + w[i];
+		uint32_t t2 = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
+			      ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+
+		memmove(v + 1, v, 7 * sizeof(v[0]));
+		v[4] += t1;
+		v[0] = t1 + t2;
+	}
+	for (unsigned i = 0; i < 8; i++)
+		state[i] += v[i];
+}
+
+void fort_sha256_init(struct fort_sha256 *hash)
+{
+	static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+					  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+	memset(hash, 0, sizeof(*hash));
+	memcpy(hash->state, start, sizeof(start));
+}
+
+void fort_sha256_add(struct fort_sha256 *hash, const void *data, size_t bytes)
+{
+	const uint8_t *at = data;
+	size_t held = hash->bytes % 64;
+
+	hash->bytes += bytes;
+	if (held) {
+		size_t take = bytes < 64 - held ? bytes : 64 - held;
+
+		memcpy(hash->block + held, at, take);
+		at += take;
+		bytes -= take;
+		if (held + take < 64)
+			return;
+		compress(hash->state, hash->block);
+	}
+	for (; bytes >= 64; at += 64, bytes -= 64)
+		compress(hash->state, at);
+	if (bytes)
+		memcpy(hash->block, at, bytes);
+}
+
+void fort_sha256_end(struct fort_sha256 *hash, uint8_t out[FORT_SHA256_BYTES])
+{
+	uint64_t bits = __builtin_bswap64(hash->bytes * 8);
+	static const uint8_t pad[64] = {0x80};
+	size_t held = hash->bytes % 64;
+
+	fort_sha256_add(hash, pad, held < 56 ? 56 - held : 120 - held);
+	fort_sha256_add(hash, &bits, sizeof(bits));
+	for (unsigned i = 0; i < 8; i++) {
+		uint32_t word = __builtin_bswap32(hash->state[i]);
+
+		memcpy(out + 4 * i, &word, sizeof(word));
+	}
+}

@@ -1,0 +1,94 @@
+/* The abstract value of a 64-bit word: what every register, spilled slot and pointer offset is
+ * known to be. A wrapped interval, known bits, and a wrapped interval of the low 32 bits, each as
+ * narrow as the other two allow.
+ *
+ * All functions are total and sound: every concrete result of concrete members is a member of the
+ * abstract result. Functions that return bool say whether the set has any members left; after
+ * `false` the path cannot be taken and the operands mean nothing.
+ *
+ * The rules are in the .inc files, once, and instantiated here for the machine's words; the tests
+ * instantiate the same text on N-bit words and enumerate.
+ */
+#pragma once
+
+#include "isa/insn.h"
+
+struct fort_arc64 {
+	uint64_t base, size; /* {base + i : 0 <= i <= size} modulo 2^64 */
+};
+
+struct fort_arc32 {
+	uint32_t base, size;
+};
+
+struct fort_tnum {
+	uint64_t value, mask; /* known ones, unknown bits; disjoint */
+};
+
+struct fort_scalar {
+	struct fort_arc64 arc;
+	struct fort_tnum bits;
+	struct fort_arc32 low;
+};
+
+struct fort_scalar fort_scalar_unknown(void);
+struct fort_scalar fort_scalar_const(uint64_t value);
+/* The members of low..high, read unsigned; of low..high, read signed (low <= high). */
+struct fort_scalar fort_scalar_range(uint64_t low, uint64_t high);
+struct fort_scalar fort_scalar_signed_range(int64_t low, int64_t high);
+/* All words of `bits` bits, zero-extended. */
+struct fort_scalar fort_scalar_of_width(unsigned bits);
+
+bool fort_scalar_is_const(const struct fort_scalar *a);
+bool fort_scalar_is_unknown(const struct fort_scalar *a);
+bool fort_scalar_has(const struct fort_scalar *a, uint64_t x);
+/* Every member of b is a member of a. May say no for views that are not fully narrowed, never
+ * wrongly yes. */
+bool fort_scalar_covers(const struct fort_scalar *a, const struct fort_scalar *b);
+bool fort_scalar_equal(const struct fort_scalar *a, const struct fort_scalar *b);
+/* Is this a value that the rules can produce? For debug builds, tests and untrusted input: views
+ * are well-formed and no view contradicts the others on the spot. */
+bool fort_scalar_validate(const struct fort_scalar *a);
+
+uint64_t fort_scalar_umin(const struct fort_scalar *a);
+uint64_t fort_scalar_umax(const struct fort_scalar *a);
+int64_t fort_scalar_smin(const struct fort_scalar *a);
+int64_t fort_scalar_smax(const struct fort_scalar *a);
+uint32_t fort_scalar_umin32(const struct fort_scalar *a);
+uint32_t fort_scalar_umax32(const struct fort_scalar *a);
+int32_t fort_scalar_smin32(const struct fort_scalar *a);
+int32_t fort_scalar_smax32(const struct fort_scalar *a);
+
+/* Narrows each view by the others. */
+FORT_CHECKED bool fort_scalar_reduce(struct fort_scalar *a);
+/* a = a and b. */
+FORT_CHECKED bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b);
+/* Around both. */
+struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b);
+
+/* The result of `a op b` for an ALU operation of isa.def, at 64 bits or at 32 bits and then
+ * zero-extended. `same`: both operands are known to be one value. */
+struct fort_scalar fort_scalar_alu(enum fort_op op, unsigned bits, const struct fort_scalar *a,
+				   const struct fort_scalar *b, bool same);
+struct fort_scalar fort_scalar_neg(unsigned bits, const struct fort_scalar *a);
+/* a + delta, at 64 bits. */
+struct fort_scalar fort_scalar_plus(const struct fort_scalar *a, int64_t delta);
+/* The low `bits` bits, zero-extended. */
+struct fort_scalar fort_scalar_truncate(const struct fort_scalar *a, unsigned bits);
+/* The low `from` bits sign-extended to `to` bits (32 or 64), then zero-extended. */
+struct fort_scalar fort_scalar_sign_extend(const struct fort_scalar *a, unsigned from, unsigned to);
+/* Byte order operations of isa.def: FORT_OP_LE, BE, BSWAP. */
+struct fort_scalar fort_scalar_swap(enum fort_op op, unsigned bits, const struct fort_scalar *a);
+
+/* 1 if `a op b` (a comparison of isa.def, at 64 or 32 bits) holds for all members, 0 if for none,
+ * -1 if it depends. */
+int fort_scalar_decide(enum fort_op op, unsigned bits, const struct fort_scalar *a,
+		       const struct fort_scalar *b);
+/* Narrows both to members for which `a op b` is `holds`. */
+FORT_CHECKED bool fort_scalar_assume(enum fort_op op, unsigned bits, bool holds,
+				     struct fort_scalar *a, struct fort_scalar *b);
+
+/* The operation on known words, from isa.def's `expr`. */
+uint64_t fort_word_alu(enum fort_op op, unsigned bits, uint64_t a, uint64_t b);
+uint64_t fort_word_swap(enum fort_op op, unsigned bits, uint64_t a);
+bool fort_word_compare(enum fort_op op, unsigned bits, uint64_t a, uint64_t b);
