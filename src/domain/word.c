@@ -1,7 +1,8 @@
 /* The instruction set on known words: isa.def's expressions as functions. */
 #include "domain/scalar.h"
 
-/* clang-format off: the tables inside the switches confuse it */
+/* The tables inside the switches confuse the formatter. */
+/* clang-format off */
 #define S64(x) ((int64_t)(x))
 #define S32(x) ((int32_t)(x))
 
