@@ -7,11 +7,13 @@ enum {
 #define FORT_PROG(id, number, bit, ...) bit = FORT_BIT_##bit,
 #include "abi/progs.def"
 	ALL = FORT_BIT_ALL,
+	PACKET = 1,
+	CHANGES = 2,
 };
 
 const struct fort_helper_info fort_helpers[FORT_HELPERS] = {
 #define FORT_HELPER(id_, name_, number_, returns_, a1, a2, a3, a4, a5, progs_, license_, right_, \
-		    maps_)                                                                       \
+		    maps_, flags_)                                                               \
 	[FORT_HELPER_##id_] = {.name = (name_),                                                  \
 			       .number = (number_),                                              \
 			       .returns = FORT_RET_##returns_,                                   \
@@ -20,6 +22,8 @@ const struct fort_helper_info fort_helpers[FORT_HELPERS] = {
 			       .license = FORT_LICENSE_##license_,                               \
 			       .right = FORT_RIGHT_##right_,                                     \
 			       .map_classes = FORT_CLASS_##maps_,                                \
+			       .takes_packet = !!((flags_)&PACKET),                              \
+			       .writes_map = !!((flags_)&CHANGES),                               \
 			       .progs = (progs_)},
 #include "abi/helpers.def"
 };
@@ -37,6 +41,11 @@ static const char *const kernel_names[] = {
 	__BPF_FUNC_MAPPER(NAME)
 #undef NAME
 };
+
+bool fort_helper_exists(uint32_t number)
+{
+	return number && number < FORT_LEN(kernel_names) && kernel_names[number];
+}
 
 const char *fort_helper_kernel_name(uint32_t number)
 {

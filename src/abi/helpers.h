@@ -46,13 +46,16 @@ struct fort_helper_info {
 	uint8_t license;                /* enum fort_license */
 	uint8_t right;                  /* enum fort_helper_right */
 	uint8_t map_classes;            /* enum fort_map_class that arg1 must have */
-	uint32_t progs;                 /* enum fort_prog_bit */
+	bool takes_packet, writes_map;
+	uint32_t progs; /* enum fort_prog_bit */
 };
 
 extern const struct fort_helper_info fort_helpers[FORT_HELPERS];
 
 /* The helper with this number, or NULL. */
 const struct fort_helper_info *fort_helper_by_number(uint32_t number);
+/* Does the kernel have a helper with this number, whether bpfort offers it or not? */
+bool fort_helper_exists(uint32_t number);
 /* The kernel's name of helper `number` for messages, also of those that bpfort does not offer;
  * "unknown" beyond the kernel's list. */
 const char *fort_helper_kernel_name(uint32_t number);

@@ -1,0 +1,168 @@
+#include "proof/certificate.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void add_u32(struct fort_sha256 *hash, uint32_t value)
+{
+	fort_sha256_add(hash, &value, sizeof(value));
+}
+
+static void add_text(struct fort_sha256 *hash, const char *text)
+{
+	fort_sha256_add(hash, text, strlen(text) + 1);
+}
+
+static void add_insns(struct fort_sha256 *hash, const struct fort_program *program)
+{
+	struct fort_raw_insn raw[2];
+
+	add_u32(hash, program->n_insns);
+	for (uint32_t pc = 0; pc < program->n_insns;) {
+		uint32_t slots = fort_insn_encode(&program->insns[pc], raw);
+
+		fort_sha256_add(hash, raw, slots * sizeof(raw[0]));
+		pc += slots;
+	}
+}
+
+void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
+{
+	struct fort_sha256 hash;
+
+	fort_sha256_init(&hash);
+	add_text(&hash, "bpfort proof");
+	add_u32(&hash, FORT_CERT_VERSION);
+	add_insns(&hash, &env->graph->program);
+	add_u32(&hash, env->prog->number);
+	add_u32(&hash, env->rights);
+	add_u32(&hash, env->gpl);
+	add_u32(&hash, env->n_maps);
+	for (uint32_t i = 0; i < env->n_maps; i++) {
+		const struct fort_map_shape *map = &env->maps[i];
+
+		add_u32(&hash, map->type);
+		add_u32(&hash, map->key_bytes);
+		add_u32(&hash, map->value_bytes);
+		add_u32(&hash, map->max_entries);
+		add_u32(&hash, map->flags);
+		add_u32(&hash, map->frozen);
+	}
+	fort_sha256_end(&hash, out);
+}
+
+/* --- reading --- */
+
+static bool get32(struct fort_reader *reader, uint32_t limit, uint32_t *out)
+{
+	uint64_t value;
+
+	if (fort_reader_varint(reader, &value) || value > limit)
+		return false;
+	*out = (uint32_t)value;
+	return true;
+}
+
+static bool get_edges(struct fort_reader *reader, struct fort_cert_state *state)
+{
+	const uint8_t *start;
+	uint64_t edge;
+
+	if (!get32(reader, UINT32_MAX, &state->n_edges) ||
+	    state->n_edges > fort_reader_left(reader))
+		return false;
+	start = reader->at;
+	for (uint32_t i = 0; i < state->n_edges; i++)
+		if (fort_reader_varint(reader, &edge))
+			return false;
+	state->edges = (struct fort_span){start, (size_t)(reader->at - start)};
+	return true;
+}
+
+static bool get_state(struct fort_reader *reader, const struct fort_env *env,
+		      struct fort_cert_state *state)
+{
+	uint32_t bytes;
+
+	if (!get32(reader, env->graph->program.n_insns - 1, &state->pc) ||
+	    !fort_is_cut_point(env->graph, state->pc) ||
+	    !get32(reader, FORT_CERT_BYTES_MAX, &bytes) ||
+	    fort_reader_take(reader, bytes, &state->claim.data))
+		return false;
+	state->claim.bytes = bytes;
+	return get_edges(reader, state);
+}
+
+static bool get_head(struct fort_reader *reader, struct fort_certificate *out)
+{
+	const uint8_t *binding;
+	uint16_t version, flags;
+	uint32_t magic;
+
+	if (fort_reader_u32(reader, &magic) || magic != FORT_CERT_MAGIC ||
+	    fort_reader_u16(reader, &version) || version != FORT_CERT_VERSION ||
+	    fort_reader_u16(reader, &flags) || flags ||
+	    fort_reader_take(reader, FORT_SHA256_BYTES, &binding))
+		return false;
+	memcpy(out->binding, binding, FORT_SHA256_BYTES);
+	return !fort_reader_varint(reader, &out->steps) && out->steps <= FORT_BUDGET_INSNS &&
+	       get32(reader, FORT_CERT_STATES_MAX, &out->n_states) &&
+	       out->n_states <= fort_reader_left(reader);
+}
+
+int fort_certificate_parse(struct fort_span bytes, const struct fort_env *env,
+			   struct fort_arena *arena, struct fort_certificate *out, size_t *offset)
+{
+	struct fort_reader reader = fort_reader_on(bytes.data, bytes.bytes);
+	struct fort_certificate cert;
+	struct fort_cert_state *states;
+	bool good;
+
+	*offset = 0;
+	if (bytes.bytes > FORT_CERT_BYTES_MAX || !get_head(&reader, &cert)) {
+		*offset = fort_reader_offset(&reader);
+		return -EBADMSG;
+	}
+	states = FORT_ARENA_ARRAY(arena, cert.n_states + 1, struct fort_cert_state);
+	if (!states)
+		return -ENOMEM;
+	good = true;
+	for (uint32_t i = 0; good && i < cert.n_states; i++)
+		good = get_state(&reader, env, &states[i]);
+	if (!good || !get_edges(&reader, &states[cert.n_states]) || fort_reader_left(&reader)) {
+		*offset = fort_reader_offset(&reader);
+		return -EBADMSG;
+	}
+	cert.states = states;
+	*out = cert;
+	return 0;
+}
+
+/* --- writing --- */
+
+void fort_certificate_begin(struct fort_buf *buf, const struct fort_env *env, uint64_t steps,
+			    uint32_t n_states)
+{
+	uint8_t binding[FORT_SHA256_BYTES];
+
+	fort_binding(env, binding);
+	fort_buf_u32(buf, FORT_CERT_MAGIC);
+	fort_buf_u32(buf, FORT_CERT_VERSION); /* flags in the upper half: none */
+	fort_buf_put(buf, binding, sizeof(binding));
+	fort_buf_varint(buf, steps);
+	fort_buf_varint(buf, n_states);
+}
+
+void fort_certificate_state(struct fort_buf *buf, uint32_t pc, struct fort_span claim)
+{
+	fort_buf_varint(buf, pc);
+	fort_buf_varint(buf, claim.bytes);
+	fort_buf_put(buf, claim.data, claim.bytes);
+}
+
+void fort_certificate_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges)
+{
+	fort_buf_varint(buf, n_edges);
+	for (uint32_t i = 0; i < n_edges; i++)
+		fort_buf_varint(buf, edges[i]);
+}

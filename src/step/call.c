@@ -1,0 +1,287 @@
+/* Calls of helpers: arguments against the prototype, then what the call leaves. */
+#include "step/rules.h"
+
+#include "abi/uapi.h"
+
+/* One call being checked. */
+struct call {
+	const struct fort_helper_info *helper;
+	const struct fort_map_shape *map; /* arg1 of map helpers */
+	uint32_t map_index;
+	uint32_t const_size;                               /* CONST_SIZE */
+	uint32_t released;                                 /* reference given back; 0 for none */
+	struct fort_stack_reach written[FORT_HELPER_ARGS]; /* stack memory the helper fills */
+	unsigned n_written;
+};
+
+static bool arg_bad(struct fort_rule *rule, enum fort_diag diag, unsigned reg,
+		    const struct call *call, int64_t extra)
+{
+	return fort_rule_bad(rule, diag, reg, reg, call->helper->number,
+			     call->helper->args[reg - 1], extra);
+}
+
+/* --- memory arguments --- */
+
+/* [pointer, pointer + bytes) is the program's and may be used this way. */
+static bool memory_arg(struct fort_rule *rule, struct call *call, unsigned reg, uint32_t bytes,
+		       bool write)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+	struct fort_reach reach = {.reg = reg, .bytes = bytes, .write = write, .helper = true};
+	struct fort_stack_reach where;
+
+	if (value->maybe_null)
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	switch (value->type) {
+	case FORT_MAP_VALUE: return fort_rule_in_value(rule, &reach);
+	case FORT_RING_MEM:
+		return fort_rule_in_object(rule, &reach, value->object, FORT_DIAG_RING_BOUNDS);
+	case FORT_PACKET:
+	case FORT_PACKET_META:
+		if (!call->helper->takes_packet)
+			return arg_bad(rule, FORT_DIAG_HELPER_PACKET, reg, call, 0);
+		return fort_rule_in_packet(rule, &reach);
+	case FORT_STACK:
+		if (!fort_rule_in_stack(rule, &reach, &where))
+			return false;
+		/* A variable place cannot count as written. */
+		if ((!write || !where.fixed) && !fort_stack_readable(rule, &reach, &where))
+			return false;
+		if (write)
+			call->written[call->n_written++] = where;
+		return true;
+	default: return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	}
+}
+
+/* The size argument of the memory in the register before it. */
+static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bool zero_allowed)
+{
+	const struct fort_value *size = fort_rule_reg(rule, reg);
+	const struct fort_value *pointer = fort_rule_reg(rule, reg - 1);
+	bool write = call->helper->args[reg - 2] == FORT_ARG_MEM_OUT;
+	uint64_t low, high, number;
+
+	if (size->type != FORT_NUM)
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	low = fort_scalar_umin(&size->num);
+	high = fort_scalar_umax(&size->num);
+	if (fort_scalar_smin(&size->num) < 0)
+		return fort_rule_bad(rule, FORT_DIAG_SIZE_NEGATIVE, reg,
+				     fort_scalar_smin(&size->num), 0, 0, 0);
+	if (!low && !zero_allowed)
+		return fort_rule_bad(rule, FORT_DIAG_SIZE_ZERO, reg, (int64_t)low, (int64_t)high, 0,
+				     0);
+	if (high >= FORT_ACCESS_BYTES_MAX)
+		return fort_rule_bad(rule, FORT_DIAG_SIZE_UNBOUNDED, reg, (int64_t)high, 0, 0, 0);
+	if (!high && fort_value_known(pointer, &number) && !number)
+		return true; /* NULL and no bytes */
+	if (!memory_arg(rule, call, reg - 1, (uint32_t)high, write))
+		return false;
+	/* Of a buffer that may be filled in part, nothing is surely written. */
+	if (write && low != high && call->n_written)
+		call->written[call->n_written - 1].fixed = false;
+	return true;
+}
+
+/* --- other arguments --- */
+
+static bool map_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+	const struct fort_map_info *info;
+
+	if (value->type != FORT_MAP)
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	call->map_index = value->object;
+	call->map = &rule->env->maps[value->object];
+	info = fort_map_info_of(call->map);
+	if (!info || (info->classes & call->helper->map_classes) != call->helper->map_classes)
+		return fort_rule_bad(rule, FORT_DIAG_MAP_KIND, reg, call->map->type,
+				     call->helper->number, 0, 0);
+	if (call->helper->writes_map && (call->map->flags & BPF_F_RDONLY_PROG))
+		return fort_rule_bad(rule, FORT_DIAG_MAP_READONLY, reg, 0, 0, 0, 0);
+	return true;
+}
+
+static bool const_size_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+	uint64_t number;
+
+	if (!fort_value_known(value, &number))
+		return fort_rule_bad(rule, FORT_DIAG_NOT_CONST, reg, 0, 0, 0, 0);
+	if (number >= FORT_ACCESS_BYTES_MAX)
+		return fort_rule_bad(rule, FORT_DIAG_SIZE_UNBOUNDED, reg, (int64_t)number, 0, 0, 0);
+	call->const_size = (uint32_t)number;
+	return true;
+}
+
+/* What a reserve call returned, unchanged and still held. */
+static bool ring_mem_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+
+	if (value->type != FORT_RING_MEM || value->maybe_null)
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	if (!fort_scalar_is_const(&value->num) || value->num.arc.base)
+		return arg_bad(rule, FORT_DIAG_ARG_MODIFIED, reg, call, 0);
+	if (!value->ref)
+		return arg_bad(rule, FORT_DIAG_REF_NONE, reg, call, 0);
+	call->released = value->ref;
+	return true;
+}
+
+static bool ctx_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+
+	if (value->type != FORT_CTX)
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	if (!fort_scalar_is_const(&value->num) || value->num.arc.base)
+		return fort_rule_bad(rule, FORT_DIAG_CTX_MODIFIED, reg,
+				     fort_scalar_smin(&value->num), 0, 0, 0);
+	return true;
+}
+
+static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	enum fort_arg kind = call->helper->args[reg - 1];
+
+	if (kind == FORT_ARG_NONE)
+		return true;
+	if (kind == FORT_ARG_ANY_OPT && fort_rule_reg(rule, reg)->type == FORT_NONE)
+		return true; /* the format decides at run time how many are read */
+	if (!fort_rule_readable(rule, reg))
+		return false;
+	switch (kind) {
+	case FORT_ARG_MAP: return map_arg(rule, call, reg);
+	case FORT_ARG_KEY: return memory_arg(rule, call, reg, call->map->key_bytes, false);
+	case FORT_ARG_VALUE: return memory_arg(rule, call, reg, call->map->value_bytes, false);
+	case FORT_ARG_SIZE: return size_arg(rule, call, reg, false);
+	case FORT_ARG_SIZE_OR_ZERO: return size_arg(rule, call, reg, true);
+	case FORT_ARG_CONST_SIZE: return const_size_arg(rule, call, reg);
+	case FORT_ARG_RING_MEM: return ring_mem_arg(rule, call, reg);
+	case FORT_ARG_CTX: return ctx_arg(rule, call, reg);
+	default: return true; /* memory is checked with its size */
+	}
+}
+
+/* --- the call --- */
+
+static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
+{
+	uint32_t number = (uint32_t)rule->insn->imm;
+	const struct fort_helper_info *helper = fort_helper_by_number(number);
+	enum fort_diag diag = FORT_DIAG_NONE;
+
+	if (!helper)
+		diag = fort_helper_exists(number) ? FORT_DIAG_HELPER_LATER
+						  : FORT_DIAG_HELPER_UNKNOWN;
+	else if (!(helper->progs & rule->env->prog->bit))
+		diag = FORT_DIAG_HELPER_TYPE;
+	else if (helper->right == FORT_RIGHT_PERF &&
+		 !(rule->env->rights & FORT_MAY_USE_PERF_HELPERS))
+		diag = FORT_DIAG_HELPER_RIGHT;
+	else if (helper->license == FORT_LICENSE_GPL && !rule->env->gpl)
+		diag = FORT_DIAG_HELPER_GPL;
+	if (diag == FORT_DIAG_NONE)
+		return helper;
+	fort_rule_bad(rule, diag, FORT_REGS, number, number, 0, 0);
+	return NULL;
+}
+
+static bool returned_value(struct fort_rule *rule, const struct call *call, struct fort_value *out)
+{
+	uint32_t id;
+
+	switch (call->helper->returns) {
+	case FORT_RET_VOID: *out = (struct fort_value){0}; return true;
+	case FORT_RET_MAP_VALUE:
+		*out = fort_value_pointer(FORT_MAP_VALUE, call->map_index);
+		out->id = fort_rule_fresh(rule);
+		out->maybe_null = 1;
+		return true;
+	case FORT_RET_RING_MEM:
+		if (!fort_ref_acquire(rule, &id))
+			return false;
+		*out = fort_value_pointer(FORT_RING_MEM, call->const_size);
+		out->id = id;
+		out->ref = id;
+		out->maybe_null = 1;
+		return true;
+	default: *out = fort_value_unknown(); return true;
+	}
+}
+
+bool fort_rule_call(struct fort_rule *rule)
+{
+	struct call call = {.helper = allowed_helper(rule)};
+	struct fort_value result;
+
+	if (!call.helper)
+		return false;
+	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
+		if (!check_arg(rule, &call, reg))
+			return false;
+	for (unsigned i = 0; i < call.n_written; i++)
+		fort_stack_clobber(&call.written[i]);
+	if (call.released)
+		fort_ref_release(rule->state, call.released);
+	if (!returned_value(rule, &call, &result))
+		return false;
+	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
+		*fort_rule_reg(rule, reg) = (struct fort_value){0};
+	*fort_rule_reg(rule, FORT_R0) = result;
+	return true;
+}
+
+/* --- local calls --- */
+
+bool fort_rule_call_local(struct fort_rule *rule)
+{
+	struct fort_state *state = rule->state;
+	const struct fort_program *program = &rule->env->graph->program;
+	int callee = fort_subprog_at(program, fort_insn_target(rule->insn, rule->pc));
+	struct fort_frame *caller = fort_state_top(state);
+
+	if (state->n_frames == FORT_FRAMES_MAX)
+		return fort_rule_bad(rule, FORT_DIAG_CALL_DEPTH, FORT_REGS, FORT_FRAMES_MAX + 1, 0,
+				     0, 0);
+	if (!fort_state_push_frame(rule->pool, state, (uint32_t)callee, rule->pc + 1))
+		return fort_rule_no_memory(rule);
+	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++) {
+		*fort_rule_reg(rule, reg) = caller->regs[reg];
+		caller->regs[reg] = (struct fort_value){0};
+	}
+	caller->regs[FORT_R0] = (struct fort_value){0};
+	rule->out->pc = program->subprogs[callee].start;
+	return true;
+}
+
+static bool leave_program(struct fort_rule *rule)
+{
+	if (!fort_rule_readable(rule, FORT_R0))
+		return false;
+	if (rule->state->n_refs)
+		return fort_rule_bad(rule, FORT_DIAG_REF_LEAK, FORT_REGS, rule->state->refs[0].id,
+				     rule->state->refs[0].pc, 0, 0);
+	rule->out->outcome = FORT_STEP_END;
+	return true;
+}
+
+bool fort_rule_exit(struct fort_rule *rule)
+{
+	struct fort_state *state = rule->state;
+	struct fort_value result = *fort_rule_reg(rule, FORT_R0);
+
+	if (state->n_frames == 1)
+		return leave_program(rule);
+	if (result.type == FORT_STACK && result.frame == state->n_frames - 1)
+		return fort_rule_bad(rule, FORT_DIAG_RETURN_STACK, FORT_R0, 0, 0, 0, 0);
+	rule->out->pc = fort_state_top(state)->return_pc;
+	fort_state_pop_frame(rule->pool, state);
+	*fort_rule_reg(rule, FORT_R0) = result;
+	return true;
+}

@@ -1,0 +1,22 @@
+/* Why a program is rejected, as data: a row of diag.def and what it needs to be told. The text is
+ * made elsewhere, from the table; the trusted layers only fill in numbers.
+ */
+#pragma once
+
+#include "step/state.h"
+
+enum fort_diag {
+	FORT_DIAG_NONE,
+#define FORT_DIAG(id, ...) FORT_DIAG_##id,
+#include "step/diag.def"
+	FORT_DIAGS
+};
+
+struct fort_violation {
+	uint16_t diag; /* enum fort_diag */
+	uint8_t reg;
+	uint32_t pc;
+	int64_t args[4];         /* {0} to {3} of the row's texts */
+	const char *text;        /* {field}, {group}: static storage, or NULL */
+	struct fort_value value; /* of the register concerned */
+};

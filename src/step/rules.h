@@ -1,0 +1,106 @@
+/* Inside step/: what the files of the semantics share. */
+#pragma once
+
+#include "step/step.h"
+
+/* One instruction being applied. */
+struct fort_rule {
+	struct fort_env *env;
+	struct fort_pool *pool;
+	struct fort_state *state;
+	const struct fort_insn *insn;
+	uint32_t pc;
+	struct fort_step *out;
+	int err; /* -ENOMEM, sticky */
+};
+
+/* Every rule returns true to go on, false when out->outcome (BAD, DEAD) or err says why not. */
+
+static inline struct fort_value *fort_rule_reg(const struct fort_rule *rule, unsigned reg)
+{
+	return fort_state_reg(rule->state, reg);
+}
+
+/* Rejects: fills the violation with a register's value (reg < FORT_REGS) and up to four
+ * arguments. Always false. */
+bool fort_rule_bad(struct fort_rule *rule, enum fort_diag diag, unsigned reg, int64_t a0,
+		   int64_t a1, int64_t a2, int64_t a3);
+bool fort_rule_dead(struct fort_rule *rule);
+bool fort_rule_no_memory(struct fort_rule *rule);
+
+/* The register may be read. */
+bool fort_rule_readable(struct fort_rule *rule, unsigned reg);
+/* A fresh id for symbols, call results and references. */
+uint32_t fort_rule_fresh(struct fort_rule *rule);
+/* Gives a number that is not constant a symbol, so that copies stay related. */
+void fort_rule_name(struct fort_rule *rule, struct fort_value *value);
+
+bool fort_rule_alu(struct fort_rule *rule);    /* ALU_K, ALU_X, NEG, END, MOV*, MOVSX */
+bool fort_rule_ldx(struct fort_rule *rule);    /* LDX, LDACQ */
+bool fort_rule_store(struct fort_rule *rule);  /* ST, STX, STREL */
+bool fort_rule_atomic(struct fort_rule *rule); /* ATOMIC */
+bool fort_rule_ldimm(struct fort_rule *rule);
+bool fort_rule_branch(struct fort_rule *rule); /* JCC_K, JCC_X; sets out->pc */
+bool fort_rule_call(struct fort_rule *rule);   /* helpers */
+bool fort_rule_call_local(struct fort_rule *rule);
+bool fort_rule_exit(struct fort_rule *rule);
+
+/* --- memory --- */
+
+/* One access through a register: where and how. */
+struct fort_reach {
+	unsigned reg; /* holds the address */
+	int32_t off;  /* added to it */
+	uint32_t bytes;
+	bool write;
+	bool helper; /* by a helper, not by this instruction */
+};
+
+/* Is [off, off + bytes) of an object of `limit` bytes? Shared by values and ring memory. */
+bool fort_rule_in_object(struct fort_rule *rule, const struct fort_reach *reach, int64_t limit,
+			 enum fort_diag bounds);
+bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach);
+bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach);
+bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
+		      const struct fort_ctx_field **field);
+
+/* Bytes of stack that an access may touch: offsets from fp, in the frame it points to. */
+struct fort_stack_reach {
+	struct fort_frame *frame;
+	int32_t low, high; /* first and one past the last possible byte: -512 <= low < high <= 0 */
+	bool fixed;        /* exactly these bytes */
+};
+bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
+			struct fort_stack_reach *where);
+/* What a load of these bytes gives. */
+bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
+		     const struct fort_stack_reach *where, struct fort_value *out);
+/* What a store leaves. */
+bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
+		      const struct fort_stack_reach *where, const struct fort_value *value);
+/* May these bytes be read as numbers, by a helper or an atomic? */
+bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
+			 const struct fort_stack_reach *where);
+/* Something unknown was written there. */
+void fort_stack_clobber(const struct fort_stack_reach *where);
+
+/* --- relations --- */
+
+/* Narrows every value with this symbol to what `num` at `delta` says; false when one of them has
+ * no members left. */
+FORT_CHECKED bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
+				     const struct fort_scalar *num);
+/* All copies of call result `id` are NULL, or are not. */
+void fort_relate_null(struct fort_state *state, uint32_t id, bool null);
+/* Is the offset so far from any wrap that adding less than 2^32 is addition of integers? Only then
+ * do proven packet bytes move with a pointer. */
+bool fort_value_is_near(const struct fort_value *value);
+/* From every packet pointer with this symbol: offset + range (relative to delta) is in bounds. */
+void fort_relate_range(struct fort_state *state, enum fort_type type, uint32_t sym, int64_t delta,
+		       int64_t range);
+
+/* --- references --- */
+
+bool fort_ref_acquire(struct fort_rule *rule, uint32_t *id);
+/* Gives back: all copies become unreadable. */
+void fort_ref_release(struct fort_state *state, uint32_t id);

@@ -1,0 +1,193 @@
+/* The stack: bytes, spilled values, accesses at a variable offset. */
+#include "step/rules.h"
+
+/* Slot i holds the bytes from fp - 8 (i + 1). */
+static uint32_t slot_of(int32_t off)
+{
+	return (uint32_t)(-off - 1) / 8;
+}
+
+static unsigned byte_of(int32_t off)
+{
+	return (unsigned)((uint32_t)off % 8);
+}
+
+static bool stack_bad(struct fort_rule *rule, const struct fort_reach *reach,
+		      const struct fort_scalar *at, enum fort_diag diag)
+{
+	return fort_rule_bad(rule, diag, reach->reg, fort_scalar_smin(at), reach->bytes,
+			     reach->write, reach->helper);
+}
+
+bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
+			struct fort_stack_reach *where)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
+	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at);
+	struct fort_frame *frame = rule->state->frames[base->frame];
+	uint16_t *deepest = &rule->env->stack_bytes[frame->subprog];
+
+	if (low < -(int64_t)FORT_STACK_BYTES || high > 0 || high + (int64_t)reach->bytes > 0 ||
+	    (!reach->bytes && low == 0 && high == 0)) {
+		if (fort_scalar_is_const(&at))
+			return stack_bad(rule, reach, &at, FORT_DIAG_STACK_BOUNDS);
+		if (high >= (int64_t)FORT_PTR_OFFSET_MAX || low <= -(int64_t)FORT_PTR_OFFSET_MAX)
+			return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNBOUNDED);
+		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_VAR_BOUNDS);
+	}
+	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
+		return fort_rule_no_memory(rule);
+	if (*deepest < -low)
+		*deepest = (uint16_t)-low;
+	*where = (struct fort_stack_reach){.frame = frame,
+					   .low = (int32_t)low,
+					   .high = (int32_t)(high + reach->bytes),
+					   .fixed = low == high};
+	return true;
+}
+
+/* --- loads --- */
+
+/* A load of `bytes` from the start of a spilled value. */
+static struct fort_value fill(const struct fort_slot *slot, unsigned spilled, uint32_t bytes)
+{
+	struct fort_value value = slot->spill;
+
+	if (bytes == spilled ||
+	    (value.type == FORT_NUM && fort_scalar_umax(&value.num) < 1ull << (8 * bytes)))
+		return value;
+	return fort_value_number(fort_scalar_truncate(&value.num, 8 * bytes));
+}
+
+/* Every byte of [low, high) as a number: all zero, or unknown. A byte of a pointer is refused where
+ * it is surely read; as one of several possible bytes it is a number like any other. */
+static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
+		       const struct fort_stack_reach *where, struct fort_value *out)
+{
+	bool may_leak = !where->fixed && (rule->env->rights & FORT_MAY_LEAK_POINTERS);
+	bool zero = true;
+
+	for (int32_t off = where->low; off < where->high; off++) {
+		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+		uint8_t byte = slot->bytes[byte_of(off)];
+
+		if (byte == FORT_BYTE_SPILL && fort_value_is_pointer(&slot->spill) && !may_leak) {
+			fort_rule_bad(rule, FORT_DIAG_STACK_READ, reach->reg, where->low,
+				      reach->bytes, 0, off - where->low);
+			rule->out->violation.value = slot->spill;
+			return false;
+		}
+		if (byte == FORT_BYTE_SPILL)
+			zero &= slot->spill.type == FORT_NUM &&
+				fort_scalar_umax(&slot->spill.num) == 0;
+		else
+			zero &= byte == FORT_BYTE_ZERO;
+	}
+	*out = zero ? fort_value_const(0)
+		    : fort_value_number(fort_scalar_of_width(reach->bytes * 8));
+	return true;
+}
+
+bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
+		     const struct fort_stack_reach *where, struct fort_value *out)
+{
+	const struct fort_slot *slot = &where->frame->slots[slot_of(where->low)];
+	unsigned spilled = fort_slot_spilled(slot);
+	bool whole = where->fixed && !byte_of(where->low) && spilled >= reach->bytes;
+
+	if (!whole)
+		return load_bytes(rule, reach, where, out);
+	if (fort_value_is_pointer(&slot->spill) && reach->bytes != 8) {
+		fort_rule_bad(rule, FORT_DIAG_FILL_SIZE, reach->reg, where->low, reach->bytes, 0,
+			      0);
+		rule->out->violation.value = slot->spill;
+		return false;
+	}
+	*out = fill(slot, spilled, reach->bytes);
+	return true;
+}
+
+bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
+			 const struct fort_stack_reach *where)
+{
+	bool may_leak = rule->env->rights & FORT_MAY_LEAK_POINTERS;
+
+	for (int32_t off = where->low; off < where->high; off++) {
+		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+		uint8_t byte = slot->bytes[byte_of(off)];
+
+		if ((byte == FORT_BYTE_INVALID &&
+		     !(rule->env->rights & FORT_MAY_READ_UNINIT_STACK)) ||
+		    (byte == FORT_BYTE_SPILL && fort_value_is_pointer(&slot->spill) && !may_leak))
+			return fort_rule_bad(rule, FORT_DIAG_STACK_READ, reach->reg, where->low,
+					     reach->bytes, 0, off - where->low);
+	}
+	return true;
+}
+
+/* --- stores --- */
+
+/* A write into part of a slot ends what was spilled there: its bytes become plain ones. */
+static void break_spill(struct fort_slot *slot)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (slot->bytes[i] == FORT_BYTE_SPILL)
+			slot->bytes[i] = FORT_BYTE_MISC;
+	slot->spill = (struct fort_value){0};
+}
+
+void fort_stack_clobber(const struct fort_stack_reach *where)
+{
+	for (int32_t off = where->low; off < where->high; off++) {
+		struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+
+		break_spill(slot);
+		/* A byte that only may have been written keeps "never written" if it was so. */
+		if (where->fixed || slot->bytes[byte_of(off)] != FORT_BYTE_INVALID)
+			slot->bytes[byte_of(off)] = FORT_BYTE_MISC;
+	}
+}
+
+static void spill(struct fort_slot *slot, const struct fort_value *value, uint32_t bytes)
+{
+	if (bytes < 8)
+		break_spill(slot);
+	for (unsigned i = 0; i < bytes; i++)
+		slot->bytes[i] = FORT_BYTE_SPILL;
+	slot->spill = *value;
+	if (bytes < 8 && fort_scalar_umax(&value->num) >= 1ull << (8 * bytes))
+		slot->spill = fort_value_number(fort_scalar_truncate(&value->num, 8 * bytes));
+}
+
+/* Fixed bytes that do not start a slot: zeroes are worth remembering, nothing else is. */
+static void store_bytes(const struct fort_stack_reach *where, const struct fort_value *value)
+{
+	uint64_t number;
+	bool zero = fort_value_known(value, &number) && !number;
+
+	fort_stack_clobber(where);
+	for (int32_t off = where->low; zero && off < where->high; off++)
+		where->frame->slots[slot_of(off)].bytes[byte_of(off)] = FORT_BYTE_ZERO;
+}
+
+bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
+		      const struct fort_stack_reach *where, const struct fort_value *value)
+{
+	bool pointer = fort_value_is_pointer(value);
+	bool starts = where->fixed && !byte_of(where->low);
+
+	if (pointer && where->fixed && reach->bytes != 8)
+		return fort_rule_bad(rule, FORT_DIAG_SPILL_SIZE, rule->insn->src, where->low,
+				     reach->bytes, 1, 0);
+	if (value->type == FORT_STACK && where->frame != fort_state_top(rule->state))
+		return fort_rule_bad(rule, FORT_DIAG_SPILL_TO_CALLER, rule->insn->src, where->low,
+				     reach->bytes, 1, 0);
+	if (starts)
+		spill(&where->frame->slots[slot_of(where->low)], value, reach->bytes);
+	else if (where->fixed)
+		store_bytes(where, value);
+	else
+		fort_stack_clobber(where);
+	return true;
+}

@@ -1,0 +1,280 @@
+#include "step/state.h"
+
+#include <string.h>
+
+/* Slot arrays come in sizes of 4, 8, 16, 32 and 64. */
+#define SLOTS_MIN_SHIFT 2
+_Static_assert(FORT_STACK_SLOTS == 64, "five size classes reach the largest stack");
+
+struct fort_pool_item {
+	struct fort_pool_item *next;
+};
+
+void fort_pool_init(struct fort_pool *pool, struct fort_arena *arena)
+{
+	*pool = (struct fort_pool){.arena = arena};
+}
+
+static void *take(struct fort_pool *pool, struct fort_pool_item **list, size_t bytes)
+{
+	struct fort_pool_item *item = *list;
+
+	if (!item)
+		return fort_arena_alloc(pool->arena, bytes);
+	*list = item->next;
+	return item;
+}
+
+static void give(struct fort_pool_item **list, void *memory)
+{
+	struct fort_pool_item *item = memory;
+
+	item->next = *list;
+	*list = item;
+}
+
+static unsigned slot_class(uint32_t n_slots)
+{
+	unsigned class = 0;
+
+	while ((1u << (SLOTS_MIN_SHIFT + class)) < n_slots)
+		class ++;
+	return class;
+}
+
+static void free_frame(struct fort_pool *pool, struct fort_frame *frame)
+{
+	if (frame->room)
+		give(&pool->free_slots[slot_class(frame->room)], frame->slots);
+	give(&pool->free_frames, frame);
+}
+
+static struct fort_frame *new_frame(struct fort_pool *pool)
+{
+	struct fort_frame *frame = take(pool, &pool->free_frames, sizeof(*frame));
+
+	if (frame)
+		memset(frame, 0, sizeof(*frame));
+	return frame;
+}
+
+bool fort_frame_touch(struct fort_pool *pool, struct fort_frame *frame, uint32_t n_slots)
+{
+	if (n_slots <= frame->n_slots)
+		return true;
+	if (n_slots > frame->room) {
+		unsigned class = slot_class(n_slots);
+		uint32_t room = 1u << (SLOTS_MIN_SHIFT + class);
+		struct fort_slot *slots =
+			take(pool, &pool->free_slots[class], room * sizeof(*slots));
+
+		if (!slots)
+			return false;
+		if (frame->room) {
+			memcpy(slots, frame->slots, frame->n_slots * sizeof(*slots));
+			give(&pool->free_slots[slot_class(frame->room)], frame->slots);
+		}
+		frame->slots = slots;
+		frame->room = room;
+	}
+	memset(&frame->slots[frame->n_slots], 0,
+	       (n_slots - frame->n_slots) * sizeof(frame->slots[0]));
+	frame->n_slots = n_slots;
+	return true;
+}
+
+static struct fort_frame *clone_frame(struct fort_pool *pool, const struct fort_frame *frame)
+{
+	struct fort_frame *copy = new_frame(pool);
+
+	if (!copy)
+		return NULL;
+	if (!fort_frame_touch(pool, copy, frame->n_slots)) {
+		free_frame(pool, copy);
+		return NULL;
+	}
+	memcpy(copy->regs, frame->regs, sizeof(copy->regs));
+	copy->subprog = frame->subprog;
+	copy->return_pc = frame->return_pc;
+	if (frame->n_slots)
+		memcpy(copy->slots, frame->slots, frame->n_slots * sizeof(frame->slots[0]));
+	return copy;
+}
+
+struct fort_state *fort_state_new(struct fort_pool *pool)
+{
+	struct fort_state *state = take(pool, &pool->free_states, sizeof(*state));
+
+	if (!state)
+		return NULL;
+	memset(state, 0, sizeof(*state));
+	state->next_id = 1;
+	if (++pool->live_states > pool->peak_states)
+		pool->peak_states = pool->live_states;
+	return state;
+}
+
+struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_state *state)
+{
+	struct fort_state *copy = fort_state_new(pool);
+
+	if (!copy)
+		return NULL;
+	copy->next_id = state->next_id;
+	copy->n_refs = state->n_refs;
+	memcpy(copy->refs, state->refs, sizeof(copy->refs));
+	for (uint32_t i = 0; i < state->n_frames; i++) {
+		copy->frames[i] = clone_frame(pool, state->frames[i]);
+		if (!copy->frames[i]) {
+			fort_state_free(pool, copy);
+			return NULL;
+		}
+		copy->n_frames++;
+	}
+	return copy;
+}
+
+void fort_state_free(struct fort_pool *pool, struct fort_state *state)
+{
+	if (!state)
+		return;
+	while (state->n_frames)
+		fort_state_pop_frame(pool, state);
+	pool->live_states--;
+	give(&pool->free_states, state);
+}
+
+bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uint32_t subprog,
+			   uint32_t return_pc)
+{
+	struct fort_frame *frame = new_frame(pool);
+	struct fort_value *fp;
+
+	if (!frame)
+		return false;
+	frame->subprog = subprog;
+	frame->return_pc = return_pc;
+	fp = &frame->regs[FORT_R10];
+	*fp = fort_value_pointer(FORT_STACK, 0);
+	fp->frame = (uint8_t)state->n_frames;
+	state->frames[state->n_frames++] = frame;
+	return true;
+}
+
+void fort_state_pop_frame(struct fort_pool *pool, struct fort_state *state)
+{
+	free_frame(pool, state->frames[--state->n_frames]);
+}
+
+struct fort_value fort_value_number(struct fort_scalar num)
+{
+	return (struct fort_value){.type = FORT_NUM, .range = FORT_RANGE_NONE, .num = num};
+}
+
+struct fort_value fort_value_const(uint64_t number)
+{
+	return fort_value_number(fort_scalar_const(number));
+}
+
+struct fort_value fort_value_unknown(void)
+{
+	return fort_value_number(fort_scalar_unknown());
+}
+
+struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
+{
+	return (struct fort_value){.type = (uint8_t)type,
+				   .object = object,
+				   .range = FORT_RANGE_NONE,
+				   .num = fort_scalar_const(0)};
+}
+
+unsigned fort_slot_spilled(const struct fort_slot *slot)
+{
+	unsigned n = 0;
+
+	while (n < 8 && slot->bytes[n] == FORT_BYTE_SPILL)
+		n++;
+	return n;
+}
+
+bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context)
+{
+	for (uint32_t i = 0; i < state->n_frames; i++) {
+		struct fort_frame *frame = state->frames[i];
+
+		for (unsigned r = 0; r < FORT_REGS; r++)
+			if (!visitor(&frame->regs[r], context))
+				return false;
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if (frame->slots[s].bytes[0] == FORT_BYTE_SPILL &&
+			    !visitor(&frame->slots[s].spill, context))
+				return false;
+	}
+	return true;
+}
+
+static bool holds_ref(const struct fort_state *state, uint32_t id)
+{
+	for (uint32_t i = 0; i < state->n_refs; i++)
+		if (state->refs[i].id == id)
+			return true;
+	return false;
+}
+
+static bool valid_value(const struct fort_state *state, const struct fort_value *value)
+{
+	if (value->type >= FORT_TYPES)
+		return false;
+	if (value->type == FORT_NONE)
+		return true;
+	if (value->type == FORT_STACK && value->frame >= state->n_frames)
+		return false;
+	if (value->id >= state->next_id || value->ref >= state->next_id ||
+	    value->sym >= state->next_id)
+		return false;
+	if (value->type == FORT_NUM && (value->maybe_null || value->id || value->ref))
+		return false;
+	if ((value->maybe_null && !value->id) || (value->ref && !holds_ref(state, value->ref)))
+		return false;
+	return fort_scalar_validate(&value->num);
+}
+
+static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot)
+{
+	unsigned spilled = fort_slot_spilled(slot);
+
+	for (unsigned i = 0; i < 8; i++)
+		if (slot->bytes[i] > FORT_BYTE_SPILL ||
+		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
+			return false;
+	if (!spilled)
+		return true;
+	if (slot->spill.type == FORT_NONE || !valid_value(state, &slot->spill))
+		return false;
+	if (fort_value_is_pointer(&slot->spill))
+		return spilled == 8;
+	return fort_is_power_of_two(spilled);
+}
+
+bool fort_state_validate(const struct fort_state *state)
+{
+	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX || state->n_refs > FORT_REFS_MAX)
+		return false;
+	for (uint32_t i = 0; i < state->n_frames; i++) {
+		const struct fort_frame *frame = state->frames[i];
+
+		if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room)
+			return false;
+		for (unsigned r = 0; r < FORT_REGS; r++)
+			if (!valid_value(state, &frame->regs[r]))
+				return false;
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if (!valid_slot(state, &frame->slots[s]))
+				return false;
+	}
+	for (uint32_t i = 0; i < state->n_refs; i++)
+		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
+			return false;
+	return true;
+}

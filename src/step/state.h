@@ -1,0 +1,142 @@
+/* Abstract states: what is known about registers, stack and resources before an instruction.
+ *
+ * A register or an 8-byte stack slot holds a value: nothing (never written), a number, or a
+ * pointer. A pointer is an object and an offset; the offset is a full scalar, so there is one
+ * arithmetic for numbers and pointers. Facts that connect values are symbols: two values with the
+ * same `sym` differ by the difference of their `delta`s, whatever they are (x = sym + delta). A
+ * number that is compared teaches all its relatives.
+ *
+ * States are mutable and owned by one walker; frames come from a pool.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "domain/scalar.h"
+
+enum fort_type {
+	FORT_NONE,        /* never written, or of no interest: must not be read */
+	FORT_NUM,         /* any 64-bit number in `num` */
+	FORT_CTX,         /* the program's context */
+	FORT_STACK,       /* stack of frame `frame`; offsets from its top, so negative */
+	FORT_MAP,         /* map number `object` itself (a handle) */
+	FORT_MAP_VALUE,   /* a value of map `object` */
+	FORT_PACKET,      /* packet data; offsets from its start */
+	FORT_PACKET_META, /* metadata before the packet; offsets from its start */
+	FORT_PACKET_END,  /* first byte behind the packet */
+	FORT_RING_MEM,    /* `object` bytes reserved in a ring buffer */
+	FORT_TYPES
+};
+
+#define FORT_RANGE_NONE INT32_MIN
+
+struct fort_value {
+	uint8_t type;       /* enum fort_type */
+	uint8_t maybe_null; /* a call's result that was not tested: offset is 0 */
+	uint8_t frame;      /* STACK */
+	uint32_t object;    /* MAP, MAP_VALUE: map number; RING_MEM: bytes */
+	uint32_t id;        /* which call's result: testing one copy tests all; 0 for none */
+	uint32_t ref;       /* reference that this pointer holds; 0 for none */
+	uint32_t sym;       /* num = sym + delta; 0 for none */
+	int32_t range;      /* PACKET, META: offset + range <= length is proven; or RANGE_NONE */
+	int64_t delta;
+	struct fort_scalar num; /* the number, or the pointer's offset */
+};
+
+enum fort_byte {
+	FORT_BYTE_INVALID, /* never written */
+	FORT_BYTE_MISC,    /* some number */
+	FORT_BYTE_ZERO,
+	FORT_BYTE_SPILL, /* of the slot's `spill` */
+};
+
+/* Eight bytes of stack. bytes[i] is the byte at the slot's address + i. A spilled value fills
+ * the first `n` bytes, where n is the count of leading SPILL marks: 8 for pointers, 1, 2, 4 or 8
+ * for numbers (then `spill` is the number cut to that width).
+ */
+struct fort_slot {
+	uint8_t bytes[8];
+	struct fort_value spill;
+};
+
+struct fort_frame {
+	struct fort_value regs[FORT_REGS];
+	uint32_t subprog, return_pc; /* pc where the caller goes on; unused in frame 0 */
+	uint32_t n_slots, room;      /* slots[0] is at fp-8; deeper ones never touched */
+	struct fort_slot *slots;
+};
+
+struct fort_ref {
+	uint32_t id, pc; /* and the instruction that acquired it */
+};
+
+struct fort_state {
+	uint32_t n_frames, n_refs;
+	uint32_t next_id; /* for id, ref and sym alike; grows only */
+	struct fort_frame *frames[FORT_FRAMES_MAX];
+	struct fort_ref refs[FORT_REFS_MAX];
+};
+
+/* Where states and frames come from and go back to: free lists over an arena. */
+struct fort_pool {
+	struct fort_arena *arena;
+	struct fort_pool_item *free_states, *free_frames, *free_slots[5];
+	uint64_t live_states, peak_states;
+};
+
+void fort_pool_init(struct fort_pool *pool, struct fort_arena *arena);
+/* NULL when the arena is exhausted. A new state has no frames. */
+struct fort_state *fort_state_new(struct fort_pool *pool);
+struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_state *state);
+void fort_state_free(struct fort_pool *pool, struct fort_state *state);
+
+/* Adds a frame whose registers are all NONE but r10. False when out of memory; the caller has
+ * checked FORT_FRAMES_MAX. */
+FORT_CHECKED bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state,
+					uint32_t subprog, uint32_t return_pc);
+void fort_state_pop_frame(struct fort_pool *pool, struct fort_state *state);
+/* Makes slots 0..n_slots-1 exist, the new ones INVALID. False when out of memory. */
+FORT_CHECKED bool fort_frame_touch(struct fort_pool *pool, struct fort_frame *frame,
+				   uint32_t n_slots);
+
+static inline struct fort_frame *fort_state_top(const struct fort_state *state)
+{
+	return state->frames[state->n_frames - 1];
+}
+
+static inline struct fort_value *fort_state_reg(const struct fort_state *state, unsigned reg)
+{
+	return &fort_state_top(state)->regs[reg];
+}
+
+/* Values. */
+struct fort_value fort_value_number(struct fort_scalar num);
+struct fort_value fort_value_const(uint64_t number);
+struct fort_value fort_value_unknown(void);
+struct fort_value fort_value_pointer(enum fort_type type, uint32_t object);
+
+static inline bool fort_value_is_pointer(const struct fort_value *value)
+{
+	return value->type > FORT_NUM;
+}
+
+/* The known number, in *out; false for anything else. */
+static inline bool fort_value_known(const struct fort_value *value, uint64_t *out)
+{
+	if (value->type != FORT_NUM || !fort_scalar_is_const(&value->num))
+		return false;
+	*out = value->num.arc.base;
+	return true;
+}
+
+/* Leading SPILL bytes of a slot: 0 when nothing is spilled there. */
+unsigned fort_slot_spilled(const struct fort_slot *slot);
+
+/* Is the state one that the rules can produce? For debug builds, tests and fuzzers: types in
+ * range, frames present, spills consistent, no pointer to something already given back. */
+bool fort_state_validate(const struct fort_state *state);
+
+/* Iteration over every value of a state: registers of all frames, then spilled values. The
+ * function may change the value; returning false stops. */
+typedef bool fort_value_visitor(struct fort_value *value, void *context);
+bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context);

@@ -1,0 +1,175 @@
+#include "step/step.h"
+
+#include <errno.h>
+
+#include "step/rules.h"
+
+bool fort_rule_bad(struct fort_rule *rule, enum fort_diag diag, unsigned reg, int64_t a0,
+		   int64_t a1, int64_t a2, int64_t a3)
+{
+	struct fort_violation *v = &rule->out->violation;
+
+	*v = (struct fort_violation){.diag = (uint16_t)diag,
+				     .reg = (uint8_t)reg,
+				     .pc = rule->pc,
+				     .args = {a0, a1, a2, a3}};
+	v->text = fort_insn_row(rule->insn)->group;
+	if (reg < FORT_REGS)
+		v->value = *fort_rule_reg(rule, reg);
+	rule->out->outcome = FORT_STEP_BAD;
+	return false;
+}
+
+bool fort_rule_dead(struct fort_rule *rule)
+{
+	rule->out->outcome = FORT_STEP_DEAD;
+	return false;
+}
+
+bool fort_rule_no_memory(struct fort_rule *rule)
+{
+	rule->err = -ENOMEM;
+	return false;
+}
+
+bool fort_rule_readable(struct fort_rule *rule, unsigned reg)
+{
+	if (fort_rule_reg(rule, reg)->type == FORT_NONE)
+		return fort_rule_bad(rule, FORT_DIAG_NOT_READABLE, reg, 0, 0, 0, 0);
+	return true;
+}
+
+uint32_t fort_rule_fresh(struct fort_rule *rule)
+{
+	return rule->state->next_id++;
+}
+
+void fort_rule_name(struct fort_rule *rule, struct fort_value *value)
+{
+	if (value->sym || fort_scalar_is_const(&value->num))
+		return;
+	value->sym = fort_rule_fresh(rule);
+	value->delta = 0;
+}
+
+struct fort_state *fort_step_entry(const struct fort_env *env, struct fort_pool *pool)
+{
+	struct fort_state *state = fort_state_new(pool);
+
+	if (!state)
+		return NULL;
+	if (!fort_state_push_frame(pool, state, 0, 0)) {
+		fort_state_free(pool, state);
+		return NULL;
+	}
+	(void)env;
+	*fort_state_reg(state, FORT_R1) = fort_value_pointer(FORT_CTX, 0);
+	return state;
+}
+
+static bool later(struct fort_rule *rule)
+{
+	return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, 0, 0, 0, 0);
+}
+
+static bool apply(struct fort_rule *rule)
+{
+	switch (rule->insn->kind) {
+	case FORT_ALU_K:
+	case FORT_ALU_X:
+	case FORT_NEG:
+	case FORT_END:
+	case FORT_MOV_K:
+	case FORT_MOV_X:
+	case FORT_MOVSX: return fort_rule_alu(rule);
+	case FORT_LDX:
+	case FORT_LDACQ: return fort_rule_ldx(rule);
+	case FORT_ST:
+	case FORT_STX:
+	case FORT_STREL: return fort_rule_store(rule);
+	case FORT_ATOMIC: return fort_rule_atomic(rule);
+	case FORT_LDIMM: return fort_rule_ldimm(rule);
+	case FORT_JA: rule->out->pc = (uint32_t)fort_insn_target(rule->insn, rule->pc); return true;
+	case FORT_JCC_K:
+	case FORT_JCC_X: return fort_rule_branch(rule);
+	case FORT_EXIT: return fort_rule_exit(rule);
+	case FORT_CALL:
+		if (rule->insn->op == FORT_OP_HELPER)
+			return fort_rule_call(rule);
+		if (rule->insn->op == FORT_OP_LOCAL)
+			return fort_rule_call_local(rule);
+		return fort_rule_bad(rule, FORT_DIAG_KFUNC_LATER, FORT_REGS, rule->insn->imm, 0, 0,
+				     0);
+	default: return later(rule);
+	}
+}
+
+int fort_step(struct fort_env *env, struct fort_pool *pool, struct fort_state *state, uint32_t pc,
+	      struct fort_step *out)
+{
+	const struct fort_insn *insn = &env->graph->program.insns[pc];
+	struct fort_rule rule = {
+		.env = env, .pool = pool, .state = state, .insn = insn, .pc = pc, .out = out};
+
+	out->outcome = FORT_STEP_NEXT;
+	out->decided = false;
+	out->other = NULL;
+	out->pc = pc + fort_insn_slots(insn);
+	(void)apply(&rule);
+	return rule.err;
+}
+
+/* --- stack depth of call chains --- */
+
+/* A frame's size as the kernel rounds it for its interpreter; never 0. */
+static uint32_t frame_bytes(const struct fort_env *env, uint32_t subprog)
+{
+	uint32_t used = env->stack_bytes[subprog] ? env->stack_bytes[subprog] : 1;
+
+	return (uint32_t)fort_round_up(used, 32);
+}
+
+struct deepest {
+	uint32_t bytes, frames, pc; /* of the worst chain from here; its first call */
+};
+
+/* One more frame: for each subprogram the worst chain through one of its calls. */
+static void extend_chains(const struct fort_env *env, const struct deepest *shorter,
+			  struct deepest *longer)
+{
+	const struct fort_program *program = &env->graph->program;
+
+	for (uint32_t s = 0; s < program->n_subprogs; s++) {
+		longer[s] = (struct deepest){frame_bytes(env, s), 1, program->subprogs[s].start};
+		for (uint32_t pc = program->subprogs[s].start; pc < program->subprogs[s].end;
+		     pc++) {
+			const struct fort_insn *insn = &program->insns[pc];
+			const struct deepest *callee;
+
+			if (insn->kind != FORT_CALL || insn->op != FORT_OP_LOCAL)
+				continue;
+			callee = &shorter[fort_subprog_at(program, fort_insn_target(insn, pc))];
+			if (frame_bytes(env, s) + callee->bytes > longer[s].bytes)
+				longer[s] = (struct deepest){frame_bytes(env, s) + callee->bytes,
+							     callee->frames + 1, pc};
+		}
+	}
+}
+
+bool fort_step_check_stack(const struct fort_env *env, struct fort_violation *violation)
+{
+	struct deepest chains[2][FORT_SUBPROGS_MAX] = {0};
+	const struct deepest *worst;
+
+	/* Chains of n frames after n rounds; longer ones no run can have. */
+	for (unsigned round = 0; round < FORT_FRAMES_MAX; round++)
+		extend_chains(env, chains[round % 2], chains[1 - round % 2]);
+	worst = &chains[FORT_FRAMES_MAX % 2][0];
+	if (worst->bytes <= FORT_STACK_BYTES)
+		return true;
+	*violation = (struct fort_violation){.diag = FORT_DIAG_STACK_DEPTH,
+					     .reg = FORT_REGS,
+					     .pc = worst->pc,
+					     .args = {worst->frames, worst->bytes, 0, 0}};
+	return false;
+}

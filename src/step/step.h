@@ -1,0 +1,75 @@
+/* The abstract semantics of BPF: one instruction applied to one state.
+ *
+ * This is the only place that says what an instruction does to what is known, and when it is
+ * safe. The search uses it to find a proof, the checker to check one, tests to hold it against
+ * the interpreter. It is trusted; it keeps no history and decides nothing about exploration.
+ */
+#pragma once
+
+#include "abi/helpers.h"
+#include "isa/graph.h"
+#include "step/diag.h"
+#include "step/state.h"
+
+/* Rights that change verdicts (access spec, "verifier features"). */
+enum fort_verifier_right {
+	FORT_MAY_USE_PERF_HELPERS = 1,  /* helpers that read outside the program, or print */
+	FORT_MAY_READ_UNINIT_STACK = 2, /* stacks are zeroed, so nothing leaks */
+	FORT_MAY_LEAK_POINTERS = 4,     /* they show the window's base, nothing else */
+};
+
+/* What harden must know of each instruction, found while checking. */
+enum fort_access_kind {
+	FORT_ACCESS_UNSEEN,
+	FORT_ACCESS_PLAIN,      /* any memory access that runs as it is written */
+	FORT_ACCESS_CTX_POINTER /* load of a context pointer: field in `field` */
+};
+
+struct fort_access {
+	uint8_t kind;  /* enum fort_access_kind */
+	uint8_t field; /* index in the program type's fields */
+};
+
+/* All that the semantics of a program depend on, besides its instructions. A certificate is bound
+ * to it. `access` and `stack_bytes` are outputs.
+ */
+struct fort_env {
+	const struct fort_graph *graph;
+	const struct fort_prog_info *prog;
+	const struct fort_map_shape *maps;
+	uint32_t n_maps;
+	uint32_t rights; /* enum fort_verifier_right */
+	bool gpl;
+	struct fort_access *access;              /* one per slot */
+	uint16_t stack_bytes[FORT_SUBPROGS_MAX]; /* deepest access of each subprogram */
+};
+
+enum fort_outcome {
+	FORT_STEP_NEXT, /* the state goes on at `pc` */
+	FORT_STEP_FORK, /* and `other`, new, owned by the caller, at `other_pc` */
+	FORT_STEP_END,  /* the program ended */
+	FORT_STEP_DEAD, /* no concrete run gets here */
+	FORT_STEP_BAD,  /* `violation` says why */
+};
+
+struct fort_step {
+	uint8_t outcome; /* enum fort_outcome */
+	bool decided;    /* NEXT after a conditional jump: the other side cannot happen */
+	uint32_t pc, other_pc;
+	struct fort_state *other;
+	struct fort_violation violation;
+};
+
+/* The state before the first instruction: context in r1, stack in r10. NULL: out of memory. */
+struct fort_state *fort_step_entry(const struct fort_env *env, struct fort_pool *pool);
+
+/* Applies the instruction at `pc`. The state is changed in place; on FORK it is the side that
+ * falls through. After END, DEAD and BAD it means nothing. Returns 0 or -ENOMEM.
+ */
+FORT_CHECKED int fort_step(struct fort_env *env, struct fort_pool *pool, struct fort_state *state,
+			   uint32_t pc, struct fort_step *out);
+
+/* After all paths: does every call chain fit the stack? Returns true, or false with the
+ * violation filled. */
+FORT_CHECKED bool fort_step_check_stack(const struct fort_env *env,
+					struct fort_violation *violation);
