@@ -40,6 +40,7 @@
 #define FORT_BTF_NAME_MAX  ((1u << 24) - 1) /* K */
 #define FORT_BTF_DEPTH_MAX 32u              /* K */
 #define FORT_BTF_VLEN_MAX  0xffffu          /* K */
+#define FORT_BTF_WALK_MAX  (1u << 24)       /* parts of one printed value, enum constants tried */
 
 /* Maps */
 #define FORT_MAP_KEY_BYTES_MAX 512u         /* K: hash types */
