@@ -15,6 +15,7 @@
 #define FORT_STACK_SLOTS           (FORT_STACK_BYTES / 8)
 #define FORT_CLEANUPS_MAX          64u /* references, locks, reservations held by one run */
 #define FORT_NAME_BYTES            16u /* K: BPF_OBJ_NAME_LEN */
+#define FORT_ASM_BYTES_MAX         (64u << 20) /* text for the assembler */
 
 /* Verification */
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */

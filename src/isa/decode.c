@@ -87,7 +87,7 @@ static int fail(struct fort_decode_error *error, enum fort_decode_fault fault, c
 /* None of an opcode's rows has the selecting field's value. */
 static int fail_selection(const struct fort_row_info *info, struct fort_decode_error *error)
 {
-	if (info->kind == FORT_ATOMIC || info->kind == FORT_LDACQ)
+	if (info->kind == FORT_ATOMIC || info->kind == FORT_LDACQ || info->kind == FORT_STREL)
 		return fail(error, FORT_DECODE_BAD_ATOMIC, "imm", info->group);
 	if (info->kind == FORT_LDIMM)
 		return fail(error, FORT_DECODE_BAD_LDIMM_SRC, "src", info->group);
@@ -128,7 +128,7 @@ static int decode_one(const struct index *index, const struct fort_raw_insn *raw
 	return 0;
 }
 
-/* The second slot of a 64-bit immediate carries the upper half and nothing else. */
+/* The second slot of a 64-bit immediate has an imm at most. */
 static int decode_high(const struct fort_raw_insn *raw, struct fort_insn *low,
 		       struct fort_insn *high, struct fort_decode_error *error)
 {
@@ -136,6 +136,8 @@ static int decode_high(const struct fort_raw_insn *raw, struct fort_insn *low,
 
 	if (raw->opcode || raw->dst || raw->src || raw->off)
 		return fail(error, FORT_DECODE_HALF_LDIMM, NULL, group);
+	if (raw->imm && !fort_insn_uses(low, 'H'))
+		return fail(error, FORT_DECODE_BAD_LDIMM_SRC, "next_imm", group);
 	*high = fort_insn_make(FORT_ROW_LDIMM_HIGH, 0, 0, 0, raw->imm);
 	low->imm = (int64_t)((uint64_t)(uint32_t)low->imm | (uint64_t)(uint32_t)raw->imm << 32);
 	return 0;
@@ -157,7 +159,8 @@ int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t count, struct for
 		if (out[pc].kind != FORT_LDIMM)
 			continue;
 		if (pc + 1 == count)
-			return fail(error, FORT_DECODE_HALF_LDIMM, NULL, "BPF_LD_IMM64");
+			return fail(error, FORT_DECODE_HALF_LDIMM, NULL,
+				    fort_insn_row(&out[pc])->group);
 		err = decode_high(&raw[pc + 1], &out[pc], &out[pc + 1], error);
 		if (err)
 			return err;
@@ -170,36 +173,29 @@ struct fort_insn fort_insn_make(enum fort_row row, uint8_t dst, uint8_t src, int
 				int64_t imm)
 {
 	const struct fort_row_info *info = &fort_rows[row];
+	uint8_t select = info->select;
 
 	return (struct fort_insn){
 		.row = (uint8_t)row,
 		.dst = dst,
-		.src = src,
+		.src = select == FORT_SELECT_SRC ? (uint8_t)info->value : src,
 		.kind = info->kind,
-		.off = off,
+		.off = select == FORT_SELECT_OFF ? (int16_t)info->value : off,
 		.op = info->op,
 		.bits = info->bits,
-		.imm = imm,
+		.imm = select == FORT_SELECT_IMM ? info->value : imm,
 	};
 }
 
 uint32_t fort_insn_encode(const struct fort_insn *insn, struct fort_raw_insn out[2])
 {
-	const struct fort_row_info *info = fort_insn_row(insn);
-
 	out[0] = (struct fort_raw_insn){
-		.opcode = info->opcode,
+		.opcode = fort_insn_row(insn)->opcode,
 		.dst = insn->dst & 0xf,
 		.src = insn->src & 0xf,
 		.off = insn->off,
 		.imm = (int32_t)insn->imm,
 	};
-	if (info->select == FORT_SELECT_OFF)
-		out[0].off = (int16_t)info->value;
-	if (info->select == FORT_SELECT_IMM)
-		out[0].imm = info->value;
-	if (info->select == FORT_SELECT_SRC)
-		out[0].src = info->value & 0xf;
 	if (insn->kind != FORT_LDIMM)
 		return 1;
 	out[1] = (struct fort_raw_insn){.imm = (int32_t)((uint64_t)insn->imm >> 32)};

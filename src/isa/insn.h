@@ -153,7 +153,7 @@ static inline int64_t fort_insn_target(const struct fort_insn *insn, uint32_t pc
 {
 	bool wide = insn->op == FORT_OP_JA32 || insn->kind == FORT_CALL || insn->kind == FORT_LDIMM;
 
-	return (int64_t)pc + 1 + (wide ? insn->imm : insn->off);
+	return (int64_t)pc + 1 + (wide ? (int32_t)insn->imm : insn->off);
 }
 
 /* True for instructions after which control may go somewhere else than the next one. */
@@ -171,14 +171,14 @@ enum fort_decode_fault {
 	FORT_DECODE_FRAME_POINTER_WRITE,
 	FORT_DECODE_BAD_ATOMIC,
 	FORT_DECODE_HALF_LDIMM,    /* the second slot is missing or not one */
-	FORT_DECODE_BAD_LDIMM_SRC, /* pseudo source unknown */
+	FORT_DECODE_BAD_LDIMM_SRC, /* pseudo source unknown, or it takes no second imm */
 };
 
 struct fort_decode_error {
 	uint32_t pc;
 	enum fort_decode_fault fault;
 	struct fort_raw_insn insn;
-	const char *field; /* dst, src, off or imm; NULL where the fault is not one field's */
+	const char *field; /* dst, src, off, imm or next_imm; NULL where it is not one field's */
 	const char *group; /* isa.def's group, or NULL for unknown opcodes */
 };
 
@@ -193,6 +193,7 @@ FORT_CHECKED int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t coun
 /* The inverse, for tests and rewriting passes: one slot, or two for LDIMM. Returns the slots. */
 uint32_t fort_insn_encode(const struct fort_insn *insn, struct fort_raw_insn out[2]);
 
-/* An instruction built from its row; missing operands are zero. */
+/* An instruction built from its row. Operands it does not have must be zero; the field that selects
+ * the row is filled in. */
 struct fort_insn fort_insn_make(enum fort_row row, uint8_t dst, uint8_t src, int16_t off,
 				int64_t imm);
