@@ -2,14 +2,29 @@
 
 #include <string.h>
 
+#define CLASS_BITS 0x07
+#define MODE_BITS  0xe0
+
+/* Of a load the kernel looks at the mode before it looks up the opcode. */
+static void put_unknown(uint8_t opcode, struct fort_text *out)
+{
+	const struct fort_row_info *load = &fort_rows[FORT_ROW_LDX8];
+	uint8_t mode = opcode & MODE_BITS;
+	bool known_mode = mode == (load->opcode & MODE_BITS) ||
+			  mode == (fort_rows[FORT_ROW_LDXS8].opcode & MODE_BITS);
+
+	if ((opcode & CLASS_BITS) == (load->opcode & CLASS_BITS) && !known_mode)
+		fort_text_add(out, "%s uses reserved fields", load->group);
+	else
+		fort_text_add(out, "unknown opcode %02x", opcode);
+}
+
 void fort_decode_error_text(const struct fort_decode_error *error, struct fort_text *out)
 {
 	const struct fort_raw_insn *insn = &error->insn;
 
 	switch (error->fault) {
-	case FORT_DECODE_UNKNOWN_OPCODE:
-		fort_text_add(out, "unknown opcode %02x", insn->opcode);
-		break;
+	case FORT_DECODE_UNKNOWN_OPCODE: put_unknown(insn->opcode, out); break;
 	case FORT_DECODE_RESERVED_FIELD:
 		fort_text_add(out, "%s uses reserved fields", error->group);
 		break;
