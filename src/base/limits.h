@@ -30,6 +30,7 @@
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
 
 /* Runs */
+#define FORT_SLOTS_MAX       4096u        /* places of one domain to run in: four mappings each */
 #define FORT_FUEL_DEFAULT    (1ull << 28) /* slots executed through back edges and calls */
 #define FORT_TAIL_CALLS_MAX  33u          /* K */
 #define FORT_TEST_DATA_BYTES (1u << 20)   /* packet bytes for PROG_TEST_RUN */

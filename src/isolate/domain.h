@@ -1,9 +1,9 @@
 /* A domain: one window laid out for one program, and the slots in which it runs.
  *
- * Each run takes a slot: a stack of FORT_FRAMES_MAX frames and a context image, apart from the
- * other slots by unmapped pages. Packet bytes (test runs, plugins) have one area per domain,
- * used by slot 0. Values of each map the program names are mapped at map_start[]; metadata of
- * maps, code and tables are never in the window.
+ * Each run takes a slot: a stack of FORT_FRAMES_MAX frames and a context image, apart from each
+ * other and from the other slots by unmapped pages. Packet bytes (test runs, plugins) have one area
+ * per domain, used by slot 0. Values of each map the program names are mapped at map_start[];
+ * metadata of maps, code and tables are never in the window.
  */
 #pragma once
 
@@ -12,34 +12,41 @@
 struct fort_domain {
 	struct fort_window window;
 	uint32_t n_slots, ctx_bytes, packet_bytes;
-	uint32_t slot_start, slot_stride; /* of slot 0's stack; between slots */
-	uint32_t ctx_from_stack;          /* ctx image, relative to the slot's start */
-	uint32_t packet_start;            /* 0 when there is no packet area */
-	uint32_t map_start[FORT_MAPS_PER_PROG_MAX];
+	uint32_t slot_start, slot_stride;           /* of slot 0's stack; between slots */
+	uint32_t ctx_from_stack;                    /* ctx image, relative to the slot's stack */
+	uint32_t packet_start;                      /* 0 when there is no packet area */
+	uint32_t map_start[FORT_MAPS_PER_PROG_MAX]; /* 0: nothing of this map is in the window */
 	uint32_t n_maps;
 };
 
 struct fort_domain_layout {
-	uint32_t n_slots;
-	uint32_t ctx_bytes;    /* of the context image; rounded up to pages */
+	uint32_t n_slots;      /* 1 to FORT_SLOTS_MAX */
+	uint32_t ctx_bytes;    /* of the context image, rounded up to pages; 0 for none */
 	uint32_t packet_bytes; /* largest packet, with head and tail room; 0 for none */
 	bool packet_writable;
 };
 
 /* What of a map goes into the window. */
 struct fort_domain_map {
-	int fd; /* values object */
-	uint64_t file_offset, bytes;
+	int fd;                      /* values object */
+	uint64_t file_offset, bytes; /* 0 bytes: nothing */
 	bool writable;
 };
 
-/* Opens a window and lays it out. Returns 0, -ENOMEM, -ENOSPC (does not fit 4 GiB), or mmap's
- * error; nothing is left behind on failure.
+/* Opens a window and lays it out. Returns 0, -EINVAL (slots out of range), -E2BIG (too many maps),
+ * -ENOMEM, -ENOSPC (does not fit 4 GiB), or fort_window_add_fd's error; nothing is left behind on
+ * failure.
  */
 FORT_CHECKED int fort_domain_open(const struct fort_domain_layout *layout,
 				  const struct fort_domain_map *maps, uint32_t n_maps,
 				  struct fort_domain *out);
 void fort_domain_close(struct fort_domain *domain);
+
+/* Copies bytes into the packet area, also when programs may only read it. Not while a program runs.
+ * Returns 0, -E2BIG when they do not fit, or mprotect's error.
+ */
+FORT_CHECKED int fort_domain_put_packet(const struct fort_domain *domain, uint32_t at,
+					const void *data, uint32_t bytes);
 
 /* Addresses as programs see them. */
 static inline uint64_t fort_domain_address(const struct fort_domain *domain, uint32_t offset)

@@ -22,16 +22,22 @@ enum fort_rights { FORT_READ = 1, FORT_WRITE = 2, FORT_RW = 3 };
 struct fort_window {
 	uint8_t *base;   /* a multiple of 4 GiB */
 	uint8_t *rights; /* enum fort_rights of each page; sparse, FORT_WINDOW_PAGES bytes */
-	uint32_t next;   /* first offset not yet given away */
+	uint64_t next;   /* first offset not yet given away */
 };
 
-/* Reserves a window. Returns 0 or -ENOMEM (address space limits count: RLIMIT_AS). */
+/* Reserves a window; what follows it is never mapped either. Returns 0 or -ENOMEM (4 GiB of address
+ * space count under RLIMIT_AS, memory counts once it is given away and touched).
+ */
 FORT_CHECKED int fort_window_open(struct fort_window *window);
 void fort_window_close(struct fort_window *window);
 
-/* Gives away `bytes` (rounded up to pages, followed by an unmapped guard page) of zeroed private
- * memory, or of `fd` from `file_offset`, shared. *start is the offset in the window.
- * Returns 0, -ENOSPC when the window is full, or mmap's error.
+/* Gives away `bytes` (at least 1; rounded up to pages, followed by an unmapped guard page) of
+ * zeroed private memory, or of `fd` from `file_offset` (a multiple of the page), shared. *start is
+ * the offset in the window. Returns 0, -ENOSPC when the window is full, or the system call's error.
+ *
+ * A file that could shrink would let whoever shares it kill the process that runs the program
+ * (isolation W5): it must be a memfd sealed against that (else -EPERM, or -EINVAL for files without
+ * seals) and hold all the pages (else -EINVAL).
  */
 FORT_CHECKED int fort_window_add(struct fort_window *window, uint64_t bytes,
 				 enum fort_rights rights, uint32_t *start);

@@ -1,0 +1,128 @@
+#include "isolate/domain.h"
+
+#include <errno.h>
+#include <linux/mman.h>
+#include <string.h>
+
+#include "base/sys.h"
+
+#define STACK_BYTES (FORT_FRAMES_MAX * FORT_STACK_BYTES)
+
+/* Stack, guard, context image, guard; equal slots give equal strides. */
+static int add_slot(struct fort_domain *domain, uint32_t *stack)
+{
+	uint32_t ctx;
+	int err = fort_window_add(&domain->window, STACK_BYTES, FORT_RW, stack);
+
+	if (err || !domain->ctx_bytes)
+		return err;
+	err = fort_window_add(&domain->window, domain->ctx_bytes, FORT_RW, &ctx);
+	if (err)
+		return err;
+	domain->ctx_from_stack = ctx - *stack;
+	return 0;
+}
+
+static int add_slots(struct fort_domain *domain)
+{
+	domain->ctx_from_stack = STACK_BYTES; /* without an image: where nothing is mapped */
+	for (uint32_t i = 0; i < domain->n_slots; i++) {
+		uint32_t stack;
+		int err = add_slot(domain, &stack);
+
+		if (err)
+			return err;
+		if (i == 0) {
+			domain->slot_start = stack;
+			domain->slot_stride = (uint32_t)domain->window.next - stack;
+		}
+	}
+	return 0;
+}
+
+static int add_maps(struct fort_domain *domain, const struct fort_domain_map *maps)
+{
+	for (uint32_t i = 0; i < domain->n_maps; i++) {
+		int err;
+
+		if (!maps[i].bytes)
+			continue;
+		err = fort_window_add_fd(&domain->window, maps[i].fd, maps[i].file_offset,
+					 maps[i].bytes, maps[i].writable ? FORT_RW : FORT_READ,
+					 &domain->map_start[i]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int lay_out(struct fort_domain *domain, const struct fort_domain_layout *layout,
+		   const struct fort_domain_map *maps)
+{
+	int err = add_slots(domain);
+
+	if (!err && layout->packet_bytes)
+		err = fort_window_add(&domain->window, layout->packet_bytes,
+				      layout->packet_writable ? FORT_RW : FORT_READ,
+				      &domain->packet_start);
+	return err ? err : add_maps(domain, maps);
+}
+
+int fort_domain_open(const struct fort_domain_layout *layout, const struct fort_domain_map *maps,
+		     uint32_t n_maps, struct fort_domain *out)
+{
+	struct fort_domain domain = {
+		.n_slots = layout->n_slots,
+		.ctx_bytes = layout->ctx_bytes,
+		.packet_bytes = layout->packet_bytes,
+		.n_maps = n_maps,
+	};
+	int err;
+
+	if (!layout->n_slots || layout->n_slots > FORT_SLOTS_MAX)
+		return -EINVAL;
+	if (n_maps > FORT_MAPS_PER_PROG_MAX)
+		return -E2BIG;
+	err = fort_window_open(&domain.window);
+	if (err)
+		return err;
+	err = lay_out(&domain, layout, maps);
+	if (err) {
+		fort_window_close(&domain.window);
+		return err;
+	}
+	*out = domain;
+	return 0;
+}
+
+void fort_domain_close(struct fort_domain *domain)
+{
+	fort_window_close(&domain->window);
+}
+
+static int protect_packet(const struct fort_domain *domain, int protection)
+{
+	return (int)fort_sys3(SYS_mprotect, (long)(domain->window.base + domain->packet_start),
+			      (long)fort_round_up(domain->packet_bytes, FORT_PAGE_BYTES),
+			      protection);
+}
+
+int fort_domain_put_packet(const struct fort_domain *domain, uint32_t at, const void *data,
+			   uint32_t bytes)
+{
+	const struct fort_window *window = &domain->window;
+	bool sealed = !fort_window_allows(window, domain->packet_start, 1, FORT_WRITE);
+	int err;
+
+	if (at > domain->packet_bytes || bytes > domain->packet_bytes - at)
+		return -E2BIG;
+	if (!bytes)
+		return 0;
+	if (sealed) {
+		err = protect_packet(domain, PROT_READ | PROT_WRITE);
+		if (err)
+			return err;
+	}
+	memcpy(window->base + domain->packet_start + at, data, bytes);
+	return sealed ? protect_packet(domain, PROT_READ) : 0;
+}
