@@ -1,8 +1,10 @@
 /* Writing claims. Not trusted: whatever is written here is checked when it is read. */
 #include "proof/claim.h"
-#include "proof/claim_format.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "proof/claim_format.h"
 
 /* Old ids in the order of their first mention. Only ids that connect something are kept: a symbol
  * with one holder says nothing. */

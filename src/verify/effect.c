@@ -1,0 +1,404 @@
+#include "verify/effect.h"
+
+#include <string.h>
+
+static uint16_t bit(unsigned reg)
+{
+	return (uint16_t)(1u << reg);
+}
+
+static bool is_number(const struct fort_state *state, unsigned reg)
+{
+	return fort_state_reg(state, reg)->type == FORT_NUM;
+}
+
+/* --- stack memory --- */
+
+/* Slots that [low, high) touches. */
+static uint64_t slots_of(int64_t low, int64_t high)
+{
+	uint64_t mask = 0;
+
+	if (low < -(int64_t)FORT_STACK_BYTES)
+		low = -(int64_t)FORT_STACK_BYTES;
+	for (int64_t off = low; off < high && off < 0; off++)
+		mask |= 1ull << ((-off - 1) / 8);
+	return mask;
+}
+
+/* Slots that it covers completely. */
+static uint64_t whole_slots_of(int64_t low, int64_t high)
+{
+	return slots_of(low, high) & ~slots_of(low - 7, low) & ~slots_of(high, high + 7) &
+	       (low % 8 ? ~slots_of(low, low + 1) : ~0ull) &
+	       (high % 8 ? ~slots_of(high - 1, high) : ~0ull);
+}
+
+/* The entry of a frame, new if need be; a spare one when the list is full. */
+static struct fort_cells *cells_of(struct fort_cell_list *list, uint32_t frame)
+{
+	for (unsigned i = 0; i < list->n; i++)
+		if (list->cells[i].frame == frame)
+			return &list->cells[i];
+	if (list->n == FORT_EFFECT_CELLS) {
+		list->over = true;
+		return &list->cells[FORT_EFFECT_CELLS - 1];
+	}
+	list->cells[list->n] = (struct fort_cells){.frame = (uint8_t)frame};
+	return &list->cells[list->n++];
+}
+
+static void add_cells(struct fort_cell_list *list, uint32_t frame, uint16_t regs, uint64_t slots)
+{
+	struct fort_cells *cells = cells_of(list, frame);
+
+	cells->regs |= regs;
+	cells->slots |= slots;
+}
+
+static void add_reg(struct fort_cell_list *list, const struct fort_state *state, uint32_t frame,
+		    unsigned reg)
+{
+	struct fort_cells *cells = cells_of(list, frame);
+
+	cells->regs |= bit(reg);
+	if (fort_value_is_pointer(&state->frames[frame]->regs[reg]))
+		cells->pointer_regs |= bit(reg);
+}
+
+static void add_slot(struct fort_cell_list *list, const struct fort_state *state, uint32_t frame,
+		     uint32_t slot)
+{
+	struct fort_cells *cells = cells_of(list, frame);
+
+	cells->slots |= 1ull << slot;
+	if (fort_value_is_pointer(&state->frames[frame]->slots[slot].spill))
+		cells->pointer_slots |= 1ull << slot;
+}
+
+/* Where an access of `bytes` through a register goes, if it goes to a stack. */
+static bool stack_access(const struct fort_state *state, unsigned reg, int32_t off, uint64_t bytes,
+			 int64_t *low, int64_t *high)
+{
+	const struct fort_value *base = fort_state_reg(state, reg);
+
+	if (base->type != FORT_STACK || bytes > FORT_STACK_BYTES)
+		return false;
+	*low = fort_scalar_smin(&base->num) + off;
+	*high = fort_scalar_smax(&base->num) + off + (int64_t)bytes;
+	return true;
+}
+
+static void read_stack(const struct fort_state *state, unsigned reg, int32_t off, uint64_t bytes,
+		       struct fort_effect *effect)
+{
+	int64_t low, high;
+
+	if (stack_access(state, reg, off, bytes, &low, &high))
+		add_cells(&effect->reads, fort_state_reg(state, reg)->frame, 0,
+			  slots_of(low, high));
+}
+
+static void load_effect(const struct fort_state *state, const struct fort_insn *insn,
+			struct fort_effect *effect)
+{
+	effect->uses |= bit(insn->src);
+	effect->defs |= bit(insn->dst);
+	effect->reads_flow = true;
+	read_stack(state, insn->src, insn->off, insn->bits / 8, effect);
+}
+
+static void store_effect(const struct fort_state *state, const struct fort_insn *insn,
+			 struct fort_effect *effect)
+{
+	int64_t low, high;
+
+	effect->uses |= bit(insn->dst);
+	if (insn->kind != FORT_ST) {
+		effect->uses |= bit(insn->src);
+		effect->flow |= bit(insn->src);
+	}
+	if (!stack_access(state, insn->dst, insn->off, insn->bits / 8, &low, &high))
+		return;
+	effect->slot_frame = fort_state_reg(state, insn->dst)->frame;
+	effect->slots_touched = slots_of(low, high);
+	if (high - low == insn->bits / 8)
+		effect->slots_written = whole_slots_of(low, high);
+}
+
+static void atomic_effect(const struct fort_state *state, const struct fort_insn *insn,
+			  struct fort_effect *effect)
+{
+	effect->uses |= bit(insn->dst) | bit(insn->src);
+	if (fort_insn_uses(insn, '0')) {
+		effect->uses |= bit(FORT_R0);
+		effect->defs |= bit(FORT_R0);
+	}
+	if (fort_insn_uses(insn, 's'))
+		effect->defs |= bit(insn->src);
+	effect->reads_exact = true;
+	read_stack(state, insn->dst, insn->off, insn->bits / 8, effect);
+}
+
+/* --- arithmetic --- */
+
+/* Packet pointers that are made of this number already may lend their proven bytes. */
+static void lenders(const struct fort_state *state, uint32_t sym, struct fort_effect *effect)
+{
+	for (uint32_t f = 0; sym && f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+
+		for (unsigned r = 0; r < FORT_R10; r++)
+			if (fort_value_is_pointer(&frame->regs[r]) && frame->regs[r].sym == sym)
+				add_reg(&effect->reads, state, f, r);
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if (fort_value_is_pointer(&frame->slots[s].spill) &&
+			    frame->slots[s].spill.sym == sym)
+				add_slot(&effect->reads, state, f, s);
+	}
+}
+
+static void alu_effect(const struct fort_state *state, const struct fort_insn *insn,
+		       struct fort_effect *effect)
+{
+	bool copies =
+		insn->kind == FORT_MOV_K || insn->kind == FORT_MOV_X || insn->kind == FORT_MOVSX;
+	bool reads_src =
+		insn->kind == FORT_ALU_X || insn->kind == FORT_MOV_X || insn->kind == FORT_MOVSX;
+	uint16_t sources = 0;
+
+	if (reads_src)
+		sources |= bit(insn->src);
+	if (!copies)
+		sources |= bit(insn->dst);
+	effect->uses |= sources;
+	effect->flow |= sources;
+	effect->defs |= bit(insn->dst);
+	/* A number that moves a pointer becomes part of it. */
+	if (insn->kind == FORT_ALU_X &&
+	    is_number(state, insn->src) != is_number(state, insn->dst)) {
+		unsigned number = is_number(state, insn->src) ? insn->src : insn->dst;
+
+		effect->exact |= bit(number);
+		lenders(state, fort_state_reg(state, number)->sym, effect);
+	}
+}
+
+/* --- comparisons --- */
+
+static bool is_relative(const struct fort_value *value, const uint32_t syms[2])
+{
+	return value->type != FORT_NONE && value->sym &&
+	       (value->sym == syms[0] || value->sym == syms[1]);
+}
+
+static void add_relatives(const struct fort_state *state, const uint32_t syms[2],
+			  struct fort_cell_list *links)
+{
+	for (uint32_t f = 0; f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+
+		for (unsigned r = 0; r < FORT_R10; r++)
+			if (is_relative(&frame->regs[r], syms))
+				add_reg(links, state, f, r);
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if (frame->slots[s].bytes[0] == FORT_BYTE_SPILL &&
+			    is_relative(&frame->slots[s].spill, syms))
+				add_slot(links, state, f, s);
+	}
+}
+
+static void branch_effect(const struct fort_state *state, const struct fort_insn *insn,
+			  struct fort_effect *effect)
+{
+	uint16_t operands = bit(insn->dst);
+	uint32_t syms[2] = {fort_state_reg(state, insn->dst)->sym, 0};
+	bool numbers = is_number(state, insn->dst);
+
+	if (insn->kind == FORT_JCC_X) {
+		operands |= bit(insn->src);
+		syms[1] = fort_state_reg(state, insn->src)->sym;
+		/* A pointer compared with a number: which number decides. */
+		if (numbers != is_number(state, insn->src))
+			effect->exact |= numbers ? bit(insn->dst) : bit(insn->src);
+		numbers &= is_number(state, insn->src);
+	}
+	effect->uses |= operands;
+	if (!numbers)
+		return;
+	effect->compares = true;
+	add_cells(&effect->links, state->n_frames - 1, operands, 0);
+	add_relatives(state, syms, &effect->links);
+}
+
+/* --- calls --- */
+
+static void helper_effect(const struct fort_env *env, const struct fort_state *state,
+			  const struct fort_insn *insn, struct fort_effect *effect)
+{
+	const struct fort_helper_info *helper = fort_helper_by_number((uint32_t)insn->imm);
+	const struct fort_value *map = fort_state_reg(state, FORT_R1);
+	const struct fort_map_shape *shape =
+		map->type == FORT_MAP && map->object < env->n_maps ? &env->maps[map->object] : NULL;
+
+	for (unsigned reg = FORT_R1; helper && reg <= FORT_R5; reg++) {
+		enum fort_arg arg = helper->args[reg - 1];
+
+		if (arg == FORT_ARG_NONE || arg == FORT_ARG_ANY_OPT)
+			continue;
+		effect->uses |= bit(reg);
+		if (arg == FORT_ARG_SIZE || arg == FORT_ARG_SIZE_OR_ZERO) {
+			/* Of the pointer only "is it NULL" may be a number. */
+			effect->exact |= bit(reg) | bit(reg - 1);
+			read_stack(state, reg - 1, 0,
+				   fort_scalar_umax(&fort_state_reg(state, reg)->num), effect);
+		}
+		if (arg == FORT_ARG_CONST_SIZE)
+			effect->exact |= bit(reg);
+		if (arg == FORT_ARG_KEY && shape)
+			read_stack(state, reg, 0, shape->key_bytes, effect);
+		if (arg == FORT_ARG_VALUE && shape)
+			read_stack(state, reg, 0, shape->value_bytes, effect);
+	}
+	effect->defs |= 0x3f; /* r0 to r5 */
+}
+
+void fort_effect_before(const struct fort_env *env, const struct fort_state *state, uint32_t pc,
+			struct fort_effect_room *room, struct fort_effect *out)
+{
+	const struct fort_insn *insn = &env->graph->program.insns[pc];
+
+	memset(out, 0, sizeof(*out));
+	out->reads.cells = room->reads;
+	out->links.cells = room->links;
+	out->frame = (uint8_t)(state->n_frames - 1);
+	switch (insn->kind) {
+	case FORT_LDIMM: out->defs |= bit(insn->dst); break;
+	case FORT_LDX:
+	case FORT_LDACQ: load_effect(state, insn, out); break;
+	case FORT_ST:
+	case FORT_STX:
+	case FORT_STREL: store_effect(state, insn, out); break;
+	case FORT_ATOMIC: atomic_effect(state, insn, out); break;
+	case FORT_JCC_K:
+	case FORT_JCC_X: branch_effect(state, insn, out); break;
+	case FORT_CALL:
+		if (insn->op == FORT_OP_LOCAL)
+			out->kind = FORT_EFFECT_CALL;
+		else
+			helper_effect(env, state, insn, out);
+		break;
+	case FORT_EXIT:
+		if (state->n_frames > 1)
+			out->kind = FORT_EFFECT_RETURN;
+		else
+			out->uses |= bit(FORT_R0);
+		break;
+	case FORT_JA: break;
+	default: alu_effect(state, insn, out); break;
+	}
+}
+
+void fort_effect_after(const struct fort_step *step, struct fort_effect *effect)
+{
+	/* One side cannot happen: the numbers said so, or those related to them. */
+	effect->decided = effect->compares && step->outcome != FORT_STEP_FORK;
+}
+
+/* --- backwards --- */
+
+static void need_across_call(const struct fort_effect *effect, struct fort_need *need)
+{
+	const uint16_t args = 0x3e; /* r1 to r5 */
+	struct fort_need_frame *caller = &need->frames[effect->frame];
+	struct fort_need_frame *callee = &need->frames[effect->frame + 1];
+
+	caller->regs = (uint16_t)((caller->regs & ~0x3f) | (callee->regs & args));
+	caller->exact_regs = (uint16_t)((caller->exact_regs & ~0x3f) | (callee->exact_regs & args));
+	*callee = (struct fort_need_frame){0};
+}
+
+static void need_across_return(const struct fort_effect *effect, struct fort_need *need)
+{
+	struct fort_need_frame *callee = &need->frames[effect->frame];
+	struct fort_need_frame *caller = &need->frames[effect->frame - 1];
+
+	*callee = (struct fort_need_frame){.regs = caller->regs & 1,
+					   .exact_regs = caller->exact_regs & 1};
+	caller->regs &= (uint16_t)~1u;
+	caller->exact_regs &= (uint16_t)~1u;
+}
+
+static bool exactly_needed(const struct fort_cell_list *list, const struct fort_need *need)
+{
+	for (unsigned i = 0; i < list->n; i++) {
+		const struct fort_need_frame *frame = &need->frames[list->cells[i].frame];
+
+		if ((frame->exact_regs & list->cells[i].regs) ||
+		    (frame->regs & list->cells[i].pointer_regs) ||
+		    (frame->exact_slots & list->cells[i].slots) ||
+		    (frame->slots & list->cells[i].pointer_slots))
+			return true;
+	}
+	return list->over;
+}
+
+static void need_cells(const struct fort_cell_list *list, bool exact, struct fort_need *need)
+{
+	for (unsigned i = 0; i < list->n; i++) {
+		struct fort_need_frame *frame = &need->frames[list->cells[i].frame];
+
+		frame->regs |= list->cells[i].regs;
+		frame->slots |= list->cells[i].slots;
+		if (!exact)
+			continue;
+		frame->exact_regs |= list->cells[i].regs;
+		frame->exact_slots |= list->cells[i].slots;
+	}
+}
+
+/* More frames than a list holds: everything that is there matters. */
+static void need_everything(struct fort_need *need, unsigned n_frames)
+{
+	for (unsigned i = 0; i < n_frames; i++)
+		need->frames[i] = (struct fort_need_frame){0x3ff, 0x3ff, ~0ull, ~0ull};
+}
+
+void fort_need_before(const struct fort_effect *effect, struct fort_need *need)
+{
+	struct fort_need_frame *frame = &need->frames[effect->frame];
+	struct fort_need_frame *stack = &need->frames[effect->slot_frame];
+	bool exact;
+
+	if (effect->kind == FORT_EFFECT_CALL) {
+		need_across_call(effect, need);
+		return;
+	}
+	if (effect->kind == FORT_EFFECT_RETURN) {
+		need_across_return(effect, need);
+		return;
+	}
+	/* A comparison narrows all relatives: if one of them matters exactly, all do. */
+	if (effect->compares && (effect->decided || exactly_needed(&effect->links, need)))
+		need_cells(&effect->links, true, need);
+	exact = (frame->exact_regs & effect->defs) || (stack->exact_slots & effect->slots_touched);
+	frame->regs &= (uint16_t)~effect->defs;
+	frame->exact_regs &= (uint16_t)~effect->defs;
+	stack->slots &= ~effect->slots_written;
+	stack->exact_slots &= ~effect->slots_written;
+	frame->regs |= effect->uses | effect->exact;
+	frame->exact_regs |= effect->exact | (exact ? effect->flow : 0);
+	need_cells(&effect->reads, effect->reads_exact || (exact && effect->reads_flow), need);
+	if (effect->reads.over || effect->links.over)
+		need_everything(need, effect->frame + 1u);
+}
+
+void fort_need_merge(struct fort_need *need, const struct fort_need *other)
+{
+	for (unsigned i = 0; i < FORT_FRAMES_MAX; i++) {
+		need->frames[i].regs |= other->frames[i].regs;
+		need->frames[i].exact_regs |= other->frames[i].exact_regs;
+		need->frames[i].slots |= other->frames[i].slots;
+		need->frames[i].exact_slots |= other->frames[i].exact_slots;
+	}
+}

@@ -1,0 +1,53 @@
+/* The search: explores a program with the abstract semantics and, if all paths are safe, leaves a
+ * certificate that the checker can follow.
+ *
+ * First form: every path is walked, fall-through before jump; where paths meet, one that is
+ * covered by a state whose paths are all finished ends there. What such a state must mention is
+ * found backwards from the paths that left it. Loops are unrolled; one that comes back in the
+ * same state does not end. Nothing here is trusted.
+ */
+#pragma once
+
+#include "proof/check.h"
+
+struct fort_narrator;
+
+enum fort_verdict { FORT_ACCEPT, FORT_REJECT };
+
+/* One step of the way to a rejection, oldest first. */
+struct fort_path_step {
+	uint32_t pc;
+	bool branch, taken; /* a conditional jump, and which way it went */
+};
+
+/* What of the search's work must be wrong for a test of the checker. */
+enum fort_sabotage {
+	FORT_SABOTAGE_NONE,
+	FORT_SABOTAGE_PRUNE,     /* end paths at states that do not cover them */
+	FORT_SABOTAGE_LIVENESS,  /* forget registers that are needed */
+	FORT_SABOTAGE_PRECISION, /* forget numbers that decide */
+	FORT_SABOTAGES
+};
+
+struct fort_verify_options {
+	uint64_t budget_insns;          /* FORT_BUDGET_INSNS unless said otherwise */
+	struct fort_narrator *narrator; /* or NULL */
+	enum fort_sabotage sabotage;
+};
+
+struct fort_verify_result {
+	enum fort_verdict verdict;
+	struct fort_violation violation; /* REJECT */
+	struct fort_path_step *path;     /* REJECT: decisions on the way, in the arena */
+	uint32_t n_path;
+	struct fort_buf certificate; /* ACCEPT; the caller frees it */
+	uint64_t insns_processed;
+	uint32_t total_states, peak_states, max_states_per_insn;
+};
+
+/* Verifies the program of `env`. Working memory is the arena's. Returns 0 with a verdict, or
+ * -ENOMEM. The result's certificate buffer is initialised in any case.
+ */
+FORT_CHECKED int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
+				    const struct fort_verify_options *options,
+				    struct fort_verify_result *result);

@@ -1,0 +1,101 @@
+#include "lab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/uapi.h"
+
+static const struct fort_map_shape shapes[LAB_MAPS] = {
+	[LAB_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, 0},
+	[LAB_HASH] = {BPF_MAP_TYPE_HASH, 8, 16, 8, 0, 0},
+	[LAB_RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 0},
+	[LAB_GLOBAL] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0, 0},
+};
+
+static bool prepare(struct lab *lab, const char *type)
+{
+	struct fort_decode_error decode_error;
+	struct fort_graph_error graph_error;
+
+	memcpy(lab->maps, shapes, sizeof(shapes));
+	lab->insns = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_insn);
+	if (fort_insn_decode(lab->raw, lab->n_insns, lab->insns, &decode_error)) {
+		snprintf(lab->error, sizeof(lab->error), "decode: fault %d at %u",
+			 decode_error.fault, decode_error.pc);
+		return false;
+	}
+	if (fort_graph_build(&lab->arena, lab->insns, lab->n_insns, &lab->graph, &graph_error)) {
+		snprintf(lab->error, sizeof(lab->error), "graph: fault %d at %u", graph_error.fault,
+			 graph_error.pc);
+		return false;
+	}
+	lab->env.graph = &lab->graph;
+	lab->env.prog = fort_prog_by_name(type);
+	lab->env.maps = lab->maps;
+	lab->env.n_maps = LAB_MAPS;
+	lab->env.rights = FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK |
+			  FORT_MAY_LEAK_POINTERS;
+	lab->env.gpl = true;
+	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);
+	return lab->env.prog && lab->env.access;
+}
+
+bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n)
+{
+	memset(lab, 0, sizeof(*lab));
+	fort_arena_init(&lab->arena, FORT_SEARCH_BYTES_MAX);
+	if (!n || n > LAB_INSNS) {
+		snprintf(lab->error, sizeof(lab->error), "%u instructions", n);
+		return false;
+	}
+	memcpy(lab->raw, raw, n * sizeof(*raw));
+	lab->n_insns = n;
+	return prepare(lab, type);
+}
+
+bool lab_open(struct lab *lab, const char *type, const char *assembly)
+{
+	struct fort_asm_error error;
+	struct fort_asm_program program;
+
+	memset(lab, 0, sizeof(*lab));
+	fort_arena_init(&lab->arena, FORT_SEARCH_BYTES_MAX);
+	if (fort_asm_program(assembly, strlen(assembly), &lab->arena, &program, &error)) {
+		snprintf(lab->error, sizeof(lab->error), "%u:%u: %s", error.line, error.column,
+			 error.text);
+		return false;
+	}
+	if (program.count > LAB_INSNS)
+		return false;
+	memcpy(lab->raw, program.insns, program.count * sizeof(lab->raw[0]));
+	lab->n_insns = program.count;
+	return prepare(lab, type);
+}
+
+void lab_free(struct lab *lab)
+{
+	fort_buf_free(&lab->result.certificate);
+	fort_arena_free(&lab->arena);
+}
+
+bool lab_search(struct lab *lab, enum fort_sabotage sabotage)
+{
+	struct fort_verify_options options = {.budget_insns = FORT_BUDGET_INSNS,
+					      .sabotage = sabotage};
+
+	fort_buf_free(&lab->result.certificate);
+	return !fort_verify_search(&lab->env, &lab->arena, &options, &lab->result);
+}
+
+bool lab_check(struct lab *lab, const void *bytes, size_t n_bytes)
+{
+	struct fort_arena arena;
+	bool good;
+
+	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
+	good = fort_certificate_check((struct fort_span){bytes, n_bytes}, &lab->env, &arena,
+				      &lab->check, &lab->proven);
+	fort_arena_free(&arena);
+	return good;
+}
