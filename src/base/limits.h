@@ -13,8 +13,8 @@
 #define FORT_FRAMES_MAX            8u       /* K: nested bpf-to-bpf calls, main included */
 #define FORT_STACK_BYTES           512u     /* K: per frame, and per call chain */
 #define FORT_STACK_SLOTS           (FORT_STACK_BYTES / 8)
-#define FORT_CLEANUPS_MAX          64u /* references, locks, reservations held by one run */
-#define FORT_NAME_BYTES            16u /* K: BPF_OBJ_NAME_LEN */
+#define FORT_CLEANUPS_MAX          64u         /* references, locks, reservations held by one run */
+#define FORT_NAME_BYTES            16u         /* K: BPF_OBJ_NAME_LEN */
 #define FORT_ASM_BYTES_MAX         (64u << 20) /* text for the assembler */
 
 /* Verification */

@@ -16,7 +16,7 @@ struct fort_violation {
 	uint16_t diag; /* enum fort_diag */
 	uint8_t reg;
 	uint32_t pc;
-	int64_t args[4];         /* {0} to {3} of the row's texts */
-	const char *text;        /* {field}, {group}: static storage, or NULL */
-	struct fort_value value; /* of the register concerned */
+	int64_t args[4];          /* {0} to {3} of the row's texts */
+	const char *text, *field; /* {group}, {field}: static storage, or NULL */
+	struct fort_value value;  /* of the register concerned */
 };

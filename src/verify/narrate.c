@@ -54,7 +54,7 @@ static void put_due(struct fort_narrator *n, const struct fort_state *state, uin
 		put_frame(n, state, top, UINT16_MAX, UINT64_MAX);
 	} else if (n->state_due) {
 		if (fort_log_position(n->log) == n->after_insn) {
-			uint64_t length = n->after_insn - 1 - n->insn_start;
+			uint64_t length = n->after_insn - n->insn_start; /* with its end */
 			uint64_t column = length + 4 < STATE_COLUMN ? STATE_COLUMN : length + 4;
 
 			fort_log_rewind(n->log, n->after_insn - 1);

@@ -85,7 +85,8 @@ static void put_scalar(struct fort_text *out, const struct fort_scalar *num, con
 	if (num->bits.mask == UINT64_MAX)
 		return;
 	put_separated(out, separator);
-	fort_text_add(out, "var_off=(%#" PRIx64 "; %#" PRIx64 ")", num->bits.value, num->bits.mask);
+	fort_text_add(out, "var_off=(0x%" PRIx64 "; 0x%" PRIx64 ")", num->bits.value,
+		      num->bits.mask);
 }
 
 /* --- values --- */

@@ -57,19 +57,20 @@ bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn 
 bool lab_open(struct lab *lab, const char *type, const char *assembly)
 {
 	struct fort_asm_error error;
-	struct fort_asm_program program;
+	struct fort_assembly code;
 
 	memset(lab, 0, sizeof(*lab));
 	fort_arena_init(&lab->arena, FORT_SEARCH_BYTES_MAX);
-	if (fort_asm_program(assembly, strlen(assembly), &lab->arena, &program, &error)) {
-		snprintf(lab->error, sizeof(lab->error), "%u:%u: %s", error.line, error.column,
-			 error.text);
+	if (fort_assemble(&lab->arena, assembly, strlen(assembly), &code, &error)) {
+		struct fort_text text = fort_text_on(lab->error, sizeof(lab->error));
+
+		fort_asm_error_text(&error, &text);
 		return false;
 	}
-	if (program.count > LAB_INSNS)
+	if (code.n_insns > LAB_INSNS)
 		return false;
-	memcpy(lab->raw, program.insns, program.count * sizeof(lab->raw[0]));
-	lab->n_insns = program.count;
+	memcpy(lab->raw, code.insns, code.n_insns * sizeof(lab->raw[0]));
+	lab->n_insns = code.n_insns;
 	return prepare(lab, type);
 }
 

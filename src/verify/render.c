@@ -1,0 +1,366 @@
+#include "verify/render.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static const struct fort_diag_info rows[FORT_DIAGS] = {
+#define FORT_DIAG(id, code_, errno_, class_, kernel_, title_, message_, needed_, known_, hint_) \
+	[FORT_DIAG_##id] = {.code = code_,                                                      \
+			    .class_name = #class_,                                              \
+			    .errno_value = errno_,                                              \
+			    .class = FORT_CLASS_##class_,                                       \
+			    .kernel = kernel_,                                                  \
+			    .title = title_,                                                    \
+			    .message = message_,                                                \
+			    .needed = needed_,                                                  \
+			    .known = known_,                                                    \
+			    .hint = hint_},
+#include "step/diag.def"
+};
+
+const struct fort_diag_info *fort_diag_info(enum fort_diag diag)
+{
+	return &rows[diag < FORT_DIAGS ? diag : FORT_DIAG_NONE];
+}
+
+enum fort_diag fort_diag_by_code(const char *code)
+{
+	for (unsigned i = FORT_DIAG_NONE + 1; i < FORT_DIAGS; i++)
+		if (!strcmp(rows[i].code, code))
+			return i;
+	return FORT_DIAG_NONE;
+}
+
+/* --- placeholders --- */
+
+/* A placeholder: a name, perhaps followed by the number of an argument. */
+struct placeholder {
+	const char *name;
+	bool numbered;
+	void (*put)(const struct fort_render *render, int64_t arg, struct fort_text *out);
+};
+
+static void put_decimal(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%" PRId64, arg);
+}
+
+static void put_signed(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%+" PRId64, arg);
+}
+
+static void put_unsigned(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%" PRIu64, (uint64_t)arg);
+}
+
+static void put_hex(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%02" PRIx64, (uint64_t)arg);
+}
+
+static void put_helper(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%s", fort_helper_kernel_name((uint32_t)arg));
+}
+
+static void put_operator(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	for (unsigned row = 0; row < FORT_ROWS; row++)
+		if (fort_rows[row].op == arg) {
+			fort_text_add(out, "%s", fort_rows[row].symbol);
+			return;
+		}
+}
+
+static void put_direction(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, arg ? "write" : "read");
+}
+
+static void put_register(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%u", render->violation->reg);
+}
+
+static void put_type(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_type_text(&render->violation->value, out);
+}
+
+static void put_article(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	struct fort_text type = fort_text_new();
+
+	(void)arg;
+	fort_type_text(&render->violation->value, &type);
+	fort_text_add(out, type.data && strchr("aeiou", type.data[0]) ? "an" : "a");
+	fort_text_free(&type);
+}
+
+static void put_range(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_range_text(&render->violation->value.num, out);
+}
+
+static void put_bits(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_tnum *bits = &render->violation->value.num.bits;
+
+	(void)arg;
+	fort_text_add(out, "(0x%" PRIx64 "; 0x%" PRIx64 ")", bits->value, bits->mask);
+}
+
+static void put_text(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%s", render->violation->text ? render->violation->text : "?");
+}
+
+static void put_field(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%s", render->violation->field ? render->violation->field : "?");
+}
+
+static void put_prog(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%s", render->env ? render->env->prog->name : "?");
+}
+
+static void put_pc(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%u", render->violation->pc);
+}
+
+static void put_last(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const int64_t *args = render->violation->args;
+
+	fort_text_add(out, "%" PRId64, args[0] + args[1] - 1 + arg);
+}
+
+static void put_end(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	put_last(render, arg + 1, out);
+}
+
+/* The kernel's line about an access that left its object. */
+static void put_object_line(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_violation *v = render->violation;
+
+	(void)arg;
+	fort_text_add(out,
+		      v->value.type == FORT_RING_MEM
+			      ? "invalid access to memory, mem_size=%" PRId64 " off=%" PRId64
+				" size=%" PRId64
+			      : "invalid access to map value, value_size=%" PRId64 " off=%" PRId64
+				" size=%" PRId64,
+		      v->args[3], v->args[0], v->args[1]);
+}
+
+/* The same for packets: offsets from where the pointer's symbol was made. */
+static void put_packet_line(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_violation *v = render->violation;
+	bool known = fort_scalar_is_const(&v->value.num);
+	int64_t fixed = known ? fort_scalar_smin(&v->value.num) : v->value.sym ? v->value.delta : 0;
+	int64_t proven = v->value.range == FORT_RANGE_NONE ? 0 : v->value.range + fixed;
+
+	(void)arg;
+	fort_text_add(out,
+		      "invalid access to packet, off=%" PRId64 " size=%" PRId64
+		      ", R%u(id=%u,off=%" PRId64 ",r=%" PRId64 ")",
+		      fixed + v->args[0], v->args[1], v->reg, v->value.sym, fixed + v->args[0],
+		      proven);
+}
+
+static void put_stack_access(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const int64_t *args = render->violation->args;
+
+	(void)arg;
+	fort_text_add(out, args[3] ? "indirect access to" : args[2] ? "write to" : "read from");
+}
+
+/* What the kernel expects in place of a wrong argument; args[2] is the prototype's kind. */
+static void put_expected(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const char *text = "scalar";
+
+	(void)arg;
+	switch (render->violation->args[2]) {
+	case FORT_ARG_MAP: text = "map_ptr"; break;
+	case FORT_ARG_CTX: text = "ctx"; break;
+	case FORT_ARG_RING_MEM: text = "ringbuf_mem"; break;
+	case FORT_ARG_KEY:
+	case FORT_ARG_VALUE:
+	case FORT_ARG_MEM:
+	case FORT_ARG_MEM_OUT:
+		text = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_";
+		break;
+	default: break;
+	}
+	fort_text_add(out, "%s", text);
+}
+
+static void put_ctx_field(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_ctx_field *field =
+		render->env ? fort_ctx_field_at(render->env->prog, render->violation->args[0])
+			    : NULL;
+
+	(void)arg;
+	if (field)
+		fort_text_add(out, "`%s`, bytes %u..%u", field->name, field->offset,
+			      field->offset + field->bytes - 1);
+	else
+		fort_text_add(out, "no field");
+}
+
+static void put_isa(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%s", render->isa ? render->isa : "?");
+}
+
+static void put_fault(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%s", render->fault ? render->fault : "?");
+}
+
+static const struct placeholder placeholders[] = {
+	{"", true, put_decimal},
+	{"+", true, put_signed},
+	{"u", true, put_unsigned},
+	{"h", true, put_hex},
+	{"helper", true, put_helper},
+	{"op", true, put_operator},
+	{"rw", true, put_direction},
+	{"r", false, put_register},
+	{"type", false, put_type},
+	{"article", false, put_article},
+	{"range", false, put_range},
+	{"bits", false, put_bits},
+	{"group", false, put_text},
+	{"field", false, put_field},
+	{"prog", false, put_prog},
+	{"pc", false, put_pc},
+	{"last", false, put_last},
+	{"end", false, put_end},
+	{"object_line", false, put_object_line},
+	{"packet_line", false, put_packet_line},
+	{"stack_access", false, put_stack_access},
+	{"expected", false, put_expected},
+	{"ctx_field", false, put_ctx_field},
+	{"fault", false, put_fault},
+	{"isa", false, put_isa},
+};
+
+/* Fills the placeholder named by `length` characters; false if there is none of that name. */
+static bool fill(const struct fort_render *render, const char *name, size_t length,
+		 struct fort_text *out)
+{
+	for (size_t i = 0; i < FORT_LEN(placeholders); i++) {
+		const struct placeholder *p = &placeholders[i];
+		size_t own = strlen(p->name);
+		unsigned number = 0;
+
+		if (length != own + p->numbered || memcmp(name, p->name, own))
+			continue;
+		if (p->numbered) {
+			number = (unsigned)(name[own] - '0');
+			if (number >= FORT_LEN(render->violation->args))
+				continue;
+		}
+		p->put(render, p->numbered ? render->violation->args[number] : 0, out);
+		return true;
+	}
+	return false;
+}
+
+void fort_render_text(const struct fort_render *render, const char *text, struct fort_text *out)
+{
+	while (*text) {
+		size_t plain = strcspn(text, "{");
+		const char *end = strchr(text + plain, '}');
+
+		fort_text_put(out, text, plain);
+		text += plain;
+		if (!*text)
+			return;
+		if (end && fill(render, text + 1, (size_t)(end - text) - 1, out)) {
+			text = end + 1;
+			continue;
+		}
+		fort_text_put(out, text++, 1);
+	}
+}
+
+/* --- programs that never reach the search --- */
+
+struct fort_violation fort_decode_violation(const struct fort_decode_error *error)
+{
+	static const enum fort_diag diags[] = {
+		[FORT_DECODE_UNKNOWN_OPCODE] = FORT_DIAG_UNKNOWN_OPCODE,
+		[FORT_DECODE_RESERVED_FIELD] = FORT_DIAG_RESERVED_FIELD,
+		[FORT_DECODE_BAD_REGISTER] = FORT_DIAG_BAD_REGISTER,
+		[FORT_DECODE_FRAME_POINTER_WRITE] = FORT_DIAG_FRAME_POINTER,
+		[FORT_DECODE_BAD_ATOMIC] = FORT_DIAG_BAD_ATOMIC,
+		[FORT_DECODE_HALF_LDIMM] = FORT_DIAG_BAD_LDIMM,
+		[FORT_DECODE_BAD_LDIMM_SRC] = FORT_DIAG_BAD_LDIMM_SRC,
+	};
+	struct fort_violation v = {.diag = (uint16_t)diags[error->fault],
+				   .reg = FORT_REGS,
+				   .pc = error->pc,
+				   .text = error->group,
+				   .field = error->field};
+	const struct fort_raw_insn *raw = &error->insn;
+
+	switch (error->fault) {
+	case FORT_DECODE_UNKNOWN_OPCODE: v.args[0] = raw->opcode; break;
+	case FORT_DECODE_BAD_ATOMIC: v.args[0] = (uint32_t)raw->imm; break;
+	case FORT_DECODE_BAD_LDIMM_SRC: v.args[0] = raw->src; break;
+	default:
+		if (error->field)
+			v.args[0] = !strcmp(error->field, "dst")   ? raw->dst
+				    : !strcmp(error->field, "src") ? raw->src
+				    : !strcmp(error->field, "off") ? raw->off
+								   : raw->imm;
+	}
+	return v;
+}
+
+struct fort_violation fort_graph_violation(const struct fort_graph_error *error)
+{
+	static const enum fort_diag diags[] = {
+		[FORT_GRAPH_JUMP_OUT] = FORT_DIAG_JUMP_OUT,
+		[FORT_GRAPH_JUMP_LDIMM] = FORT_DIAG_JUMP_LDIMM,
+		[FORT_GRAPH_FALL_OFF] = FORT_DIAG_FALL_OFF,
+		[FORT_GRAPH_UNREACHABLE] = FORT_DIAG_UNREACHABLE,
+		[FORT_GRAPH_CALL_OUT] = FORT_DIAG_CALL_OUT,
+		[FORT_GRAPH_SUBPROGS] = FORT_DIAG_TOO_MANY_SUBPROGS,
+	};
+	bool counts = error->fault == FORT_GRAPH_SUBPROGS;
+
+	return (struct fort_violation){.diag = (uint16_t)diags[error->fault],
+				       .reg = FORT_REGS,
+				       .pc = error->pc,
+				       .args = {counts ? FORT_SUBPROGS_MAX : error->target}};
+}
