@@ -39,7 +39,7 @@ struct fort_proven {
 	uint8_t binding[FORT_SHA256_BYTES];
 };
 
-/* Checks `bytes` for `env`, whose outputs (access, stack_bytes) are filled. Working memory comes
+/* Checks `bytes` for `env`, whose output (access) is filled. Working memory comes
  * from `arena` and is not given back. Returns true and *out, or false with *check saying why.
  */
 FORT_CHECKED bool fort_certificate_check(struct fort_span bytes, struct fort_env *env,

@@ -138,7 +138,7 @@ static bool get_slot(struct fort_reader *reader, uint32_t n_ids, uint32_t n_fram
 		if (!fort_is_power_of_two(spilled) ||
 		    !get_value(reader, n_ids, n_frames, &slot.spill))
 			return false;
-		if (spilled < 8 && (slot.spill.type != FORT_NUM || slot.spill.sym))
+		if (spilled < 8 && slot.spill.type != FORT_NUM)
 			return false;
 	}
 	*out = slot;

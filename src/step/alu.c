@@ -112,10 +112,15 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 
 /* --- pointers --- */
 
-static bool movable(struct fort_rule *rule, unsigned reg, const struct fort_value *pointer)
+static bool movable(struct fort_rule *rule, unsigned reg, const struct fort_value *pointer,
+		    const struct fort_value *number)
 {
+	uint64_t by;
+
 	if (pointer->maybe_null)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH_NULL, reg, 0, 0, 0, 0);
+	if (pointer->type == FORT_MAP && fort_value_known(number, &by) && !by)
+		return true;
 	if (pointer->type == FORT_PACKET_END || pointer->type == FORT_MAP)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH, reg, 0, 0, 0, 0);
 	return true;
@@ -193,7 +198,7 @@ static bool move_pointer(struct fort_rule *rule, struct fort_value pointer, unsi
 	uint64_t by = 0;
 	bool known = fort_value_known(number, &by);
 
-	if (!movable(rule, reg, &pointer))
+	if (!movable(rule, reg, &pointer, number))
 		return false;
 	if (!known && add)
 		fort_rule_name(rule, number);

@@ -104,8 +104,9 @@ bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bo
 		return fort_rule_bad(rule, FORT_DIAG_CTX_VARIABLE, reach->reg, reach->off,
 				     reach->bytes, reach->write, 0);
 	if (moved)
-		return fort_rule_bad(rule, FORT_DIAG_CTX_MODIFIED, reach->reg, moved, reach->bytes,
-				     reach->write, 0);
+		return fort_rule_bad(rule,
+				     moved < 0 ? FORT_DIAG_CTX_NEGATIVE : FORT_DIAG_CTX_MODIFIED,
+				     reach->reg, moved, reach->bytes, reach->write, 0);
 	*field = fort_ctx_access(rule->env->prog, reach->off, reach->bytes, reach->write,
 				 sign_extends);
 	if (!*field)
@@ -233,7 +234,7 @@ bool fort_rule_store(struct fort_rule *rule)
 		if (!fort_rule_readable(rule, insn->src))
 			return false;
 		/* The stored copy stays related to the register. */
-		if (fort_rule_reg(rule, insn->src)->type == FORT_NUM && insn->bits == 64)
+		if (fort_rule_reg(rule, insn->src)->type == FORT_NUM)
 			fort_rule_name(rule, fort_rule_reg(rule, insn->src));
 		value = *fort_rule_reg(rule, insn->src);
 	}

@@ -26,7 +26,6 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
 	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at);
 	struct fort_frame *frame = rule->state->frames[base->frame];
-	uint16_t *deepest = &rule->env->stack_bytes[frame->subprog];
 
 	if (low < -(int64_t)FORT_STACK_BYTES || high > 0 || high + (int64_t)reach->bytes > 0 ||
 	    (!reach->bytes && low == 0 && high == 0)) {
@@ -38,8 +37,6 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 	}
 	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
 		return fort_rule_no_memory(rule);
-	if (*deepest < -low)
-		*deepest = (uint16_t)-low;
 	*where = (struct fort_stack_reach){.frame = frame,
 					   .low = (int32_t)low,
 					   .high = (int32_t)(high + reach->bytes),

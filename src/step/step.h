@@ -31,7 +31,7 @@ struct fort_access {
 };
 
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
- * to it. `access` and `stack_bytes` are outputs.
+ * to it. `access` is an output.
  */
 struct fort_env {
 	const struct fort_graph *graph;
@@ -40,8 +40,7 @@ struct fort_env {
 	uint32_t n_maps;
 	uint32_t rights; /* enum fort_verifier_right */
 	bool gpl;
-	struct fort_access *access;              /* one per slot */
-	uint16_t stack_bytes[FORT_SUBPROGS_MAX]; /* deepest access of each subprogram */
+	struct fort_access *access; /* one per slot */
 };
 
 enum fort_outcome {
@@ -68,8 +67,3 @@ struct fort_state *fort_step_entry(const struct fort_env *env, struct fort_pool 
  */
 FORT_CHECKED int fort_step(struct fort_env *env, struct fort_pool *pool, struct fort_state *state,
 			   uint32_t pc, struct fort_step *out);
-
-/* After all paths: does every call chain fit the stack? Returns true, or false with the
- * violation filled. */
-FORT_CHECKED bool fort_step_check_stack(const struct fort_env *env,
-					struct fort_violation *violation);

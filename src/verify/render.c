@@ -233,6 +233,16 @@ static void put_ctx_field(const struct fort_render *render, int64_t arg, struct 
 		fort_text_add(out, "no field");
 }
 
+static void put_loop_states(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	for (unsigned i = 0; render->state && i < 2; i++) {
+		fort_text_add(out, i ? "\nold state:" : "\ncur state:");
+		fort_frame_text(render->env, render->names, render->state,
+				render->state->n_frames - 1, UINT16_MAX, UINT64_MAX, out);
+	}
+}
+
 static void put_isa(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	(void)arg;
@@ -271,6 +281,7 @@ static const struct placeholder placeholders[] = {
 	{"ctx_field", false, put_ctx_field},
 	{"fault", false, put_fault},
 	{"isa", false, put_isa},
+	{"loop_states", false, put_loop_states},
 };
 
 /* Fills the placeholder named by `length` characters; false if there is none of that name. */

@@ -30,8 +30,9 @@ struct fort_render {
 	const struct fort_env *env; /* NULL when the program was not decoded */
 	const struct fort_print_names *names;
 	const struct fort_violation *violation;
-	const char *fault; /* {fault}: of the checker */
-	const char *isa;   /* {isa}: what decoding or the graph says, in the kernel's words */
+	const struct fort_state *state; /* {loop_states}: in which the program came back */
+	const char *fault;              /* {fault}: of the checker */
+	const char *isa; /* {isa}: what decoding or the graph says, in the kernel's words */
 };
 
 /* Fills one text of a row ("kernel", "message", ...). */

@@ -429,13 +429,9 @@ static int conclude(struct search *s, struct fort_node *root, enum path_end end)
 	result->peak_states = (uint32_t)s->pool.peak_states;
 	if (end == PATH_FAILED)
 		return s->err;
-	if (end == PATH_ENDS && !fort_step_check_stack(s->env, &result->violation)) {
-		end = PATH_REJECTED;
-		s->node = NULL; /* no path led here: all did */
-		s->prev = NULL;
-	}
 	if (end == PATH_REJECTED) {
 		result->verdict = FORT_REJECT;
+		result->state = s->state;
 		return record_path(s) ? 0 : -ENOMEM;
 	}
 	result->verdict = FORT_ACCEPT;

@@ -38,6 +38,7 @@ struct fort_verify_options {
 struct fort_verify_result {
 	enum fort_verdict verdict;
 	struct fort_violation violation; /* REJECT */
+	struct fort_state *state;        /* REJECT: before the instruction; the arena's */
 	struct fort_path_step *path;     /* REJECT: decisions on the way, in the arena */
 	uint32_t n_path;
 	struct fort_buf certificate; /* ACCEPT; the caller frees it */

@@ -34,8 +34,8 @@ static bool prepare(struct lab *lab, const char *type)
 	lab->env.prog = fort_prog_by_name(type);
 	lab->env.maps = lab->maps;
 	lab->env.n_maps = LAB_MAPS;
-	lab->env.rights = FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK |
-			  FORT_MAY_LEAK_POINTERS;
+	lab->env.rights =
+		FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS;
 	lab->env.gpl = true;
 	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);
 	return lab->env.prog && lab->env.access;

@@ -7,7 +7,7 @@
 #include "isa/asm.h"
 #include "verify/verify.h"
 
-#define LAB_MAPS 4
+#define LAB_MAPS  4
 #define LAB_INSNS 4096
 
 struct lab {
