@@ -1,5 +1,23 @@
 /* An engine turns a program into something that runs, and runs it. Engines know nothing of maps,
  * helpers' meaning or attachment; isolation modes are orthogonal (an engine lists those it has).
+ *
+ * All engines agree on what a program can see, also when it misbehaves:
+ *
+ *   start     r1 = run->ctx, r2 = run->ctx_length, r10 = the slot's stack top, all others 0.
+ *   fuel      a jump taken to `target` at or before its own slot `pc` costs pc - target + 1, a
+ *             local call the callee's slots. When less than the cost is left, nothing is charged
+ *             and the run ends with FORT_ABORT_FUEL at the jump or call.
+ *   local     r0-r5 pass through in both directions; r6-r9 and r10 are restored at exit; r10 is
+ *   call      FORT_STACK_BYTES lower in the callee. A frame too many ends the run with
+ *             FORT_ABORT_DEPTH, before fuel is looked at.
+ *   helper    r0 is the result, r1-r5 are FORT_POISON afterwards. No function: FORT_ABORT_HELPER.
+ *             A helper sees and may lower run->fuel; if it aborted the run, nothing more executes.
+ *   memory    under FORT_ISOLATION_SFI the address is the window's base plus the low 32 bits of
+ *             register + offset. Without the right to all bytes the run ends with
+ *             FORT_ABORT_MEMORY, no byte is changed, and `address` is the offset in the window.
+ *
+ * The program must have been decoded and have a graph: engines rely on targets that are
+ * instructions and on paths that end in exit.
  */
 #pragma once
 
@@ -14,6 +32,11 @@ enum fort_isolation {
 
 struct fort_code; /* what compile made; each engine has its own */
 
+/* What a helper call leaves in r1-r5, so that nothing of the host does. Not an address, and its
+ * low half lies where no window has memory.
+ */
+#define FORT_POISON 0xbad0bad000000badull
+
 /* The function behind helper `number`, or NULL: the call then aborts the run. */
 typedef fort_helper_fn *fort_helper_lookup(uint32_t number);
 
@@ -22,13 +45,17 @@ struct fort_compile {
 	const struct fort_domain *domain;
 	enum fort_isolation isolation;
 	fort_helper_lookup *helper;
-	bool callx; /* allow calls by register: a helper's number in a register (isa profile) */
+	bool callx; /* allow calls by register, which holds a helper's number (isa profile) */
 };
 
 struct fort_engine {
 	const char *name;
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
-	/* Returns 0, -ENOMEM, or -EOPNOTSUPP for an isolation it does not have. */
+	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM,
+	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, or -EINVAL for
+	 * maps by descriptor (they must have been rewritten to indexes) or by an index that the
+	 * domain does not have.
+	 */
 	int (*compile)(const struct fort_compile *request, struct fort_code **out);
 	void (*free)(struct fort_code *code);
 	/* Runs to the end; r0, or whatever r0 held when run->abort.code is set. Does not release
@@ -38,8 +65,9 @@ struct fort_engine {
 
 extern const struct fort_engine fort_engine_interp;
 
-/* All engines built in, NULL-terminated; and by name ("interp"), NULL if unknown. */
+/* All engines built in, NULL-terminated. */
 extern const struct fort_engine *const fort_engines[];
+/* "interp"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);
 /* "none", "sfi"; -EINVAL for unknown names. */
 FORT_CHECKED int fort_isolation_by_name(const char *name, enum fort_isolation *out);

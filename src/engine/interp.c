@@ -1,0 +1,264 @@
+#include "engine/interp.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/pages.h"
+#include "domain/scalar.h"
+
+/* One slot, ready to run: 16 bytes. */
+struct record {
+	uint8_t row, dst, src;
+	/* Memory: added to the address. Jumps and local calls: slots from here to the target.
+	 * Helpers: the number. */
+	int32_t offset;
+	/* Immediate, widened. Local calls: their cost. Helpers: the function's address. */
+	int64_t imm;
+};
+
+struct fort_code {
+	size_t bytes;
+	enum fort_isolation isolation;
+	fort_helper_lookup *helper; /* for calls by register */
+	struct record records[];
+};
+
+/* A caller, while its callee runs. */
+struct frame {
+	const struct record *back;
+	uint64_t saved[FORT_R10 - FORT_R6]; /* r6 to r9 */
+};
+
+/* --- the operations of isa.def as functions of two words, for both widths --- */
+
+/* An atomic operation repeats until nobody came between; compare-and-exchange gives up when memory
+ * does not hold what r0 holds. Returns the old word. */
+#define ATOMIC_FUNCTION(word, name, fetch, expr)                                            \
+	static inline word name(word *at, word b, word expected)                            \
+	{                                                                                   \
+		word a = __atomic_load_n(at, __ATOMIC_RELAXED);                             \
+                                                                                            \
+		do {                                                                        \
+			if ((fetch)[1] == '0' && a != expected)                             \
+				return a;                                                   \
+		} while (!__atomic_compare_exchange_n(at, &a, expr, true, __ATOMIC_SEQ_CST, \
+						      __ATOMIC_SEQ_CST));                   \
+		return a;                                                                   \
+	}
+
+/* clang-format off */
+#define U    uint64_t
+#define BITS 64
+#define S(x) ((int64_t)(x))
+#define FORT_ALU(op, code, select, value, name, symbol, expr) \
+	static inline uint64_t alu64_##op(uint64_t a, uint64_t b) { return expr; }
+#include "isa/isa.def"
+#define FORT_JCC(op, code, name, symbol, expr) \
+	static inline bool jump64_##op(uint64_t a, uint64_t b) { return expr; }
+#include "isa/isa.def"
+#define FORT_ATOMIC(op, imm, fetch, name, symbol, expr) \
+	ATOMIC_FUNCTION(uint64_t, atomic64_A_##op, fetch, expr)
+#include "isa/isa.def"
+#undef U
+#undef BITS
+#undef S
+
+#define U    uint32_t
+#define BITS 32
+#define S(x) ((int32_t)(x))
+#define FORT_ALU(op, code, select, value, name, symbol, expr) \
+	static inline uint32_t alu32_##op(uint32_t a, uint32_t b) { return expr; }
+#include "isa/isa.def"
+#define FORT_JCC(op, code, name, symbol, expr) \
+	static inline bool jump32_##op(uint32_t a, uint32_t b) { return expr; }
+#include "isa/isa.def"
+#define FORT_ATOMIC(op, imm, fetch, name, symbol, expr) \
+	ATOMIC_FUNCTION(uint32_t, atomic32_A_##op, fetch, expr)
+#include "isa/isa.def"
+#undef U
+#undef BITS
+#undef S
+/* clang-format on */
+
+/* --- memory, at any alignment --- */
+
+#define MEMORY_FUNCTIONS(bits)                                        \
+	static inline uint##bits##_t load##bits(const void *at)       \
+	{                                                             \
+		uint##bits##_t word;                                  \
+                                                                      \
+		memcpy(&word, at, sizeof(word));                      \
+		return word;                                          \
+	}                                                             \
+	static inline void store##bits(void *at, uint##bits##_t word) \
+	{                                                             \
+		memcpy(at, &word, sizeof(word));                      \
+	}
+MEMORY_FUNCTIONS(8)
+MEMORY_FUNCTIONS(16)
+MEMORY_FUNCTIONS(32)
+MEMORY_FUNCTIONS(64)
+
+static void stop(struct fort_run *run, enum fort_abort_code code, uint32_t pc, uint32_t detail)
+{
+	fort_run_abort(run, code, detail);
+	run->abort.pc = pc;
+}
+
+static void stop_memory(struct fort_run *run, uint32_t pc, uint64_t address, uint32_t bytes)
+{
+	stop(run, FORT_ABORT_MEMORY, pc, 0);
+	run->abort.address = (uint32_t)address;
+	run->abort.bytes = bytes;
+}
+
+/* --- the loop, once for each combination --- */
+
+#include "engine/interp_do.inc"
+
+#define NAME     run_none
+#define CHECKED  0
+#define OBSERVED 0
+#include "engine/interp_run.inc"
+
+#define NAME     run_sfi
+#define CHECKED  1
+#define OBSERVED 0
+#include "engine/interp_run.inc"
+
+#define NAME     run_none_observed
+#define CHECKED  0
+#define OBSERVED 1
+#include "engine/interp_run.inc"
+
+#define NAME     run_sfi_observed
+#define CHECKED  1
+#define OBSERVED 1
+#include "engine/interp_run.inc"
+
+static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
+{
+	return code->isolation == FORT_ISOLATION_NONE ? run_none(code, run, NULL)
+						      : run_sfi(code, run, NULL);
+}
+
+uint64_t fort_interp_run_observed(const struct fort_code *code, struct fort_run *run,
+				  const struct fort_observer *observer)
+{
+	return code->isolation == FORT_ISOLATION_NONE ? run_none_observed(code, run, observer)
+						      : run_sfi_observed(code, run, observer);
+}
+
+/* --- compiling --- */
+
+static int compile_ldimm(const struct fort_compile *request, const struct fort_insn *insn,
+			 struct record *out)
+{
+	const struct fort_domain *domain = request->domain;
+	uint32_t index = (uint32_t)insn->imm, offset = (uint32_t)((uint64_t)insn->imm >> 32);
+
+	switch (insn->op) {
+	case FORT_OP_CONST: return 0;
+	case FORT_OP_MAP_IDX:
+		if (index >= domain->n_maps)
+			return -EINVAL;
+		out->imm = (int64_t)fort_map_handle(index);
+		return 0;
+	case FORT_OP_MAP_IDX_VALUE:
+		if (index >= domain->n_maps || !domain->map_start[index])
+			return -EINVAL;
+		out->imm =
+			(int64_t)(fort_domain_address(domain, domain->map_start[index]) + offset);
+		return 0;
+	case FORT_OP_MAP_FD:
+	case FORT_OP_MAP_VALUE: return -EINVAL;
+	default: return -EOPNOTSUPP;
+	}
+}
+
+static int compile_call(const struct fort_compile *request, const struct fort_insn *insn,
+			uint32_t pc, struct record *out)
+{
+	const struct fort_program *program = request->program;
+	const struct fort_subprog *callee;
+	int64_t target = fort_insn_target(insn, pc);
+
+	switch (insn->op) {
+	case FORT_OP_HELPER:
+		out->offset = (int32_t)insn->imm;
+		out->imm = (int64_t)(uintptr_t)request->helper((uint32_t)insn->imm);
+		return 0;
+	case FORT_OP_LOCAL:
+		callee = &program->subprogs[fort_subprog_of(program, (uint32_t)target)];
+		out->offset = (int32_t)(target - pc);
+		out->imm = callee->end - callee->start;
+		return 0;
+	default: return -EOPNOTSUPP;
+	}
+}
+
+static int compile_one(const struct fort_compile *request, uint32_t pc, struct record *out)
+{
+	const struct fort_insn *insn = &request->program->insns[pc];
+
+	*out = (struct record){
+		.row = insn->row,
+		.dst = insn->dst,
+		.src = insn->src,
+		.offset = insn->off,
+		.imm = insn->imm,
+	};
+	switch (insn->kind) {
+	case FORT_JA:
+	case FORT_JCC_K:
+	case FORT_JCC_X: out->offset = (int32_t)(fort_insn_target(insn, pc) - pc); return 0;
+	case FORT_CALL: return compile_call(request, insn, pc, out);
+	case FORT_LDIMM: return compile_ldimm(request, insn, out);
+	case FORT_CALLX: return request->callx ? 0 : -EOPNOTSUPP;
+	case FORT_LDABS:
+	case FORT_LDIND:
+	case FORT_MAY_GOTO: return -EOPNOTSUPP;
+	default: return 0;
+	}
+}
+
+static void free_code(struct fort_code *code)
+{
+	if (code)
+		fort_pages_free(code, code->bytes);
+}
+
+static int compile(const struct fort_compile *request, struct fort_code **out)
+{
+	uint32_t count = request->program->n_insns;
+	size_t bytes = sizeof(struct fort_code) + count * sizeof(struct record);
+	struct fort_code *code;
+	void *pages;
+	int err;
+
+	if (request->isolation >= FORT_ISOLATIONS)
+		return -EOPNOTSUPP;
+	err = fort_pages_alloc(bytes, &pages);
+	if (err)
+		return err;
+	code = pages;
+	code->bytes = bytes;
+	code->isolation = request->isolation;
+	code->helper = request->helper;
+	for (uint32_t pc = 0; pc < count && !err; pc++)
+		err = compile_one(request, pc, &code->records[pc]);
+	if (err) {
+		free_code(code);
+		return err;
+	}
+	*out = code;
+	return 0;
+}
+
+const struct fort_engine fort_engine_interp = {
+	.name = "interp",
+	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI,
+	.compile = compile,
+	.free = free_code,
+	.run = run_code,
+};

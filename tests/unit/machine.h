@@ -1,0 +1,75 @@
+/* A program from assembly text, in a domain of its own, ready to run: for tests of engines. */
+#pragma once
+
+#include <string.h>
+
+#include "engine/interp.h"
+#include "isa/asm.h"
+
+struct machine {
+	struct fort_arena arena;
+	struct fort_graph graph;
+	struct fort_domain domain;
+	struct fort_code *code;
+	struct fort_run run;
+	fort_helper_lookup *helper;
+	bool callx;
+};
+
+#define MACHINE_FUEL 1000000u
+
+static fort_helper_fn *machine_no_helper(uint32_t number)
+{
+	return NULL;
+}
+
+/* Decodes and builds the graph; maps may be NULL. */
+static inline void machine_load(struct machine *m, const char *source,
+				const struct fort_domain_map *maps, uint32_t n_maps)
+{
+	struct fort_domain_layout layout = {.n_slots = 1, .ctx_bytes = 64, .packet_bytes = 64};
+	struct fort_assembly assembly;
+	struct fort_asm_error error = {0};
+	struct fort_decode_error decode_error;
+	struct fort_graph_error graph_error;
+	struct fort_insn *insns;
+
+	*m = (struct machine){.helper = machine_no_helper};
+	fort_arena_init(&m->arena, 1u << 20);
+	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
+		fail_msg("line %u, column %u: expected %s", error.line, error.column,
+			 error.expected);
+	insns = FORT_ARENA_ARRAY(&m->arena, assembly.n_insns, struct fort_insn);
+	assert_int_equal(fort_insn_decode(assembly.insns, assembly.n_insns, insns, &decode_error),
+			 0);
+	if (fort_graph_build(&m->arena, insns, assembly.n_insns, &m->graph, &graph_error))
+		fail_msg("graph: %d at %u", graph_error.fault, graph_error.pc);
+	assert_int_equal(fort_domain_open(&layout, maps, n_maps, &m->domain), 0);
+}
+
+static inline int machine_compile(struct machine *m, enum fort_isolation isolation)
+{
+	struct fort_compile request = {
+		.program = &m->graph.program,
+		.domain = &m->domain,
+		.isolation = isolation,
+		.helper = m->helper,
+		.callx = m->callx,
+	};
+
+	m->run = (struct fort_run){.domain = &m->domain, .fuel = MACHINE_FUEL};
+	m->run.ctx = fort_domain_ctx(&m->domain, 0);
+	return fort_engine_interp.compile(&request, &m->code);
+}
+
+static inline uint64_t machine_run(struct machine *m)
+{
+	return fort_engine_interp.run(m->code, &m->run);
+}
+
+static inline void machine_free(struct machine *m)
+{
+	fort_engine_interp.free(m->code);
+	fort_domain_close(&m->domain);
+	fort_arena_free(&m->arena);
+}
