@@ -204,6 +204,7 @@ static int run_request(const struct request *request, uint64_t *r0, struct fort_
 		.engine = request->engine,
 		.isolation = request->isolation,
 		.profile = request->profile,
+		.fuel = FORT_FUEL_DEFAULT,
 	};
 	struct fort_abort abort;
 	int err = 0;

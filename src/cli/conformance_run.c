@@ -197,7 +197,7 @@ static int run(const struct fort_trial *trial, const struct fort_code *code,
 	       const struct fort_domain *domain, uint64_t *r0, struct fort_abort *abort,
 	       struct fort_text *message)
 {
-	struct fort_run run = {.domain = domain, .fuel = FORT_FUEL_DEFAULT};
+	struct fort_run run = {.domain = domain, .fuel = trial->fuel};
 	uint64_t result;
 
 	if (trial->mem_bytes) {

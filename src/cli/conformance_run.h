@@ -17,6 +17,7 @@ struct fort_trial {
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	enum fort_profile profile;
+	uint64_t fuel;
 };
 
 /* Returns 0 with *r0 set; -EINVAL when the program is refused or aborts, with one line in *message

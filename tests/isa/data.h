@@ -13,7 +13,8 @@
  *   # isolation: sfi          only these
  *   # profile: kernel         load by the kernel's rules instead of RFC 9669's
  *   # fault: 0x11000          ends in a memory abort at this offset of the window
- *   # kernel: TEXT            the running kernel refuses this program and says TEXT
+ *   # kernel: TEXT            the running kernel refuses this program and says TEXT; `-`: it
+ *                             cannot be asked
  */
 #pragma once
 
