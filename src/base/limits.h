@@ -51,9 +51,10 @@
 #define FORT_CPUS_MAX          4096u
 
 /* Conformance plugin */
-#define FORT_PLUGIN_MEM_BYTES_MAX   (64u << 10)
-#define FORT_PLUGIN_INPUT_BYTES_MAX (32u << 20) /* three characters a byte of the largest program \
-						 */
+#define FORT_PLUGIN_MEM_BYTES_MAX (64u << 10)
+#define FORT_PLUGIN_INPUT_BYTES_MAX                                   \
+	(32u << 20) /* three characters a byte of the largest program \
+		     */
 #define FORT_PLUGIN_SECONDS   10u
 #define FORT_TRIAL_BYTES_MAX  (64u << 20) /* decoded program and graph */
 #define FORT_ELF_SECTIONS_MAX 65536u
