@@ -1,0 +1,155 @@
+#include "load/loaded.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "helper/services.h"
+#include "map/map.h"
+
+/* The maps that are there must be those that the proof is about. */
+static bool maps_fit(const struct fort_env *env, struct fort_map *const *maps)
+{
+	for (uint32_t i = 0; i < env->n_maps; i++) {
+		struct fort_map_shape shape = maps[i]->shape;
+
+		shape.frozen = env->maps[i].frozen;
+		if (memcmp(&shape, &env->maps[i], sizeof(shape)) ||
+		    (shape.frozen && !fort_map_frozen(maps[i])))
+			return false;
+	}
+	return true;
+}
+
+static int open_domain(struct fort_loaded *loaded, const struct fort_load_request *request)
+{
+	const struct fort_prog_info *prog = request->proven->env->prog;
+	struct fort_domain_map windows[FORT_MAPS_PER_PROG_MAX];
+	struct fort_domain_layout layout = {
+		.n_slots = request->n_slots,
+		.ctx_bytes = prog->image_bytes,
+		.packet_bytes = prog->packet != FORT_PACKET_NONE ? request->packet_bytes : 0,
+		.packet_writable = prog->packet == FORT_PACKET_RW,
+	};
+
+	for (uint32_t i = 0; i < loaded->n_maps; i++) {
+		struct fort_map_window window = fort_map_window_of(loaded->maps[i]);
+
+		windows[i] = (struct fort_domain_map){.fd = loaded->maps[i]->values_fd,
+						      .file_offset = window.file_offset,
+						      .bytes = window.bytes,
+						      .writable = window.writable};
+		loaded->pins |= fort_map_needs_seat(loaded->maps[i]);
+	}
+	return fort_domain_open(&layout, windows, loaded->n_maps, &loaded->domain);
+}
+
+/* Keeps what outlives the proof's own memory. */
+static int keep_program(struct fort_loaded *loaded, const struct fort_proven *proven)
+{
+	struct fort_program *program = &loaded->hardened.program;
+	int err = fort_harden(proven, &loaded->arena, &loaded->hardened);
+
+	if (err)
+		return err;
+	program->subprogs = fort_arena_copy(&loaded->arena, program->subprogs,
+					    program->n_subprogs * sizeof(program->subprogs[0]));
+	if (!program->subprogs)
+		return -ENOMEM;
+	/* A program without functions of its own cannot reach more than one frame. */
+	loaded->stack_bytes = FORT_STACK_BYTES * (program->n_subprogs > 1 ? FORT_FRAMES_MAX : 1);
+	return 0;
+}
+
+static int build(struct fort_loaded *loaded, const struct fort_load_request *request)
+{
+	struct fort_compile compile = {.program = &loaded->hardened.program,
+				       .domain = &loaded->domain,
+				       .isolation = request->isolation,
+				       .helper = fort_helper_function};
+	int err = keep_program(loaded, request->proven);
+
+	if (err)
+		return err;
+	err = open_domain(loaded, request);
+	if (err)
+		return err;
+	err = loaded->engine->compile(&compile, &loaded->code);
+	if (err)
+		fort_domain_close(&loaded->domain);
+	return err;
+}
+
+int fort_loaded_open(const struct fort_load_request *request, struct fort_loaded **out)
+{
+	const struct fort_env *env = request->proven->env;
+	struct fort_arena arena;
+	struct fort_loaded *loaded;
+	int err;
+
+	if (!maps_fit(env, request->maps))
+		return -EBADMSG;
+	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
+	loaded = FORT_ARENA_NEW(&arena, struct fort_loaded);
+	if (!loaded) {
+		fort_arena_free(&arena);
+		return -ENOMEM;
+	}
+	*loaded = (struct fort_loaded){.arena = arena,
+				       .engine = request->engine,
+				       .isolation = request->isolation,
+				       .n_maps = env->n_maps,
+				       .fuel = request->fuel};
+	memcpy(loaded->binding, request->proven->binding, sizeof(loaded->binding));
+	loaded->maps = fort_arena_copy(&loaded->arena, request->maps,
+				       env->n_maps * sizeof(request->maps[0]));
+	err = loaded->maps ? build(loaded, request) : -ENOMEM;
+	if (err) {
+		arena = loaded->arena;
+		fort_arena_free(&arena);
+		return err;
+	}
+	*out = loaded;
+	return 0;
+}
+
+void fort_loaded_close(struct fort_loaded *loaded)
+{
+	struct fort_arena arena;
+
+	if (!loaded)
+		return;
+	loaded->engine->free(loaded->code);
+	fort_domain_close(&loaded->domain);
+	arena = loaded->arena; /* which holds `loaded` itself */
+	fort_arena_free(&arena);
+}
+
+void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot)
+{
+	return fort_window_at(&loaded->domain.window, fort_domain_ctx(&loaded->domain, slot));
+}
+
+uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
+			 struct fort_services *services, struct fort_run *run)
+{
+	uint64_t top = fort_domain_stack_top(&loaded->domain, slot);
+	uint8_t *stack = fort_window_at(&loaded->domain.window, top);
+	uint64_t result;
+
+	memset(stack - loaded->stack_bytes, 0, loaded->stack_bytes);
+	run->domain = &loaded->domain;
+	run->maps = loaded->maps;
+	run->n_maps = loaded->n_maps;
+	run->slot = slot;
+	run->fuel = loaded->fuel;
+	run->ctx = fort_domain_ctx(&loaded->domain, slot);
+	run->ctx_length = 0;
+	run->abort = (struct fort_abort){0};
+	run->n_held = 0; /* what `held` holds beyond means nothing: it is not cleared */
+	run->services = services;
+	fort_services_enter(services, loaded->pins);
+	result = loaded->engine->run(loaded->code, run);
+	fort_run_release_all(run);
+	fort_services_leave(services, loaded->pins);
+	return result;
+}

@@ -1,0 +1,52 @@
+/* A loaded program: proven, rewritten, placed in a domain of its own, compiled. It runs in slots,
+ * several at a time.
+ */
+#pragma once
+
+#include "engine/engine.h"
+#include "harden/harden.h"
+
+struct fort_map;
+struct fort_services;
+
+struct fort_load_request {
+	const struct fort_proven *proven; /* only for the call: what is needed is copied */
+	struct fort_map *const *maps;     /* in the proof's order; they must outlive the program */
+	const struct fort_engine *engine;
+	enum fort_isolation isolation;
+	uint32_t n_slots;
+	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
+	uint64_t fuel;         /* of one run */
+};
+
+struct fort_loaded {
+	struct fort_arena arena; /* of everything here but maps */
+	struct fort_hardened hardened;
+	struct fort_domain domain;
+	const struct fort_engine *engine;
+	struct fort_code *code;
+	enum fort_isolation isolation;
+	struct fort_map *const *maps;
+	uint32_t n_maps;
+	uint64_t fuel;
+	uint32_t stack_bytes; /* to be zeroed before a run */
+	bool pins;            /* some map needs a seat to be entered */
+	uint8_t binding[FORT_SHA256_BYTES];
+};
+
+/* Returns 0, -ENOMEM, -ENOSPC (the maps do not fit a 4 GiB window), -EBADMSG when the maps are not
+ * those of the proof, or what the engine says. */
+FORT_CHECKED int fort_loaded_open(const struct fort_load_request *request,
+				  struct fort_loaded **out);
+/* Not while it runs. NULL is fine. */
+void fort_loaded_close(struct fort_loaded *loaded);
+
+/* Where the context image of a slot is, in this process. */
+void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot);
+
+/* Runs once in a slot that is the caller's for the time. The context image is in place; `run` is
+ * overwritten but for `hit`. Whatever the program held at its end was given back. Returns r0,
+ * which means nothing when run->abort.code says that the run ended early.
+ */
+uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
+			 struct fort_services *services, struct fort_run *run);

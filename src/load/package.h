@@ -1,0 +1,35 @@
+/* A package: a verified program on its way into another process. Bytes that name the program, the
+ * shapes of its maps and its certificate; the maps' memory travels beside it as descriptors. Who
+ * receives one believes nothing of it: the program is decoded again and its certificate checked
+ * again before anything runs.
+ *
+ *   package := magic:4 version:4 type:4 rights:4 gpl:4 isolation:4 fuel:8
+ *              insns:4 maps:4 certificate:4 reserved:4
+ *              (raw instruction)*  (map shape)*  certificate bytes
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "engine/engine.h"
+#include "load/unit.h"
+
+#define FORT_PACKAGE_MAGIC   0x4b435046u /* "FPCK" */
+#define FORT_PACKAGE_VERSION 1u
+
+/* A package taken apart: arrays point into its bytes. */
+struct fort_package_view {
+	struct fort_unit_request unit;
+	enum fort_isolation isolation;
+	uint64_t fuel; /* of one run */
+	struct fort_span certificate;
+};
+
+/* Appends a package; errors stay in the buffer. */
+void fort_package_write(struct fort_buf *buf, const struct fort_package_view *view);
+
+/* Takes bytes apart. They must be aligned to 8 and outlive the view. Returns 0, or -EBADMSG with
+ * *offset at the field that is wrong, or -EOPNOTSUPP for a program type this build does not know.
+ */
+FORT_CHECKED int fort_package_read(struct fort_span bytes, struct fort_package_view *out,
+				   size_t *offset);

@@ -1,0 +1,32 @@
+#include "load/unit.h"
+
+#include <errno.h>
+
+int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *request,
+		    struct fort_unit *out, struct fort_unit_error *error)
+{
+	struct fort_insn *insns = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_insn);
+	int err;
+
+	*error = (struct fort_unit_error){.decoding = true};
+	*out = (struct fort_unit){
+		.env = {.prog = request->prog,
+			.n_maps = request->n_maps,
+			.rights = request->rights,
+			.gpl = request->gpl,
+			.maps = fort_arena_copy(arena, request->maps,
+						request->n_maps * sizeof(request->maps[0])),
+			.access = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_access)},
+	};
+	if (!insns || !out->env.maps || !out->env.access)
+		return -ENOMEM;
+	err = fort_insn_decode(request->insns, request->n_insns, insns, &error->decode);
+	if (err)
+		return err;
+	error->decoding = false;
+	err = fort_graph_build(arena, insns, request->n_insns, &out->graph, &error->graph);
+	if (err)
+		return err;
+	out->env.graph = &out->graph;
+	return 0;
+}
