@@ -48,7 +48,17 @@
 #define FORT_MAP_KEY_BYTES_MAX 512u         /* K: hash types */
 #define FORT_MAP_PERCPU_MAX    (32u << 10)  /* K: value of a per-CPU map */
 #define FORT_MAP_BYTES_MAX     (2ull << 30) /* values of one map: they live in a 4 GiB window */
+#define FORT_MAP_META_MAX      (16ull << 30)
+#define FORT_HASH_ENTRIES_MAX  (1u << 27)         /* K: more buckets overflow its table */
+#define FORT_HASH_ENTRY_BYTES  ((4u << 20) - 48u) /* K: key and value, KMALLOC_MAX_SIZE */
 #define FORT_CPUS_MAX          4096u
+#define FORT_SEATS_MAX         4096u    /* runs and calls in progress, of all processes */
+#define FORT_LOCK_SPIN_NS      1000000u /* then the holder's life is looked at */
+#define FORT_LOCK_WAIT_NS      1000000000u
+#define FORT_READ_TRIES        64u       /* reads beside a writer, before its lock is taken */
+#define FORT_RINGS_MAX         64u       /* that one consumer waits for at once */
+#define FORT_RING_NAP_NS       50000000u /* then a consumer looks for dead producers */
+#define FORT_UPDATE_TRIES      64u       /* rounds of finding room for a new key */
 
 /* Conformance plugin */
 #define FORT_PLUGIN_MEM_BYTES_MAX (64u << 10)
