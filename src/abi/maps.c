@@ -15,6 +15,7 @@ enum {
 	RDONLY_PROG = BPF_F_RDONLY_PROG,
 	WRONLY_PROG = BPF_F_WRONLY_PROG,
 	MMAPABLE = BPF_F_MMAPABLE,
+	INNER_MAP = BPF_F_INNER_MAP,
 };
 
 const struct fort_map_info fort_maps[FORT_MAPS] = {

@@ -22,6 +22,16 @@ static inline uint64_t fort_key_tail(const void *at, uint32_t bytes)
 	return word;
 }
 
+static inline void fort_key_copy(void *to, const void *from, uint32_t bytes)
+{
+	if (bytes == 8)
+		memcpy(to, from, 8);
+	else if (bytes == 4)
+		memcpy(to, from, 4);
+	else
+		memcpy(to, from, bytes);
+}
+
 static inline uint64_t fort_key_fold(uint64_t a, uint64_t b)
 {
 	__uint128_t product = (__uint128_t)a * b;

@@ -353,7 +353,7 @@ int fort_map_freeze(struct fort_map *map)
 	uint32_t thawed = 0;
 
 	if (fort_map_frozen(map))
-		return -EBUSY;
+		return -EPERM; /* freezing is writing */
 	if (is_rodata(map)) {
 		long seals = seal_against_writes() | F_SEAL_SEAL;
 		long err = fort_sys3(SYS_fcntl, map->values_fd, F_ADD_SEALS, seals);
@@ -361,5 +361,5 @@ int fort_map_freeze(struct fort_map *map)
 		if (err)
 			return err == -EPERM ? -EBUSY : (int)err;
 	}
-	return fort_cas(&map->meta->frozen, &thawed, 1) ? 0 : -EBUSY;
+	return fort_cas(&map->meta->frozen, &thawed, 1) ? 0 : -EPERM;
 }

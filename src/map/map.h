@@ -146,7 +146,7 @@ FORT_CHECKED int fort_map_update(struct fort_map *map, const void *key, const vo
 				 uint64_t flags);
 FORT_CHECKED int fort_map_delete(struct fort_map *map, const void *key);
 FORT_CHECKED int fort_map_next_key(struct fort_map *map, const void *key, void *next);
-/* -EBUSY when frozen already, or when somebody has mapped a .rodata for writing. */
+/* -EPERM when frozen already, -EBUSY when somebody has mapped a .rodata for writing. */
 FORT_CHECKED int fort_map_freeze(struct fort_map *map);
 bool fort_map_frozen(const struct fort_map *map);
 /* Ring records or new elements that found no room, since creation. */
