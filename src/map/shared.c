@@ -134,26 +134,29 @@ static void sit_down(struct fort_shared *shared, uint32_t index, struct fort_sea
 				   .token = generation << 16 | (index + 1)};
 }
 
+/* Who sits there and is alive is remembered: looking is slow. */
+static bool vacate(struct fort_shared *shared, uint32_t index, uint64_t *alive)
+{
+	uint64_t owner = fort_load(&seat_at(shared, index)->owner);
+
+	if (owner && (owner == *alive || owner == shared->self))
+		return false;
+	if (owner && !fort_process_dead(owner)) {
+		*alive = owner;
+		return false;
+	}
+	return fort_cas(&seat_at(shared, index)->owner, &owner, shared->self);
+}
+
 int fort_seat_take(struct fort_shared *shared, struct fort_seat *seat)
 {
 	uint64_t alive = shared->self;
 
-	for (unsigned of_the_dead = 0; of_the_dead < 2; of_the_dead++) {
-		for (uint32_t i = 0; i < FORT_SEATS_MAX; i++) {
-			uint64_t *word = &seat_at(shared, i)->owner;
-			uint64_t owner = fort_load(word);
-
-			if (owner && (!of_the_dead || owner == alive))
-				continue;
-			if (owner && !fort_process_dead(owner)) {
-				alive = owner;
-				continue;
-			}
-			if (!fort_cas(word, &owner, shared->self))
-				continue;
-			sit_down(shared, i, seat);
-			return 0;
-		}
+	for (uint32_t i = 0; i < FORT_SEATS_MAX; i++) {
+		if (!vacate(shared, i, &alive))
+			continue;
+		sit_down(shared, i, seat);
+		return 0;
 	}
 	return -ENOSPC;
 }
@@ -223,13 +226,10 @@ void fort_seat_return(const struct fort_seat *seat)
  * meanwhile is thrown out. */
 static bool bury(struct fort_shared *shared, uint32_t index)
 {
-	struct fort_shared_seat *place = seat_at(shared, index);
-	uint64_t owner = fort_load(&place->owner);
+	uint64_t alive = 0;
 	struct fort_seat seat;
 
-	if (owner == shared->self || !fort_process_dead(owner))
-		return false;
-	if (!fort_cas(&place->owner, &owner, shared->self))
+	if (!vacate(shared, index, &alive))
 		return false;
 	sit_down(shared, index, &seat);
 	fort_seat_release(&seat);

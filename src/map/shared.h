@@ -73,7 +73,7 @@ void fort_shared_close(struct fort_shared *shared);
  * taken by fort_seat_take must be taken anew by their users. */
 void fort_shared_forked(struct fort_shared *shared);
 
-/* Takes a free seat, or that of a dead process. -ENOSPC when all are taken. */
+/* Takes the first seat that is free or belongs to a dead process. -ENOSPC when all are taken. */
 FORT_CHECKED int fort_seat_take(struct fort_shared *shared, struct fort_seat *seat);
 void fort_seat_release(const struct fort_seat *seat);
 /* A seat for the length of one call. Give `seat` back. -EAGAIN when too many threads have one. */
