@@ -1,5 +1,6 @@
 /* Nanoseconds per map operation inside one process: the least and the median of many rounds.
- * usage: map [entries [operation]]; default 1000, all. Repeats what the table in docs says of maps. */
+ * usage: map [entries [operation]]; default 1000, all. Repeats what the table in docs says of maps.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
