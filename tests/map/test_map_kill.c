@@ -5,7 +5,7 @@
  * copied: the map's two objects and the table of seats, in which the victim's process is replaced
  * by one that is dead. What is verified is the copy. (Real kills are test_map_stress.c's part.)
  */
-#include "../unit/hash_check.h"
+#include "hash_check.h"
 
 #include <sys/prctl.h>
 #include <sys/ptrace.h>

@@ -2,7 +2,7 @@
  * Values carry a checksum: none is ever torn, or another key's; nobody waits for ever; afterwards
  * the maps are in order and nothing is lost. TEST_SECONDS sets how long each test goes on.
  */
-#include "../unit/hash_check.h"
+#include "hash_check.h"
 
 #include <poll.h>
 #include <sched.h>
