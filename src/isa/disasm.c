@@ -119,7 +119,7 @@ static void put_jump(const struct fort_insn *insn, struct fort_text *out)
 		fort_text_add(out, "if %c%u %s %c%u goto pc%+d", letter, insn->dst, symbol, letter,
 			      insn->src, insn->off);
 		break;
-	default: fort_text_add(out, "%s pc%+d", symbol, (int)fort_insn_target(insn, 0) - 1);
+	default: fort_text_add(out, "%s pc%+d", symbol, (int)(fort_insn_target(insn, 0) - 1));
 	}
 }
 

@@ -78,6 +78,8 @@ static const struct {
 	{"ldindh r3, -4", "(48) r0 = *(u16 *)skb[r3 + -4]"},
 	{"ja +2", "(05) goto pc+2"},
 	{"ja32 -3", "(06) gotol pc-3"},
+	{"ja32 +2147483647", "(06) gotol pc+2147483647"},
+	{"ja32 -2147483648", "(06) gotol pc-2147483648"},
 	{"may_goto +1", "(e5) may_goto pc+1"},
 	{"jsgt32 r1, 5, +2", "(66) if w1 s> 0x5 goto pc+2"},
 	{"jset r1, -1, -2", "(45) if r1 & 0xffffffff goto pc-2"},
