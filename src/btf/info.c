@@ -207,7 +207,7 @@ int64_t fort_info_line_index(const struct fort_info *info, uint32_t insn)
 	return (int64_t)low - 1;
 }
 
-bool fort_info_source(const struct fort_info *info, uint32_t insn, struct fort_source *out)
+bool fort_info_place(const struct fort_info *info, uint32_t insn, struct fort_place *out)
 {
 	int64_t index = fort_info_line_index(info, insn);
 	const struct fort_line_info *line;
@@ -215,7 +215,7 @@ bool fort_info_source(const struct fort_info *info, uint32_t insn, struct fort_s
 	if (index < 0)
 		return false;
 	line = &info->lines[index];
-	*out = (struct fort_source){
+	*out = (struct fort_place){
 		.file = fort_btf_string(info->btf, line->file),
 		.text = fort_btf_string(info->btf, line->text),
 		.line = line->line_column >> 10,

@@ -55,13 +55,13 @@ FORT_CHECKED int fort_info_match(const struct fort_info *info, const struct fort
 				 struct fort_log *log);
 
 /* The source line of an instruction. */
-struct fort_source {
+struct fort_place {
 	const char *file, *text; /* text without the indentation; never NULL */
 	uint32_t line, column;
 };
 
 /* False when nothing is known; *out is then untouched. */
-bool fort_info_source(const struct fort_info *info, uint32_t insn, struct fort_source *out);
+bool fort_info_place(const struct fort_info *info, uint32_t insn, struct fort_place *out);
 /* The record index that `insn` belongs to, or -1: equal indices are one source line. */
 int64_t fort_info_line_index(const struct fort_info *info, uint32_t insn);
 /* Name of the function that contains `insn`, or NULL. */

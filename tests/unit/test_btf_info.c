@@ -165,19 +165,19 @@ static void lookup(void **state)
 					       {4, name_file, name_second, 9 << 10 | 1023}};
 	const struct fort_info info = {
 		.btf = btf, .funcs = funcs, .lines = lines, .n_funcs = 1, .n_lines = 2};
-	struct fort_source source = {.line = 12345};
+	struct fort_place place = {.line = 12345};
 
 	(void)state;
-	assert_false(fort_info_source(&info, 0, &source));
-	assert_int_equal(source.line, 12345);
-	assert_true(fort_info_source(&info, 3, &source));
-	assert_string_equal(source.file, "dir/prog.c");
-	assert_string_equal(source.text, "int first;");
-	assert_int_equal(source.line, 7);
-	assert_int_equal(source.column, 3);
-	assert_true(fort_info_source(&info, 1000000, &source));
-	assert_string_equal(source.text, "second();");
-	assert_int_equal(source.column, 1023);
+	assert_false(fort_info_place(&info, 0, &place));
+	assert_int_equal(place.line, 12345);
+	assert_true(fort_info_place(&info, 3, &place));
+	assert_string_equal(place.file, "dir/prog.c");
+	assert_string_equal(place.text, "int first;");
+	assert_int_equal(place.line, 7);
+	assert_int_equal(place.column, 3);
+	assert_true(fort_info_place(&info, 1000000, &place));
+	assert_string_equal(place.text, "second();");
+	assert_int_equal(place.column, 1023);
 	assert_int_equal(fort_info_line_index(&info, 0), -1);
 	assert_int_equal(fort_info_line_index(&info, 1), 0);
 	assert_int_equal(fort_info_line_index(&info, 4), 1);
