@@ -15,7 +15,7 @@
 enum fort_verifier_right {
 	FORT_MAY_USE_PERF_HELPERS = 1,  /* helpers that read outside the program, or print */
 	FORT_MAY_READ_UNINIT_STACK = 2, /* stacks are zeroed, so nothing leaks */
-	FORT_MAY_LEAK_POINTERS = 4,	/* they show the window, nothing else */
+	FORT_MAY_LEAK_POINTERS = 4,     /* they show the window, nothing else */
 	FORT_ALL_VERIFIER_RIGHTS = 7,
 };
 
