@@ -93,24 +93,25 @@ static int input_file(const struct plugin_request *request)
 static void run_child(const struct plugin_request *request, int in, int out, int err)
 {
 	struct fort_text mem = fort_text_new();
-	const char *argv[12];
-	unsigned n = 0;
+	union {
+		const char *words[12];
+		char *for_exec[12];               /* which does not write to them */
+	} argv = {{"bpfort-conformance-plugin"}}; /* the name the program is told apart by */
+	unsigned n = 1;
 
-	argv[n++] = "bpfort-conformance-plugin"; /* which the program is told apart by */
 	if (request->mem_bytes) {
 		put_hex(&mem, request->mem, request->mem_bytes);
-		argv[n++] = mem.data;
+		argv.words[n++] = mem.data;
 	}
-	argv[n++] = "--engine", argv[n++] = request->engine;
-	argv[n++] = "--isolation", argv[n++] = request->isolation;
-	argv[n++] = "--profile", argv[n++] = request->profile;
+	argv.words[n++] = "--engine", argv.words[n++] = request->engine;
+	argv.words[n++] = "--isolation", argv.words[n++] = request->isolation;
+	argv.words[n++] = "--profile", argv.words[n++] = request->profile;
 	if (request->elf)
-		argv[n++] = "--elf";
-	argv[n] = NULL;
+		argv.words[n++] = "--elf";
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
 	    dup2(err, STDERR_FILENO) < 0)
 		_exit(126);
-	execv(request->path, (char *const *)argv);
+	execv(request->path, argv.for_exec);
 	_exit(127);
 }
 
@@ -132,7 +133,7 @@ static int judge(int status, const char *out, const char *err, struct plugin_res
 		return -EPROTO;
 	*result = (struct plugin_result){.failed = WEXITSTATUS(status)};
 	if (result->failed) {
-		snprintf(result->message, sizeof(result->message), "%s", err);
+		snprintf(result->message, sizeof(result->message), "%.511s", err);
 		return *err && !*out ? 0 : -EPROTO;
 	}
 	result->r0 = strtoull(out, &end, 16);

@@ -11,6 +11,8 @@
 #include "isa/asm.h"
 #include "isa/disasm.h"
 
+static char known[] = "bpf_map_lookup_elem";
+
 static const char *call_name(void *context, const struct fort_insn *insn)
 {
 	return insn->imm == 1 ? context : NULL;
@@ -24,7 +26,7 @@ static const char *imm_name(void *context, const struct fort_insn *insn)
 static const struct fort_disasm_names names = {
 	.call = call_name,
 	.imm = imm_name,
-	.context = "bpf_map_lookup_elem",
+	.context = known,
 };
 
 static void disassemble(const char *source, const struct fort_disasm_names *with, char *out,
