@@ -5,11 +5,16 @@ What an instruction must give is computed here, from RFC 9669's text, on Python'
 isa.def nor an engine is asked. Files of other names in that folder are written by hand. Each check
 has a number; a program returns the number of the first that fails, or 0.
 
-usage: tests/isa/make_cases.py      (rewrites the files in place)
+usage: tests/isa/make_cases.py [--check]
+
+Rewrites the files in place; with --check, says in TAP whether they are what it would write.
 """
 import pathlib
+import sys
 
 CASES = pathlib.Path(__file__).parent / "cases"
+CHECK = sys.argv[1:] == ["--check"]
+differing = []
 M32, M64 = (1 << 32) - 1, (1 << 64) - 1
 
 
@@ -131,7 +136,11 @@ class Case:
         assert self.checks, name
         text = "".join(f"# {line}\n" for line in [self.title, *self.header])
         text += "-- asm\n" + "\n".join(self.lines) + "\nmov r0, 0\nexit\n-- result\n0\n"
-        (CASES / f"{name}.data").write_text(text)
+        path = CASES / f"{name}.data"
+        if not CHECK:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            differing.append(name)
 
 
 def operand_text(form, b):
@@ -396,3 +405,8 @@ if __name__ == "__main__":
     write_jumps()
     write_memory()
     write_atomics()
+    if CHECK:
+        print("1..1")
+        print(f"{'not ' if differing else ''}ok 1 - the tabular cases are what make_cases.py writes")
+        print(f"# differing: {differing}" if differing else "# none differs")
+        sys.exit(1 if differing else 0)
