@@ -60,6 +60,13 @@
 #define FORT_RING_NAP_NS       50000000u /* then a consumer looks for dead producers */
 #define FORT_UPDATE_TRIES      64u       /* rounds of finding room for a new key */
 
+/* Helpers */
+#define FORT_FORMAT_BYTES_MAX 1024u        /* a format of trace_printk, with its NUL */
+#define FORT_FORMAT_ARGS_MAX  3u           /* K */
+#define FORT_FORMAT_ROOM      512u         /* K: arguments, with strings: MAX_BPRINTF_BIN_ARGS */
+#define FORT_TRACE_TEXT_MAX   1024u        /* K: MAX_BPRINTF_BUF */
+#define FORT_TRACE_RING_BYTES (256u << 10) /* lines nobody has read yet */
+
 /* Conformance plugin */
 #define FORT_PLUGIN_MEM_BYTES_MAX (64u << 10)
 #define FORT_PLUGIN_INPUT_BYTES_MAX                                   \
