@@ -86,24 +86,23 @@ static inline __attribute__((always_inline)) bool check_all(struct fort_call *ca
 	return true;
 }
 
-#define FORT_HELPER(id, name, number, returns, k1, k2, k3, k4, k5, progs, license, right, maps, \
-		    notes)                                                                      \
-	static uint64_t enter_##id(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,          \
-				   uint64_t a5, struct fort_run *run)                           \
-	{                                                                                       \
-		static const uint8_t kinds[] = {FORT_ARG_##k1, FORT_ARG_##k2, FORT_ARG_##k3,    \
-						FORT_ARG_##k4, FORT_ARG_##k5};                  \
-		struct fort_call call;                                                          \
-                                                                                                \
-		call.run = run;                                                                 \
-		call.args[0] = a1;                                                              \
-		call.args[1] = a2;                                                              \
-		call.args[2] = a3;                                                              \
-		call.args[3] = a4;                                                              \
-		call.args[4] = a5;                                                              \
-		return check_all(&call, kinds, &fort_helpers[FORT_HELPER_##id])                 \
-			       ? fort_do_##id(&call)                                            \
-			       : 0;                                                             \
+#define FORT_HELPER(id, name, number, returns, k1, k2, k3, k4, k5, ...)                      \
+	static uint64_t enter_##id(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,       \
+				   uint64_t a5, struct fort_run *run)                        \
+	{                                                                                    \
+		static const uint8_t kinds[] = {FORT_ARG_##k1, FORT_ARG_##k2, FORT_ARG_##k3, \
+						FORT_ARG_##k4, FORT_ARG_##k5};               \
+		struct fort_call call;                                                       \
+                                                                                             \
+		call.run = run;                                                              \
+		call.args[0] = a1;                                                           \
+		call.args[1] = a2;                                                           \
+		call.args[2] = a3;                                                           \
+		call.args[3] = a4;                                                           \
+		call.args[4] = a5;                                                           \
+		return check_all(&call, kinds, &fort_helpers[FORT_HELPER_##id])              \
+			       ? fort_do_##id(&call)                                         \
+			       : 0;                                                          \
 	}
 #include "abi/helpers.def"
 
