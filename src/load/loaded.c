@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "helper/helper.h"
 #include "helper/services.h"
 #include "map/map.h"
 
@@ -147,9 +148,11 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->abort = (struct fort_abort){0};
 	run->n_held = 0; /* what `held` holds beyond means nothing: it is not cleared */
 	run->services = services;
-	fort_services_enter(services, loaded->pins);
+	if (loaded->pins)
+		fort_services_enter(services);
 	result = loaded->engine->run(loaded->code, run);
 	fort_run_release_all(run);
-	fort_services_leave(services, loaded->pins);
+	if (loaded->pins)
+		fort_services_leave(services);
 	return result;
 }

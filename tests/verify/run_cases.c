@@ -127,7 +127,7 @@ static void finish(struct expectation *want, const char *file)
 static void begin(struct expectation *want, const char *name)
 {
 	memset(want, 0, sizeof(*want));
-	snprintf(want->name, sizeof(want->name), "%s", name);
+	snprintf(want->name, sizeof(want->name), "%.*s", (int)sizeof(want->name) - 1, name);
 	strcpy(want->type, "socket_filter");
 	want->at = -1;
 	want->budget = FORT_BUDGET_INSNS;
@@ -139,7 +139,8 @@ static bool take(const char *line, const char *key, char *out, size_t room)
 
 	if (strncmp(line, key, length))
 		return false;
-	snprintf(out, room, "%s", line + length + strspn(line + length, " "));
+	line += length + strspn(line + length, " ");
+	snprintf(out, room, "%.*s", (int)room - 1, line);
 	return true;
 }
 
