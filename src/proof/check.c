@@ -148,8 +148,7 @@ static bool check_states(struct checker *c)
 	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
 		const struct fort_cert_state *from = &c->cert.states[c->index];
 
-		if (fort_claim_read(from->claim, &c->pool, env->graph->program.n_subprogs,
-				    env->n_maps, &state))
+		if (fort_claim_read(from->claim, &c->pool, env, &state))
 			return fail(c, FORT_CHECK_CLAIM, from->pc);
 		if (!walk_region(c, state, from->pc))
 			return false;

@@ -157,17 +157,13 @@ static bool get_head(struct fort_reader *reader, struct claim_head *head)
 
 /* --- reading --- */
 
-struct bounds {
-	uint32_t n_subprogs, n_maps;
-};
-
 /* Numbers must have members, and what later rules rely on must hold. */
-static bool settle(struct fort_value *value, const struct bounds *bounds, struct fort_state *state)
+static bool settle(struct fort_value *value, const struct fort_env *env, struct fort_state *state)
 {
 	if (!fort_scalar_reduce(&value->num))
 		return false;
 	if ((value->type == FORT_MAP || value->type == FORT_MAP_VALUE) &&
-	    value->object >= bounds->n_maps)
+	    value->object >= env->n_maps)
 		return false;
 	/* A packet pointer at an unknown offset needs a name, or comparisons teach it nothing. */
 	if (fort_type_has_range(value->type) && !value->sym && !fort_scalar_is_const(&value->num)) {
@@ -177,16 +173,27 @@ static bool settle(struct fort_value *value, const struct bounds *bounds, struct
 	return true;
 }
 
+/* Where a frame goes on when its callee ends. The outermost one does not. */
+static bool valid_return(const struct fort_env *env, const struct fort_state *state,
+			 uint32_t return_pc)
+{
+	const struct fort_graph *graph = env->graph;
+
+	if (!state->n_frames)
+		return !return_pc;
+	return return_pc < graph->program.n_insns && (graph->marks[return_pc] & FORT_MARK_RETURN);
+}
+
 static bool read_frame(struct fort_reader *reader, const struct claim_head *head,
-		       const struct bounds *bounds, struct fort_pool *pool,
-		       struct fort_state *state, int *err)
+		       const struct fort_env *env, struct fort_pool *pool, struct fort_state *state,
+		       int *err)
 {
 	uint32_t subprog, return_pc, mask, n_slots, index;
 	struct fort_frame *frame;
 	int64_t last = -1;
 
-	if (!get32(reader, bounds->n_subprogs - 1, &subprog) ||
-	    !get32(reader, FORT_PROG_INSNS_MAX, &return_pc) ||
+	if (!get32(reader, env->graph->program.n_subprogs - 1, &subprog) ||
+	    !get32(reader, UINT32_MAX, &return_pc) || !valid_return(env, state, return_pc) ||
 	    !get32(reader, (1u << FORT_R10) - 1, &mask))
 		return false;
 	if (!fort_state_push_frame(pool, state, subprog, return_pc)) {
@@ -197,7 +204,7 @@ static bool read_frame(struct fort_reader *reader, const struct claim_head *head
 	for (unsigned r = 0; r < FORT_R10; r++)
 		if ((mask >> r & 1) &&
 		    (!get_value(reader, head->n_ids, head->n_frames, &frame->regs[r]) ||
-		     !settle(&frame->regs[r], bounds, state)))
+		     !settle(&frame->regs[r], env, state)))
 			return false;
 	if (!get32(reader, FORT_STACK_SLOTS, &n_slots))
 		return false;
@@ -205,7 +212,7 @@ static bool read_frame(struct fort_reader *reader, const struct claim_head *head
 		struct fort_slot slot;
 
 		if (!get_slot(reader, head->n_ids, head->n_frames, last, &index, &slot) ||
-		    (slot.spill.type && !settle(&slot.spill, bounds, state)))
+		    (slot.spill.type && !settle(&slot.spill, env, state)))
 			return false;
 		last = index;
 		if (!fort_frame_touch(pool, frame, index + 1)) {
@@ -233,7 +240,7 @@ static bool read_refs(struct fort_reader *reader, const struct claim_head *head,
 	return true;
 }
 
-static bool read_state(struct fort_reader *reader, const struct bounds *bounds,
+static bool read_state(struct fort_reader *reader, const struct fort_env *env,
 		       struct fort_pool *pool, struct fort_state *state, int *err)
 {
 	struct claim_head head;
@@ -242,23 +249,22 @@ static bool read_state(struct fort_reader *reader, const struct bounds *bounds,
 		return false;
 	state->next_id = head.n_ids + 1;
 	for (uint32_t f = 0; f < head.n_frames; f++)
-		if (!read_frame(reader, &head, bounds, pool, state, err))
+		if (!read_frame(reader, &head, env, pool, state, err))
 			return false;
 	return read_refs(reader, &head, state) && !fort_reader_left(reader) &&
 	       fort_state_validate(state);
 }
 
-int fort_claim_read(struct fort_span claim, struct fort_pool *pool, uint32_t n_subprogs,
-		    uint32_t n_maps, struct fort_state **out)
+int fort_claim_read(struct fort_span claim, struct fort_pool *pool, const struct fort_env *env,
+		    struct fort_state **out)
 {
 	struct fort_reader reader = fort_reader_on(claim.data, claim.bytes);
-	struct bounds bounds = {n_subprogs, n_maps};
 	struct fort_state *state = fort_state_new(pool);
 	int err = -EBADMSG;
 
 	if (!state)
 		return -ENOMEM;
-	if (!read_state(&reader, &bounds, pool, state, &err)) {
+	if (!read_state(&reader, env, pool, state, &err)) {
 		fort_state_free(pool, state);
 		return err;
 	}

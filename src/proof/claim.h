@@ -17,7 +17,7 @@
 
 #include "base/buf.h"
 #include "base/span.h"
-#include "step/state.h"
+#include "step/step.h"
 
 #define FORT_CLAIM_IDS_MAX 1024u
 
@@ -36,10 +36,10 @@ struct fort_need {
 void fort_claim_write(struct fort_buf *buf, const struct fort_state *state,
 		      const struct fort_need *need);
 
-/* The state that a claim describes. Returns 0, -ENOMEM, or -EBADMSG for bytes that are no claim
- * or that have a rest. n_subprogs and n_maps bound what may be named. */
+/* The state that a claim describes. Returns 0, -ENOMEM, or -EBADMSG for bytes that are no claim,
+ * that have a rest, or that name functions, maps or return points that `env` does not have. */
 FORT_CHECKED int fort_claim_read(struct fort_span claim, struct fort_pool *pool,
-				 uint32_t n_subprogs, uint32_t n_maps, struct fort_state **out);
+				 const struct fort_env *env, struct fort_state **out);
 
 /* Is everything that is claimed true in `state`? False for malformed bytes as well. Trusted: this
  * is the inclusion test on which every certificate rests. */

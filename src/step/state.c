@@ -222,13 +222,15 @@ static bool holds_ref(const struct fort_state *state, uint32_t id)
 	return false;
 }
 
-static bool valid_value(const struct fort_state *state, const struct fort_value *value)
+/* A value of frame `holder`: no pointer leads to the stack of a frame that ends before. */
+static bool valid_value(const struct fort_state *state, const struct fort_value *value,
+			uint32_t holder)
 {
 	if (value->type >= FORT_TYPES)
 		return false;
 	if (value->type == FORT_NONE)
 		return true;
-	if (value->type == FORT_STACK && value->frame >= state->n_frames)
+	if (value->type == FORT_STACK && value->frame > holder)
 		return false;
 	if (value->id >= state->next_id || value->ref >= state->next_id ||
 	    value->sym >= state->next_id)
@@ -240,7 +242,8 @@ static bool valid_value(const struct fort_state *state, const struct fort_value 
 	return fort_scalar_validate(&value->num);
 }
 
-static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot)
+static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot,
+		       uint32_t holder)
 {
 	unsigned spilled = fort_slot_spilled(slot);
 
@@ -250,7 +253,7 @@ static bool valid_slot(const struct fort_state *state, const struct fort_slot *s
 			return false;
 	if (!spilled)
 		return true;
-	if (slot->spill.type == FORT_NONE || !valid_value(state, &slot->spill))
+	if (slot->spill.type == FORT_NONE || !valid_value(state, &slot->spill, holder))
 		return false;
 	if (fort_value_is_pointer(&slot->spill))
 		return spilled == 8;
@@ -267,10 +270,10 @@ bool fort_state_validate(const struct fort_state *state)
 		if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room)
 			return false;
 		for (unsigned r = 0; r < FORT_REGS; r++)
-			if (!valid_value(state, &frame->regs[r]))
+			if (!valid_value(state, &frame->regs[r], i))
 				return false;
 		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (!valid_slot(state, &frame->slots[s]))
+			if (!valid_slot(state, &frame->slots[s], i))
 				return false;
 	}
 	for (uint32_t i = 0; i < state->n_refs; i++)

@@ -164,7 +164,6 @@ static void add_candidate(struct search *s, struct fort_node *node)
 /* All paths from the node have ended: what of it mattered? */
 static bool finish(struct search *s, struct fort_node *node)
 {
-	const struct fort_program *program = &s->env->graph->program;
 	struct fort_state *state;
 
 	if (!fort_trace_need(&s->trace, node->mark, &node->need))
@@ -174,7 +173,7 @@ static bool finish(struct search *s, struct fort_node *node)
 	if (!node->parent)
 		return true;
 	sabotage_need(s, &node->need);
-	s->err = fort_claim_read(node->full, &s->pool, program->n_subprogs, s->env->n_maps, &state);
+	s->err = fort_claim_read(node->full, &s->pool, s->env, &state);
 	if (s->err || !keep_claim(s, state, &node->need, &node->claim))
 		return false;
 	fort_state_free(&s->pool, state);

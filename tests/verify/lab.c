@@ -6,11 +6,16 @@
 
 #include "abi/uapi.h"
 
-static const struct fort_map_shape shapes[LAB_MAPS] = {
+const struct fort_map_shape lab_shapes[LAB_MAPS] = {
 	[LAB_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, 0},
 	[LAB_HASH] = {BPF_MAP_TYPE_HASH, 8, 16, 8, 0, 0},
 	[LAB_RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 0},
 	[LAB_GLOBAL] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, 0, 0},
+	[LAB_RDONLY] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, BPF_F_RDONLY_PROG, 0},
+	[LAB_WRONLY] = {BPF_MAP_TYPE_ARRAY, 4, 64, 1, BPF_F_WRONLY_PROG, 0},
+	[LAB_PERCPU] = {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 24, 2, 0, 0},
+	[LAB_WIDE] = {BPF_MAP_TYPE_HASH, 64, 200, 4, 0, 0},
+	[LAB_BYTE] = {BPF_MAP_TYPE_ARRAY, 4, 1, 1, 0, 0},
 };
 
 static bool prepare(struct lab *lab, const char *type)
@@ -18,7 +23,7 @@ static bool prepare(struct lab *lab, const char *type)
 	struct fort_decode_error decode_error;
 	struct fort_graph_error graph_error;
 
-	memcpy(lab->maps, shapes, sizeof(shapes));
+	memcpy(lab->maps, lab_shapes, sizeof(lab_shapes));
 	lab->insns = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_insn);
 	if (fort_insn_decode(lab->raw, lab->n_insns, lab->insns, &decode_error)) {
 		snprintf(lab->error, sizeof(lab->error), "decode: fault %d at %u",
@@ -34,8 +39,7 @@ static bool prepare(struct lab *lab, const char *type)
 	lab->env.prog = fort_prog_by_name(type);
 	lab->env.maps = lab->maps;
 	lab->env.n_maps = LAB_MAPS;
-	lab->env.rights =
-		FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS;
+	lab->env.rights = LAB_ALL_RIGHTS;
 	lab->env.gpl = true;
 	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);
 	return lab->env.prog && lab->env.access;

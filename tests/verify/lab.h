@@ -7,8 +7,25 @@
 #include "isa/asm.h"
 #include "verify/verify.h"
 
-#define LAB_MAPS  4
 #define LAB_INSNS 4096
+#define LAB_ALL_RIGHTS \
+	(FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS)
+
+/* The maps of every program, by number. */
+enum lab_map {
+	LAB_ARRAY,  /* array: 4 values of 48 bytes */
+	LAB_HASH,   /* hash: keys of 8, values of 16 bytes */
+	LAB_RING,   /* ring buffer of a page */
+	LAB_GLOBAL, /* array: 1 value of 64 bytes */
+	LAB_RDONLY, /* the same, BPF_F_RDONLY_PROG */
+	LAB_WRONLY, /* the same, BPF_F_WRONLY_PROG */
+	LAB_PERCPU, /* per-CPU array: 2 values of 24 bytes */
+	LAB_WIDE,   /* hash: keys of 64, values of 200 bytes */
+	LAB_BYTE,   /* array: 1 value of 1 byte */
+	LAB_MAPS
+};
+
+extern const struct fort_map_shape lab_shapes[LAB_MAPS];
 
 struct lab {
 	struct fort_arena arena;
@@ -23,8 +40,6 @@ struct lab {
 	struct fort_proven proven;
 	char error[256]; /* of assembling, decoding, building the graph */
 };
-
-enum { LAB_ARRAY, LAB_HASH, LAB_RING, LAB_GLOBAL }; /* maps 0 to 3 */
 
 /* Prepares a program of this type; false with lab->error. Free with lab_free in any case. */
 bool lab_open(struct lab *lab, const char *type, const char *assembly);

@@ -1,0 +1,233 @@
+/* Certificates made by somebody who wants the checker to fall over, or to believe what is not so:
+ * states that no run reaches, in which the rules would leave their arrays; claims that two
+ * references are one, or one is two; claims that cost more to check than to write.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "../verify/lab.h"
+
+static struct lab lab;
+static struct fort_pool pool;
+
+static void open_lab(const char *type, const char *code)
+{
+	if (!lab_open(&lab, type, code))
+		fail_msg("%s", lab.error);
+	fort_pool_init(&pool, &lab.arena);
+}
+
+/* A state with `n` frames; all but the first return to `return_pc`. */
+static struct fort_state *state_of(uint32_t n, uint32_t return_pc)
+{
+	struct fort_state *state = fort_state_new(&pool);
+
+	assert_non_null(state);
+	for (uint32_t i = 0; i < n; i++)
+		assert_true(fort_state_push_frame(&pool, state, i ? 1 : 0, i ? return_pc : 0));
+	return state;
+}
+
+/* One state of a certificate. */
+struct entry {
+	uint32_t pc;
+	const struct fort_state *state;
+	uint32_t n_edges;
+	const uint32_t *edges;
+};
+
+static bool passes(const struct entry *entries, uint32_t n)
+{
+	struct fort_buf claim, cert;
+	bool good;
+
+	fort_buf_init(&claim, FORT_CERT_BYTES_MAX);
+	fort_buf_init(&cert, FORT_CERT_BYTES_MAX);
+	fort_certificate_begin(&cert, &lab.env, FORT_BUDGET_INSNS, n - 1);
+	for (uint32_t i = 0; i < n; i++) {
+		claim.bytes = 0;
+		if (i < n - 1) {
+			fort_claim_write(&claim, entries[i].state, NULL);
+			fort_certificate_state(&cert, entries[i].pc,
+					       (struct fort_span){claim.data, claim.bytes});
+		}
+		fort_certificate_edges(&cert, entries[i].edges, entries[i].n_edges);
+	}
+	assert_int_equal(claim.err, 0);
+	assert_int_equal(cert.err, 0);
+	good = lab_check(&lab, cert.data, cert.bytes);
+	fort_buf_free(&claim);
+	fort_buf_free(&cert);
+	return good;
+}
+
+static void assert_refused(const struct entry *entries, uint32_t n, enum fort_check_fault fault)
+{
+	if (passes(entries, n))
+		fail_msg("accepted");
+	if (lab.check.fault != fault)
+		fail_msg("refused because %s", fort_check_fault_text(lab.check.fault));
+}
+
+#define CALLER "mov r0, 0\ncall local f\nmov r0, 0\nexit\n"
+
+/* Returning to a place that is no return point: outside the program, inside an immediate. */
+static void returns_to_nowhere(void **state)
+{
+	static const uint32_t places[] = {0,         1, 2, 4,   5,      6,
+					  7,         8, 9, 999, 999999, FORT_PROG_INSNS_MAX,
+					  UINT32_MAX};
+
+	(void)state;
+	open_lab("socket_filter", "lddw r0, 7\ncall local f\nmov r0, 0\nexit\n"
+				  "f: lddw r0, 1\nexit\n");
+	for (size_t i = 0; i < FORT_LEN(places); i++)
+		assert_refused((struct entry[]){{5, state_of(2, places[i]), 0, NULL}, {0}}, 2,
+			       FORT_CHECK_CLAIM);
+	/* The right place, so that the refusals above are for their reason. */
+	(void)passes((struct entry[]){{5, state_of(2, 3), 1, (uint32_t[]){0}},
+				      {.n_edges = 2, .edges = (uint32_t[]){1, 0}}},
+		     2);
+	assert_int_not_equal(lab.check.fault, FORT_CHECK_CLAIM);
+	lab_free(&lab);
+}
+
+static void outermost_frame_returns(void **state)
+{
+	struct fort_state *s;
+
+	(void)state;
+	open_lab("socket_filter", CALLER "f: exit\n");
+	s = state_of(2, 2);
+	s->frames[0]->return_pc = 2;
+	assert_refused((struct entry[]){{4, s, 0, NULL}, {0}}, 2, FORT_CHECK_CLAIM);
+	lab_free(&lab);
+}
+
+/* A caller that knows its callee's stack would know it after the callee is gone. */
+static void pointer_into_the_future(void **state)
+{
+	struct fort_state *s;
+
+	(void)state;
+	open_lab("socket_filter", "mov r0, 0\ncall local f\nstdw [r6-8], 1\nexit\n"
+				  "f: stdw [r10-8], 0\nexit\n");
+	s = state_of(2, 2);
+	s->frames[0]->regs[FORT_R6] = s->frames[1]->regs[FORT_R10];
+	assert_refused((struct entry[]){{4, s, 1, (uint32_t[]){0}}, {0}}, 2, FORT_CHECK_CLAIM);
+	/* The same through a spilled pointer. */
+	s = state_of(2, 2);
+	assert_true(fort_frame_touch(&pool, s->frames[0], 1));
+	memset(s->frames[0]->slots[0].bytes, FORT_BYTE_SPILL, 8);
+	s->frames[0]->slots[0].spill = s->frames[1]->regs[FORT_R10];
+	assert_refused((struct entry[]){{4, s, 1, (uint32_t[]){0}}, {0}}, 2, FORT_CHECK_CLAIM);
+	lab_free(&lab);
+}
+
+static struct fort_value reserved(struct fort_state *state, uint32_t bytes, bool maybe_null)
+{
+	struct fort_value value = fort_value_pointer(FORT_RING_MEM, bytes);
+
+	value.ref = state->next_id++;
+	state->refs[state->n_refs++] = (struct fort_ref){.id = value.ref};
+	if (maybe_null) {
+		value.maybe_null = 1;
+		value.id = value.ref;
+	}
+	return value;
+}
+
+#define RESERVE "lddw r1, map_idx 2\nmov r2, 8\nmov r3, 0\ncall 131\n"
+#define SUBMIT  "mov r2, 0\ncall 132\n"
+
+/* A program that gives the same memory back twice, by way of a join, and a claim that there are
+ * two. */
+static void one_reference_as_two(void **state)
+{
+	struct fort_state *s;
+
+	(void)state;
+	open_lab("kprobe", RESERVE "jeq r0, 0, out\nmov r6, r0\nmov r7, r0\nja b\n"
+				   "b: jeq r9, r9, c\nc: mov r1, r6\n" SUBMIT "mov r1, r7\n" SUBMIT
+				   "out: mov r0, 0\nexit\n");
+	s = state_of(1, 0);
+	s->frames[0]->regs[FORT_R6] = reserved(s, 8, false);
+	s->frames[0]->regs[FORT_R7] = reserved(s, 8, false);
+	assert_int_equal(lab.graph.marks[10] & FORT_MARK_JOIN, FORT_MARK_JOIN);
+	assert_refused((struct entry[]){{10, s, 1, (uint32_t[]){0}},
+					{.n_edges = 3, .edges = (uint32_t[]){1, 1, 1}}},
+		       2, FORT_CHECK_UNSAFE);
+	lab_free(&lab);
+}
+
+/* Two are held, and the claim at the join knows of one. */
+static void two_references_as_one(void **state)
+{
+	struct fort_state *s;
+
+	(void)state;
+	open_lab("kprobe",
+		 RESERVE "mov r6, r0\n" RESERVE "mov r7, r0\ncall 7\njset r0, 1, b\nb: mov r1, r6\n"
+			 "jeq r1, 0, out\n" SUBMIT "out: mov r0, 0\nexit\n");
+	s = state_of(1, 0);
+	s->frames[0]->regs[FORT_R6] = reserved(s, 8, true);
+	assert_refused((struct entry[]){{14, s, 2, (uint32_t[]){0, 0}},
+					{.n_edges = 2, .edges = (uint32_t[]){1, 1}}},
+		       2, FORT_CHECK_COVER);
+	lab_free(&lab);
+}
+
+/* A packet pointer about which more is claimed than was proven. */
+static void packet_range_from_nowhere(void **state)
+{
+	struct fort_state *s;
+
+	(void)state;
+	open_lab("xdp", "ldxw r6, [r1+0]\ncall 7\njset r0, 1, b\nb: ldxb r0, [r6+0]\nexit\n");
+	s = state_of(1, 0);
+	s->frames[0]->regs[FORT_R6] = fort_value_pointer(FORT_PACKET, 0);
+	s->frames[0]->regs[FORT_R6].range = 1;
+	assert_refused((struct entry[]){{3, s, 0, NULL},
+					{.n_edges = 2, .edges = (uint32_t[]){1, 1}}},
+		       2, FORT_CHECK_COVER);
+	lab_free(&lab);
+}
+
+/* A relation that does not hold: r6 == r7 is claimed, they are different numbers. */
+static void relation_from_nowhere(void **state)
+{
+	struct fort_state *s;
+
+	(void)state;
+	open_lab("socket_filter", "call 7\nmov r6, r0\ncall 7\nmov r7, r0\njset r0, 1, b\n"
+				  "b: jgt r6, 63, out\nlddw r1, map_idx_value 3, 0\nadd r1, r7\n"
+				  "ldxb r0, [r1+0]\nout: mov r0, 0\nexit\n");
+	s = state_of(1, 0);
+	s->frames[0]->regs[FORT_R6] = fort_value_unknown();
+	s->frames[0]->regs[FORT_R6].sym = s->next_id++;
+	s->frames[0]->regs[FORT_R7] = s->frames[0]->regs[FORT_R6];
+	assert_refused((struct entry[]){{5, s, 2, (uint32_t[]){0, 0}},
+					{.n_edges = 2, .edges = (uint32_t[]){1, 1}}},
+		       2, FORT_CHECK_COVER);
+	lab_free(&lab);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(returns_to_nowhere),
+		cmocka_unit_test(outermost_frame_returns),
+		cmocka_unit_test(pointer_into_the_future),
+		cmocka_unit_test(one_reference_as_two),
+		cmocka_unit_test(two_references_as_one),
+		cmocka_unit_test(packet_range_from_nowhere),
+		cmocka_unit_test(relation_from_nowhere),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

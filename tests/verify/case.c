@@ -1,0 +1,264 @@
+#include "case.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab.h"
+
+#define WITHS_MAX   3
+#define NAMES_MAX   8
+#define CHOICES_MAX 64
+#define WORD_BYTES  64
+
+/* A `with` line: names, and for each choice a value of each. */
+struct with {
+	unsigned n_names, n_choices;
+	char names[NAMES_MAX][WORD_BYTES];
+	char values[CHOICES_MAX][NAMES_MAX][WORD_BYTES];
+};
+
+struct reading {
+	const char *path;
+	unsigned line;
+	char text[LAB_CASE_BYTES]; /* of one case, with its name as the first line */
+	struct with withs[WITHS_MAX];
+	unsigned n_withs;
+	struct lab_case made;
+	lab_case_visitor *visitor;
+	void *context;
+	bool failed;
+};
+
+static void complain(struct reading *r, const char *what)
+{
+	fprintf(stderr, "%s:%u: %s\n", r->path, r->line, what);
+	r->failed = true;
+}
+
+/* --- with --- */
+
+/* Cuts `text` at `separator` into trimmed words; returns how many, or `room` + 1. */
+static unsigned cut(char *text, const char *separator, char out[][WORD_BYTES], unsigned room)
+{
+	unsigned n = 0;
+	char *rest;
+
+	for (char *word = strtok_r(text, separator, &rest); word;
+	     word = strtok_r(NULL, separator, &rest)) {
+		size_t bytes;
+
+		word += strspn(word, " ");
+		bytes = strlen(word);
+		while (bytes && word[bytes - 1] == ' ')
+			bytes--;
+		if (n == room || bytes >= WORD_BYTES)
+			return room + 1;
+		memcpy(out[n], word, bytes);
+		out[n++][bytes] = 0;
+	}
+	return n;
+}
+
+static void read_with(struct reading *r, const char *line)
+{
+	struct with *with = &r->withs[r->n_withs];
+	char copy[2048], *values, *rest;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	values = strchr(copy, ':');
+	if (!values || r->n_withs == WITHS_MAX) {
+		complain(r, "bad `with` line");
+		return;
+	}
+	*values++ = 0;
+	memset(with, 0, sizeof(*with));
+	with->n_names = cut(copy, ",", with->names, NAMES_MAX);
+	for (char *choice = strtok_r(values, "|", &rest); choice;
+	     choice = strtok_r(NULL, "|", &rest))
+		if (with->n_choices == CHOICES_MAX ||
+		    cut(choice, ",", with->values[with->n_choices++], NAMES_MAX) != with->n_names) {
+			complain(r, "a choice of a `with` line has another number of values");
+			return;
+		}
+	r->n_withs++;
+}
+
+/* The value of the longest name that `text` (behind a $) starts with, and its length. */
+static const char *value_of(const struct reading *r, const unsigned *choices, const char *text,
+			    size_t *length)
+{
+	const char *value = NULL;
+
+	*length = 0;
+	for (unsigned w = 0; w < r->n_withs; w++)
+		for (unsigned i = 0; i < r->withs[w].n_names; i++) {
+			size_t bytes = strlen(r->withs[w].names[i]);
+
+			if (bytes <= *length || strncmp(text, r->withs[w].names[i], bytes))
+				continue;
+			*length = bytes;
+			value = r->withs[w].values[choices[w]][i];
+		}
+	return value;
+}
+
+static void substitute(struct reading *r, const unsigned *choices, const char *line, char *out,
+		       size_t room)
+{
+	size_t n = 0, length;
+
+	while (*line && n + WORD_BYTES < room) {
+		const char *value = *line == '$' ? value_of(r, choices, line + 1, &length) : NULL;
+
+		if (value) {
+			n += (size_t)snprintf(out + n, room - n, "%s", value);
+			line += length + 1;
+		} else {
+			out[n++] = *line++;
+		}
+	}
+	out[n] = 0;
+}
+
+/* --- one case --- */
+
+static bool take(const char *line, const char *key, char *out, size_t room)
+{
+	size_t length = strlen(key);
+
+	if (strncmp(line, key, length))
+		return false;
+	snprintf(out, room, "%s", line + length + strspn(line + length, " "));
+	return true;
+}
+
+static uint32_t rights_of(const char *words)
+{
+	return (strstr(words, "perf") ? FORT_MAY_USE_PERF_HELPERS : 0u) |
+	       (strstr(words, "uninit") ? FORT_MAY_READ_UNINIT_STACK : 0u) |
+	       (strstr(words, "leak") ? FORT_MAY_LEAK_POINTERS : 0u);
+}
+
+static void begin(struct lab_case *want, const char *name)
+{
+	memset(want, 0, offsetof(struct lab_case, assembly));
+	want->assembly[0] = 0;
+	snprintf(want->name, sizeof(want->name), "%s", name);
+	strcpy(want->type, "socket_filter");
+	want->at = -1;
+	want->budget = FORT_BUDGET_INSNS;
+	want->rights = LAB_ALL_RIGHTS;
+	want->gpl = true;
+}
+
+static bool read_key(struct lab_case *want, const char *line)
+{
+	char value[64];
+
+	if (take(line, "type:", want->type, sizeof(want->type)) ||
+	    take(line, "says:", want->says, sizeof(want->says)) ||
+	    take(line, "message:", want->message, sizeof(want->message)) ||
+	    take(line, "needed:", want->needed, sizeof(want->needed)) ||
+	    take(line, "known:", want->known, sizeof(want->known)))
+		return true;
+	if (take(line, "budget:", value, sizeof(value)))
+		want->budget = strtoull(value, NULL, 0);
+	else if (take(line, "rights:", value, sizeof(value)))
+		want->rights = rights_of(value);
+	else if (take(line, "license:", value, sizeof(value)))
+		want->gpl = strcmp(value, "none") != 0;
+	else if (!strcmp(line, "accept"))
+		want->accept = want->given = true;
+	else if (take(line, "reject:", value, sizeof(value)))
+		want->given = sscanf(value, "%7s at %ld", want->code, &want->at) >= 1;
+	else
+		return false;
+	return true;
+}
+
+static void make(struct reading *r, const unsigned *choices)
+{
+	struct lab_case *want = &r->made;
+	size_t used = 0;
+	char line[1024];
+
+	for (const char *at = r->text; *at;) {
+		size_t bytes = strcspn(at, "\n");
+		char raw[1024];
+
+		snprintf(raw, sizeof(raw), "%.*s", (int)bytes, at);
+		substitute(r, choices, raw, line, sizeof(line));
+		if (at == r->text)
+			begin(want, line);
+		else if (strncmp(line, "with:", 5) && (used || !read_key(want, line)))
+			used += (size_t)snprintf(want->assembly + used,
+						 sizeof(want->assembly) - used, "%s\n", line);
+		at += bytes + (at[bytes] == '\n');
+	}
+	r->visitor(want, r->context);
+}
+
+static void finish(struct reading *r)
+{
+	unsigned choices[WITHS_MAX] = {0}, w;
+
+	if (!r->text[0])
+		return;
+	do {
+		make(r, choices);
+		for (w = 0; w < r->n_withs; w++) {
+			if (++choices[w] < r->withs[w].n_choices)
+				break;
+			choices[w] = 0;
+		}
+	} while (w < r->n_withs);
+}
+
+static void read_line(struct reading *r, const char *line)
+{
+	size_t used = strlen(r->text);
+
+	if (!strncmp(line, "== ", 3)) {
+		finish(r);
+		r->n_withs = 0;
+		snprintf(r->text, sizeof(r->text), "%s\n", line + 3);
+		return;
+	}
+	if (!line[0] || line[0] == '#' || !used)
+		return;
+	if (!strncmp(line, "with:", 5))
+		read_with(r, line + 5);
+	else if (used + strlen(line) + 2 < sizeof(r->text))
+		sprintf(r->text + used, "%s\n", line);
+	else
+		complain(r, "the case is too long");
+}
+
+bool lab_cases_read(const char *path, lab_case_visitor *visitor, void *context)
+{
+	struct reading *r = calloc(1, sizeof(*r));
+	FILE *stream = fopen(path, "r");
+	char line[1024];
+	bool good = false;
+
+	if (r && stream) {
+		r->path = path;
+		r->visitor = visitor;
+		r->context = context;
+		while (fgets(line, sizeof(line), stream)) {
+			r->line++;
+			line[strcspn(line, "\n")] = 0;
+			read_line(r, line);
+		}
+		finish(r);
+		good = !r->failed;
+	} else {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+	}
+	if (stream)
+		fclose(stream);
+	free(r);
+	return good;
+}
