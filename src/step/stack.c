@@ -57,6 +57,26 @@ static struct fort_value fill(const struct fort_slot *slot, unsigned spilled, ui
 	return fort_value_number(fort_scalar_truncate(&value.num, 8 * bytes));
 }
 
+/* May byte `off` be read as part of a number? A byte of a pointer needs the right to leak it; so
+ * does one that was never written, because a function that ended may have left a pointer there. */
+static bool byte_readable(struct fort_rule *rule, const struct fort_reach *reach,
+			  const struct fort_stack_reach *where, int32_t off, bool may_leak)
+{
+	const uint32_t uninit = FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS;
+	const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+	uint8_t byte = slot->bytes[byte_of(off)];
+
+	if (byte == FORT_BYTE_INVALID && (rule->env->rights & uninit) != uninit)
+		return fort_rule_bad(rule, FORT_DIAG_STACK_UNINIT, reach->reg, where->low,
+				     reach->bytes, 0, off - where->low);
+	if (byte != FORT_BYTE_SPILL || !fort_value_is_pointer(&slot->spill) || may_leak)
+		return true;
+	fort_rule_bad(rule, FORT_DIAG_STACK_READ, reach->reg, where->low, reach->bytes, 0,
+		      off - where->low);
+	rule->out->violation.value = slot->spill;
+	return false;
+}
+
 /* Every byte of [low, high) as a number: all zero, or unknown. A byte of a pointer is refused where
  * it is surely read; as one of several possible bytes it is a number like any other. */
 static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
@@ -69,12 +89,8 @@ static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
 		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
 		uint8_t byte = slot->bytes[byte_of(off)];
 
-		if (byte == FORT_BYTE_SPILL && fort_value_is_pointer(&slot->spill) && !may_leak) {
-			fort_rule_bad(rule, FORT_DIAG_STACK_READ, reach->reg, where->low,
-				      reach->bytes, 0, off - where->low);
-			rule->out->violation.value = slot->spill;
+		if (!byte_readable(rule, reach, where, off, may_leak))
 			return false;
-		}
 		if (byte == FORT_BYTE_SPILL)
 			zero &= slot->spill.type == FORT_NUM &&
 				fort_scalar_umax(&slot->spill.num) == 0;
@@ -110,16 +126,9 @@ bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
 {
 	bool may_leak = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
-	for (int32_t off = where->low; off < where->high; off++) {
-		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
-		uint8_t byte = slot->bytes[byte_of(off)];
-
-		if ((byte == FORT_BYTE_INVALID &&
-		     !(rule->env->rights & FORT_MAY_READ_UNINIT_STACK)) ||
-		    (byte == FORT_BYTE_SPILL && fort_value_is_pointer(&slot->spill) && !may_leak))
-			return fort_rule_bad(rule, FORT_DIAG_STACK_READ, reach->reg, where->low,
-					     reach->bytes, 0, off - where->low);
-	}
+	for (int32_t off = where->low; off < where->high; off++)
+		if (!byte_readable(rule, reach, where, off, may_leak))
+			return false;
 	return true;
 }
 

@@ -14,8 +14,8 @@
 /* Rights that change verdicts (access spec, "verifier features"). */
 enum fort_verifier_right {
 	FORT_MAY_USE_PERF_HELPERS = 1,  /* helpers that read outside the program, or print */
-	FORT_MAY_READ_UNINIT_STACK = 2, /* stacks are zeroed, so nothing leaks */
-	FORT_MAY_LEAK_POINTERS = 4,     /* they show the window, nothing else */
+	FORT_MAY_READ_UNINIT_STACK = 2, /* may show pointers of calls that ended: needs LEAK */
+	FORT_MAY_LEAK_POINTERS = 4,     /* they show the window's base, nothing else */
 	FORT_ALL_VERIFIER_RIGHTS = 7,
 };
 
