@@ -21,7 +21,10 @@ enum {
 
 	FORT_BPF_F_PATH_FD = 1u << 14,
 	FORT_BPF_F_TOKEN_FD = 1u << 16,
-	FORT_BPF_F_TEST_REG_INVARIANTS = 1u << 7, /* PROG_LOAD */
+	FORT_BPF_F_XDP_DEV_BOUND_ONLY = 1u << 6, /* PROG_LOAD */
+	FORT_BPF_F_TEST_REG_INVARIANTS = 1u << 7,
+
+	FORT_BPF_F_TEST_SKB_CHECKSUM_COMPLETE = 1u << 2, /* PROG_TEST_RUN */
 };
 
 /* Verifier log levels (kernel/bpf/verifier.h; not in uapi, but ABI). */

@@ -75,3 +75,8 @@
 #define FORT_PLUGIN_SECONDS   10u
 #define FORT_TRIAL_BYTES_MAX  (64u << 20) /* decoded program and graph */
 #define FORT_ELF_SECTIONS_MAX 65536u
+
+/* Store */
+#define FORT_OBJECTS_MAX    (1u << 20) /* of one kind */
+#define FORT_HANDLES_MAX    (1u << 20) /* descriptors of one store, of one map */
+#define FORT_BOUND_MAPS_MAX 4096u      /* of one program, by PROG_BIND_MAP */
