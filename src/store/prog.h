@@ -1,0 +1,15 @@
+/* Program objects: the parts of loading that are about maps. */
+#pragma once
+
+#include "store/call.h"
+#include "store/raw.h"
+
+/* With fd_array_cnt: takes references to all maps of the caller's array, in its order. Returns 0,
+ * -EFAULT, -EINVAL, -EBADF, -E2BIG, -ENOMEM, told in the log.
+ */
+FORT_CHECKED int fort_prog_take_fd_array(struct fort_call *call, struct fort_prog_object *prog);
+
+/* Finds the maps that instructions refer to, takes references, and turns the references into
+ * indices: fills maps, used and n_used. Errors as above, and -EPROTO, -ENOTSUPP, -EPERM.
+ */
+FORT_CHECKED int fort_prog_find_maps(struct fort_call *call, struct fort_prog_object *prog);

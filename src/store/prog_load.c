@@ -1,0 +1,316 @@
+/* PROG_LOAD up to the point where the program must be understood; the road does the rest.
+ *
+ * The order of checks is that of bpf_prog_load (kernel/bpf/syscall.c) and then of bpf_check
+ * (kernel/bpf/verifier.c). Between them the log starts: what fails after it is told there too,
+ * and the log is ended whatever happens.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/sha256.h"
+#include "store/prog.h"
+
+#define LICENSE_BYTES 128         /* K */
+#define ARENA_BYTES   (96u << 20) /* instructions of the largest program, and a line for each */
+
+enum {
+	KNOWN_FLAGS = BPF_F_STRICT_ALIGNMENT | BPF_F_ANY_ALIGNMENT | BPF_F_TEST_RND_HI32 |
+		      BPF_F_TEST_STATE_FREQ | BPF_F_SLEEPABLE | BPF_F_XDP_HAS_FRAGS |
+		      FORT_BPF_F_XDP_DEV_BOUND_ONLY | FORT_BPF_F_TEST_REG_INVARIANTS |
+		      FORT_BPF_F_TOKEN_FD,
+};
+
+/* Programs that attach to other programs or to kernel functions are none of ours; what remains is
+ * to say so in the kernel's words. */
+static int check_target(struct fort_call *call, const struct fort_attr_prog_load *attr)
+{
+	struct fort_object *object;
+
+	if (!attr->attach_prog_fd)
+		return attr->attach_btf_id ? -EINVAL : 0;
+	if (!fort_call_object(call, attr->attach_prog_fd, FORT_OBJECT_PROG, &object))
+		return -EINVAL;
+	if (!fort_call_object(call, attr->attach_prog_fd, FORT_OBJECT_BTF, &object))
+		return -FORT_ENOTSUPP;
+	return -EINVAL;
+}
+
+static int check_attr(struct fort_call *call)
+{
+	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	int err;
+
+	if (attr->prog_flags & ~(uint32_t)KNOWN_FLAGS)
+		return -EINVAL;
+	if (attr->prog_flags & FORT_BPF_F_TOKEN_FD)
+		return fort_call_token(attr->prog_token_fd);
+	if (!attr->insn_cnt || attr->insn_cnt > FORT_PROG_INSNS_MAX)
+		return -E2BIG;
+	err = check_target(call, attr);
+	if (err)
+		return err;
+	return attr->prog_type == BPF_PROG_TYPE_SYSCALL && attr->expected_attach_type ? -EINVAL : 0;
+}
+
+static bool is_gpl_compatible(const char *license)
+{
+	static const char *const compatible[] = {
+		"GPL",          "GPL v2",       "GPL and additional rights",
+		"Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL",
+	};
+
+	for (unsigned i = 0; i < FORT_LEN(compatible); i++)
+		if (!strcmp(license, compatible[i]))
+			return true;
+	return false;
+}
+
+static int copy_license(struct fort_call *call, struct fort_prog_object *prog)
+{
+	char license[LICENSE_BYTES] = "";
+	int64_t length = fort_caller_string(&call->caller, call->attr.prog_load.license, license,
+					    sizeof(license) - 1);
+
+	if (length < 0)
+		return -EFAULT;
+	prog->gpl = is_gpl_compatible(license);
+	return 0;
+}
+
+static int copy_program(struct fort_call *call, struct fort_prog_object *prog)
+{
+	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	struct fort_raw_insn *insns =
+		FORT_ARENA_ARRAY(&prog->arena, attr->insn_cnt, struct fort_raw_insn);
+	int err;
+
+	if (!insns)
+		return -ENOMEM;
+	err = fort_call_read(call, attr->insns, insns, attr->insn_cnt * sizeof(*insns));
+	err = err ? err : copy_license(call, prog);
+	if (err)
+		return err;
+	prog->insns = insns;
+	prog->n_insns = attr->insn_cnt;
+	if (attr->signature) /* there is no key ring to check it with */
+		return -ENOKEY;
+	if (attr->prog_ifindex)
+		return -EINVAL;
+	prog->type = fort_prog_by_number(attr->prog_type);
+	if (!prog->type)
+		return -EINVAL;
+	prog->expected_attach_type = attr->expected_attach_type;
+	prog->flags = attr->prog_flags;
+	return fort_call_name(attr->prog_name, prog->name);
+}
+
+static int read_records(void *owner, uint64_t offset, void *data, size_t bytes)
+{
+	const struct fort_call *call = owner;
+
+	return fort_call_read(call, call->load.records + offset, data, bytes);
+}
+
+static int copy_funcs(struct fort_call *call, struct fort_prog_object *prog)
+{
+	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	struct fort_info_records records = {.count = attr->func_info_cnt,
+					    .record_bytes = attr->func_info_rec_size,
+					    .read = read_records,
+					    .owner = call};
+	uint32_t known;
+	int err;
+
+	call->load.records = attr->func_info;
+	err = fort_info_read_funcs(&prog->info, &prog->arena, &records, &call->log, &known);
+	if (err == -E2BIG && FORT_CALL_ANSWER(call, prog_load.func_info_rec_size, known))
+		return -EFAULT;
+	return err;
+}
+
+static int copy_lines(struct fort_call *call, struct fort_prog_object *prog)
+{
+	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	struct fort_info_records records = {.count = attr->line_info_cnt,
+					    .record_bytes = attr->line_info_rec_size,
+					    .read = read_records,
+					    .owner = call};
+	uint32_t known;
+	int err;
+
+	call->load.records = attr->line_info;
+	err = fort_info_read_lines(&prog->info, &prog->arena, &records, prog->insns, prog->n_insns,
+				   &call->log, &known);
+	if (err == -E2BIG && FORT_CALL_ANSWER(call, prog_load.line_info_rec_size, known))
+		return -EFAULT;
+	return err;
+}
+
+/* BTF is looked at only for records: a program without them has none, whatever prog_btf_fd is. */
+static int copy_info(struct fort_call *call, struct fort_prog_object *prog)
+{
+	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	struct fort_object *object;
+	int err;
+
+	if (!attr->func_info_cnt && !attr->line_info_cnt)
+		return 0;
+	err = fort_handle_get(call->store, (int)attr->prog_btf_fd, FORT_OBJECT_BTF, &object);
+	if (err)
+		return err;
+	prog->btf = (struct fort_btf_object *)object;
+	prog->info.btf = prog->btf->btf;
+	err = copy_funcs(call, prog);
+	err = err ? err : copy_lines(call, prog);
+	if (!err && attr->core_relo_cnt) {
+		fort_log_add(&call->log, "CO-RE relocations must be applied by the loader\n");
+		return -EOPNOTSUPP;
+	}
+	return err;
+}
+
+static int check_sleepable(struct fort_call *call, const struct fort_prog_object *prog)
+{
+	bool sleepable = prog->flags & BPF_F_SLEEPABLE;
+
+	if (prog->type->sleepable == FORT_SLEEP_MUST && !sleepable) {
+		fort_log_add(&call->log, "Syscall programs can only be sleepable\n");
+		return -EINVAL;
+	}
+	if (prog->type->sleepable == FORT_SLEEP_NEVER && sleepable) {
+		fort_log_add(&call->log, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and"
+					 " struct_ops programs can be sleepable\n");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The kernel's tag: a hash of the instructions without the numbers that change from load to
+ * load. */
+static int make_tag(struct fort_prog_object *prog)
+{
+	size_t bytes = prog->n_insns * sizeof(*prog->insns);
+	struct fort_raw_insn *insns = malloc(bytes);
+	uint8_t digest[FORT_SHA256_BYTES];
+	struct fort_sha256 hash;
+
+	if (!insns)
+		return -ENOMEM;
+	memcpy(insns, prog->insns, bytes);
+	for (uint32_t pc = 0; pc + 1 < prog->n_insns; pc++) {
+		const struct fort_raw_insn *high = &insns[pc + 1];
+
+		if (!fort_raw_is(&insns[pc], FORT_ROW_LDIMM_MAP_FD) &&
+		    !fort_raw_is(&insns[pc], FORT_ROW_LDIMM_MAP_VALUE))
+			continue;
+		insns[pc].imm = 0;
+		if (!high->opcode && !high->dst && !high->src && !high->off)
+			insns[++pc].imm = 0;
+	}
+	fort_sha256_init(&hash);
+	fort_sha256_add(&hash, insns, bytes);
+	fort_sha256_end(&hash, digest);
+	memcpy(prog->tag, digest, sizeof(prog->tag));
+	free(insns);
+	return 0;
+}
+
+/* Ends the log, and tells who listens. Returns what the command returns for `err`. */
+static int end_load(struct fort_call *call, struct fort_load_report *report, int err)
+{
+	const struct fort_prog_object *prog = call->load.prog;
+	struct fort_store *store = call->store;
+	size_t length;
+	const char *tail = fort_log_tail(&call->log, &length);
+	uint32_t needed;
+
+	memcpy(report->log_tail, tail, length);
+	err = fort_call_finish_log(call, err, &needed);
+	if (FORT_CALL_ANSWER(call, prog_load.log_true_size, needed))
+		err = -EFAULT;
+	report->err = err;
+	memcpy(report->name, prog->name, sizeof(report->name));
+	report->type = prog->type;
+	report->insns = prog->n_insns;
+	pthread_mutex_lock(&store->lock);
+	store->report = *report;
+	pthread_mutex_unlock(&store->lock);
+	if (store->listener)
+		store->listener(store->listener_owner, report);
+	return err;
+}
+
+static int check_program(struct fort_call *call, struct fort_prog_object *prog)
+{
+	int err = fort_prog_take_fd_array(call, prog);
+
+	err = err ? err : copy_info(call, prog);
+	err = err ? err : make_tag(prog);
+	err = err ? err : fort_prog_find_maps(call, prog);
+	return err ? err : check_sleepable(call, prog);
+}
+
+int fort_prog_load_decode(struct fort_call *call)
+{
+	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	struct fort_load_report report = {0};
+	struct fort_prog_object *prog;
+	int err = check_attr(call);
+
+	if (err)
+		return err;
+	prog = fort_object_new(call->store, FORT_OBJECT_PROG, sizeof(*prog));
+	if (!prog)
+		return -ENOMEM;
+	fort_call_hold(call, &prog->object);
+	call->load.prog = prog;
+	fort_arena_init(&prog->arena, ARENA_BYTES);
+	err = copy_program(call, prog);
+	err = err ? err : fort_call_start_log(call, attr->log_level, attr->log_buf, attr->log_size);
+	if (err)
+		return err;
+	err = check_program(call, prog);
+	return err ? end_load(call, &report, err) : 0;
+}
+
+static uint64_t boot_time_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+long fort_prog_load_invoke(struct fort_call *call)
+{
+	struct fort_prog_object *prog = call->load.prog;
+	struct fort_load_report report = {0};
+	const struct fort_load_request request = {
+		.type = prog->type,
+		.expected_attach_type = prog->expected_attach_type,
+		.flags = prog->flags,
+		.gpl = prog->gpl,
+		.name = prog->name,
+		.insns = prog->insns,
+		.n_insns = prog->n_insns,
+		.maps = prog->used,
+		.n_maps = prog->n_used,
+		.info = &prog->info,
+		.log_level = call->attr.prog_load.log_level,
+		.log = &call->log,
+	};
+	int err = fort_road_load(&request, &report, &prog->loaded);
+
+	err = end_load(call, &report, err);
+	if (err)
+		return err;
+	prog->load_time_ns = boot_time_ns();
+	prog->uid = getuid();
+	prog->verified_insns = (uint32_t)report.insns_processed;
+	err = fort_object_publish(&prog->object);
+	return err ? err : fort_handle_open(&prog->object, O_RDWR);
+}

@@ -1,0 +1,103 @@
+/* The road: what the store asks of the layers that verify, compile and run programs.
+ *
+ * The store has checked everything that does not need to understand the program: attributes,
+ * descriptors, BTF records. It hands over a request in which maps are objects and every map
+ * reference in the instructions is an index into them. All pointers of a request stay valid until
+ * fort_road_unload of what was loaded, or until the call returns if it fails, except `log` and
+ * `report`, which are for the call.
+ */
+#pragma once
+
+#include "abi/progs.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "btf/info.h"
+
+struct fort_map;
+struct fort_loaded; /* a program that may run; the road's own */
+
+enum fort_verdict { FORT_VERDICT_NONE, FORT_VERDICT_ACCEPT, FORT_VERDICT_REJECT };
+
+/* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
+struct fort_load_diag {
+	char code[8]; /* of diag.def */
+	uint32_t insn;
+	char file[256], text[256]; /* source line; "" when unknown */
+	uint32_t line;
+	char message[512], needed[256], known[256], hint[256];
+};
+
+/* What a load came to. bpf(2) has no room for it, so the store keeps it for whoever asks. */
+struct fort_load_report {
+	uint32_t verdict; /* enum fort_verdict; NONE: it did not get as far as the verifier */
+	int err;          /* of the load, 0 or negative */
+	char name[FORT_NAME_BYTES];
+	const struct fort_prog_info *type;
+	uint32_t insns;
+	uint64_t insns_processed, states, peak_states;
+	uint64_t verify_ns, check_ns, compile_ns;
+	uint64_t certificate_bytes;
+	struct fort_load_diag diag;
+	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
+};
+
+struct fort_load_request {
+	const struct fort_prog_info *type;
+	uint32_t expected_attach_type; /* BPF_* as the loader gave it */
+	uint32_t flags;                /* BPF_F_* of PROG_LOAD */
+	bool gpl;
+	const char *name;
+	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
+	const struct fort_raw_insn *insns;
+	uint32_t n_insns;
+	struct fort_map *const *maps;
+	uint32_t n_maps;
+	const struct fort_info *info; /* btf NULL: none; still to be matched with subprograms */
+	uint32_t log_level;           /* FORT_LOG_* */
+	struct fort_log *log;
+};
+
+/* Verifies and compiles. Returns 0 with *out, owned by the caller, or the command's errno; fills
+ * all of *report but err, name, type, insns and log_tail either way.
+ */
+FORT_CHECKED int fort_road_load(const struct fort_load_request *request,
+				struct fort_load_report *report, struct fort_loaded **out);
+void fort_road_unload(struct fort_loaded *loaded);
+
+/* What PROG_TEST_RUN asks. Input is a private copy. */
+struct fort_test_request {
+	const void *data_in; /* packet; NULL for types without */
+	uint32_t data_in_bytes;
+	const void *ctx_in; /* the ABI's context (struct __sk_buff, xdp_md, arguments), or NULL */
+	uint32_t ctx_in_bytes;
+	uint32_t repeat; /* at least 1 */
+	uint32_t flags;
+	/* Where results go; rooms of FORT_TEST_DATA_BYTES and of the context's size. */
+	void *data_out, *ctx_out;
+};
+
+struct fort_test_result {
+	uint32_t retval;
+	uint32_t duration_ns; /* of one run */
+	uint32_t data_out_bytes, ctx_out_bytes;
+};
+
+/* Runs a program. Returns 0, or -EINVAL for a context that its type does not take, -EFAULT when
+ * the run was aborted, -ENOMEM.
+ */
+FORT_CHECKED int fort_road_test_run(struct fort_loaded *loaded,
+				    const struct fort_test_request *request,
+				    struct fort_test_result *result);
+
+/* What an attachment needs: where, what, and the program. */
+struct fort_attach_request {
+	const char *path; /* file that the probe lies in; valid while attached */
+	uint64_t offset;  /* in the file */
+	uint64_t ref_ctr_offset;
+	bool returns; /* at the function's return */
+	int32_t pid;  /* -1: every process */
+	uint64_t cookie;
+	struct fort_loaded *loaded;
+	struct fort_map *const *maps; /* of the program, in its order */
+	uint32_t n_maps;
+};

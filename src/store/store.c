@@ -1,0 +1,121 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "map/cpus.h"
+#include "store/event.h"
+#include "store/handle.h"
+
+static int start(struct fort_store *store)
+{
+	uint32_t n_cpus;
+	int err;
+
+	store->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (store->epoll < 0)
+		return -errno;
+	err = fort_cpus_possible(&n_cpus);
+	if (!err)
+		err = fort_shared_create(n_cpus, &store->shared);
+	store->uprobe_type = fort_event_uprobe_type();
+	return err;
+}
+
+int fort_store_create(struct fort_store **out)
+{
+	struct fort_store *store = calloc(1, sizeof(*store));
+	int err;
+
+	if (!store)
+		return -ENOMEM;
+	store->epoll = -1;
+	pthread_mutex_init(&store->lock, NULL);
+	err = start(store);
+	if (err) {
+		fort_store_free(store);
+		return err;
+	}
+	*out = store;
+	return 0;
+}
+
+void fort_store_free(struct fort_store *store)
+{
+	if (!store)
+		return;
+	fort_handle_drop_all(store);
+	fort_shared_close(store->shared);
+	if (store->epoll >= 0)
+		close(store->epoll);
+	for (unsigned kind = 0; kind < FORT_OBJECT_KINDS; kind++)
+		free(store->tables[kind].objects);
+	free(store->identities.entries);
+	pthread_mutex_destroy(&store->lock);
+	free(store);
+}
+
+void fort_store_reap(struct fort_store *store)
+{
+	int saved = errno;
+
+	fort_handle_reap(store);
+	errno = saved;
+}
+
+int fort_store_poll_fd(const struct fort_store *store)
+{
+	return store->epoll;
+}
+
+void fort_store_before_fork(struct fort_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+}
+
+void fort_store_after_fork(struct fort_store *store, bool child)
+{
+	pthread_mutex_unlock(&store->lock);
+	if (!child)
+		return;
+	fort_shared_forked(store->shared);
+	fort_event_forked(store);
+	/* Without an epoll of its own the child only does not notice closed descriptors. */
+	if (fort_handle_forked(store))
+		store->epoll = -1;
+}
+
+void fort_store_set_attacher(struct fort_store *store, const struct fort_store_attacher *attacher)
+{
+	store->attacher = *attacher;
+}
+
+void fort_store_set_listener(struct fort_store *store, fort_store_listener *listener, void *owner)
+{
+	store->listener = listener;
+	store->listener_owner = owner;
+}
+
+const struct fort_load_report *fort_store_last_load(const struct fort_store *store)
+{
+	return &store->report;
+}
+
+uint32_t fort_store_uprobe_type(const struct fort_store *store)
+{
+	return store->uprobe_type;
+}
+
+int fort_store_map(struct fort_store *store, int fd, struct fort_map **out)
+{
+	struct fort_object *object;
+	int err = fort_handle_get(store, fd, FORT_OBJECT_MAP, &object);
+
+	if (err)
+		return err;
+	*out = ((struct fort_map_object *)object)->map;
+	fort_object_put(object); /* the descriptor holds it */
+	return 0;
+}

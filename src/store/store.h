@@ -1,0 +1,70 @@
+/* The embedded object store: maps, programs, links, BTF and perf events of this process, behind
+ * bpf(2), perf_event_open(2) and ioctl(2) as the kernel has them.
+ *
+ * A store hangs off its handle: two in one process do not know each other. Objects are real file
+ * descriptors (spec: a map is its values memfd, all others are one end of a socket pair) and are
+ * recognised by what they are (device and inode), never by their number, so that dup, fork and
+ * passing them need no help. An object lives as long as a descriptor, a mapping or another object
+ * uses it. The last close is noticed without a hook: at the next call, or by fort_store_reap.
+ *
+ * Any thread may call. Functions return a value or a negative errno, and leave errno alone.
+ */
+#pragma once
+
+#include <linux/perf_event.h>
+#include <sys/types.h>
+
+#include "store/caller.h"
+#include "store/road.h"
+
+struct fort_store;
+struct fort_map;
+
+/* Returns 0, -ENOMEM, or what the system refused. The caller owns *out. */
+FORT_CHECKED int fort_store_create(struct fort_store **out);
+/* Detaches what is attached and frees everything. Descriptors that clients hold stay valid as
+ * descriptors, but belong to nothing any more. */
+void fort_store_free(struct fort_store *store);
+
+/* bpf(2) of the calling process, or of `caller`. */
+long fort_store_bpf(struct fort_store *store, int cmd, void *attr, unsigned int size);
+long fort_store_bpf_for(struct fort_store *store, const struct fort_caller *caller, int cmd,
+			uint64_t attr, unsigned int size);
+
+/* perf_event_open(2) for events of the uprobe PMU; -ENOENT for all other types. */
+long fort_store_perf_event_open(struct fort_store *store, const void *attr, pid_t pid, int cpu,
+				int group_fd, unsigned long flags);
+/* The type number of that PMU: the kernel's if it has one, a free number otherwise. */
+uint32_t fort_store_uprobe_type(const struct fort_store *store);
+
+/* ioctl(2) on a perf event. False when `fd` is none of ours: the call belongs to the kernel. */
+bool fort_store_ioctl(struct fort_store *store, int fd, unsigned long request, unsigned long arg,
+		      long *result);
+
+/* Drops objects whose last descriptor was closed. Calls do it on their own; a process that makes
+ * none for long waits for fort_store_poll_fd to become readable, and maps once a second. */
+void fort_store_reap(struct fort_store *store);
+int fort_store_poll_fd(const struct fort_store *store);
+
+/* Around fork, as for pthread_atfork: the child has a store of its own on the same objects. */
+void fort_store_before_fork(struct fort_store *store);
+void fort_store_after_fork(struct fort_store *store, bool child);
+
+/* What attaches programs. `attach` returns 0 and what `detach` takes, or a negative errno. Both
+ * are called without locks held, one at a time for each event. */
+struct fort_store_attacher {
+	int (*attach)(void *owner, const struct fort_attach_request *request, void **attachment);
+	void (*detach)(void *owner, void *attachment);
+	void *owner;
+};
+void fort_store_set_attacher(struct fort_store *store, const struct fort_store_attacher *attacher);
+
+/* What the last PROG_LOAD came to; `listener` is called after each. The report is valid until the
+ * next load. */
+typedef void fort_store_listener(void *owner, const struct fort_load_report *report);
+void fort_store_set_listener(struct fort_store *store, fort_store_listener *listener, void *owner);
+const struct fort_load_report *fort_store_last_load(const struct fort_store *store);
+
+/* The map behind a descriptor, for readers that go past bpf(2). Valid while the descriptor is
+ * open. Returns 0, -EBADF or -EINVAL. */
+FORT_CHECKED int fort_store_map(struct fort_store *store, int fd, struct fort_map **out);
