@@ -113,7 +113,7 @@ static inline void build_sample(struct btf_build *b)
 	build_type(b, NULL, INFO(FORT_BTF_RESTRICT, 0, 0), S_PTR);
 	build_type(b, NULL, INFO(FORT_BTF_FUNC_PROTO, 2, 0), S_INT);
 	BUILD_MORE(b, build_name(b, "ctx"), S_PTR, build_name(b, "how"), S_CONST);
-	build_type(b, "main", INFO(FORT_BTF_FUNC, 1, 0), S_PROTO);
+	build_type(b, "main", INFO(FORT_BTF_FUNC, 0, 0), S_PROTO);
 	build_type(b, "counter", INFO(FORT_BTF_VAR, 0, 0), S_CONST);
 	BUILD_MORE(b, 1);
 	build_type(b, ".bss", INFO(FORT_BTF_DATASEC, 1, 0), 40);

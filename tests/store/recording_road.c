@@ -1,0 +1,48 @@
+/* A road that verifies nothing: accepts every program, remembers what it was asked, and answers
+ * test runs with what the test put there. For tests of what the store does around it.
+ */
+#include "recording_road.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct recording recording;
+
+int fort_road_load(const struct fort_load_request *request, struct fort_load_report *report,
+		   struct fort_loaded **out)
+{
+	recording.loads++;
+	recording.request = *request;
+	memcpy(recording.name, request->name, sizeof(recording.name));
+	memcpy(recording.insns, request->insns,
+	       (request->n_insns < 64 ? request->n_insns : 64) * sizeof(*recording.insns));
+	if (recording.say)
+		fort_log_add(request->log, "%s", recording.say);
+	report->verdict = recording.load_result ? FORT_VERDICT_REJECT : FORT_VERDICT_ACCEPT;
+	report->insns_processed = request->n_insns;
+	if (recording.load_result)
+		return recording.load_result;
+	*out = calloc(1, 1);
+	return *out ? 0 : -ENOMEM;
+}
+
+void fort_road_unload(struct fort_loaded *loaded)
+{
+	recording.unloads++;
+	free(loaded);
+}
+
+int fort_road_test_run(struct fort_loaded *loaded, const struct fort_test_request *request,
+		       struct fort_test_result *result)
+{
+	(void)loaded;
+	recording.runs++;
+	recording.test = *request;
+	*result = recording.test_result;
+	if (request->data_out && recording.data_out)
+		memcpy(request->data_out, recording.data_out, result->data_out_bytes);
+	if (request->ctx_out && request->ctx_in)
+		memcpy(request->ctx_out, request->ctx_in, request->ctx_in_bytes);
+	return recording.run_error;
+}
