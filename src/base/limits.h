@@ -28,6 +28,7 @@
 #define FORT_CERT_STATES_MAX  (1u << 20)
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
+#define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
 
 /* Runs */
 #define FORT_SLOTS_MAX       4096u        /* places of one domain to run in: four mappings each */

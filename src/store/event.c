@@ -42,7 +42,7 @@ static int attach(struct fort_event_object *event)
 		.returns = event->returns,
 		.pid = event->pid,
 		.cookie = event->cookie,
-		.loaded = event->prog->loaded,
+		.program = event->prog->road,
 		.maps = event->prog->used,
 		.n_maps = event->prog->n_used,
 	};

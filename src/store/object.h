@@ -10,6 +10,7 @@
 
 #include "abi/cmds.h"
 #include "btf/info.h"
+#include "helper/services.h"
 #include "map/map.h"
 #include "store/store.h"
 
@@ -60,7 +61,7 @@ struct fort_prog_object {
 	struct fort_map **used;      /* the same for the road */
 	struct fort_btf_object *btf; /* or NULL */
 	struct fort_info info;
-	struct fort_loaded *loaded;
+	struct fort_road_program *road;
 	uint8_t tag[8];
 	uint64_t load_time_ns; /* of the boot clock */
 	uint32_t uid;
@@ -111,10 +112,15 @@ struct fort_store {
 	struct fort_identity_table identities;
 	int epoll; /* of peers: readable when one has hung up */
 	struct fort_shared *shared;
+	struct fort_map *trace; /* lines of trace_printk, of all processes */
+	struct fort_host host;  /* of test runs, in this process */
+	const struct fort_engine *engine;
+	enum fort_isolation isolation;
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;
 	struct fort_load_report report;
+	struct fort_test_result last_run;
 	uint32_t uprobe_type;
 };
 

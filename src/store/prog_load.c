@@ -285,25 +285,36 @@ static uint64_t boot_time_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static const char *map_name(void *owner, uint32_t index)
+{
+	const struct fort_prog_object *prog = owner;
+
+	return index < prog->n_used ? prog->maps[index]->name : NULL;
+}
+
 long fort_prog_load_invoke(struct fort_call *call)
 {
 	struct fort_prog_object *prog = call->load.prog;
 	struct fort_load_report report = {0};
-	const struct fort_load_request request = {
+	const struct fort_road_request request = {
 		.type = prog->type,
 		.expected_attach_type = prog->expected_attach_type,
 		.flags = prog->flags,
 		.gpl = prog->gpl,
 		.name = prog->name,
+		.host = &call->store->host,
+		.engine = call->store->engine,
+		.isolation = call->store->isolation,
 		.insns = prog->insns,
 		.n_insns = prog->n_insns,
 		.maps = prog->used,
 		.n_maps = prog->n_used,
+		.names = {map_name, prog},
 		.info = &prog->info,
 		.log_level = call->attr.prog_load.log_level,
 		.log = &call->log,
 	};
-	int err = fort_road_load(&request, &report, &prog->loaded);
+	int err = fort_road_load(&request, &report, &prog->road);
 
 	err = end_load(call, &report, err);
 	if (err)

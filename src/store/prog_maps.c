@@ -265,8 +265,8 @@ long fort_bind_map_invoke(struct fort_call *call)
 
 void fort_prog_object_free(struct fort_prog_object *prog)
 {
-	if (prog->loaded)
-		fort_road_unload(prog->loaded);
+	if (prog->road)
+		fort_road_unload(prog->road);
 	for (uint32_t i = 0; i < prog->n_maps; i++)
 		fort_object_put(&prog->maps[i]->object);
 	free(prog->maps);

@@ -11,25 +11,43 @@
 #include "abi/progs.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "btf/info.h"
+#include "engine/engine.h"
+#include "verify/print.h"
 
+struct fort_host;
 struct fort_map;
-struct fort_loaded; /* a program that may run; the road's own */
+struct fort_road_program; /* a program that may run; the road's own */
 
-enum fort_verdict { FORT_VERDICT_NONE, FORT_VERDICT_ACCEPT, FORT_VERDICT_REJECT };
+enum fort_load_verdict { FORT_LOAD_UNDECIDED, FORT_LOAD_ACCEPTED, FORT_LOAD_REJECTED };
+
+/* An instruction, and the source line that it comes from; file and text are "" when unknown. */
+struct fort_load_place {
+	uint32_t insn, line;
+	char file[256], text[256];
+};
+
+/* A decision on the way to a rejection. */
+struct fort_load_step {
+	struct fort_load_place place;
+	bool taken; /* the jump was taken */
+};
 
 /* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
 struct fort_load_diag {
 	char code[8]; /* of diag.def */
-	uint32_t insn;
-	char file[256], text[256]; /* source line; "" when unknown */
-	uint32_t line;
-	char message[512], needed[256], known[256], hint[256];
+	char title[128], message[512], needed[256], known[256], hint[256];
+	struct fort_load_place place;
+	/* The newest conditional jumps before it, oldest first, and how many there were. */
+	struct fort_load_step path[FORT_REPORT_STEPS_MAX];
+	uint32_t n_path;
+	uint64_t n_decisions;
 };
 
 /* What a load came to. bpf(2) has no room for it, so the store keeps it for whoever asks. */
 struct fort_load_report {
-	uint32_t verdict; /* enum fort_verdict; NONE: it did not get as far as the verifier */
+	uint32_t verdict; /* enum fort_load_verdict; NONE: it did not get as far as the verifier */
 	int err;          /* of the load, 0 or negative */
 	char name[FORT_NAME_BYTES];
 	const struct fort_prog_info *type;
@@ -41,28 +59,33 @@ struct fort_load_report {
 	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
 };
 
-struct fort_load_request {
+struct fort_road_request {
 	const struct fort_prog_info *type;
 	uint32_t expected_attach_type; /* BPF_* as the loader gave it */
 	uint32_t flags;                /* BPF_F_* of PROG_LOAD */
 	bool gpl;
 	const char *name;
+	struct fort_host *host; /* outlives the program */
+	const struct fort_engine *engine;
+	enum fort_isolation isolation;
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
 	const struct fort_raw_insn *insns;
 	uint32_t n_insns;
 	struct fort_map *const *maps;
 	uint32_t n_maps;
-	const struct fort_info *info; /* btf NULL: none; still to be matched with subprograms */
-	uint32_t log_level;           /* FORT_LOG_* */
+	struct fort_print_names names; /* of maps, for the log */
+	const struct fort_info *info;  /* btf NULL: none; still to be matched with subprograms */
+	uint32_t log_level;            /* FORT_LOG_* */
 	struct fort_log *log;
 };
 
 /* Verifies and compiles. Returns 0 with *out, owned by the caller, or the command's errno; fills
  * all of *report but err, name, type, insns and log_tail either way.
  */
-FORT_CHECKED int fort_road_load(const struct fort_load_request *request,
-				struct fort_load_report *report, struct fort_loaded **out);
-void fort_road_unload(struct fort_loaded *loaded);
+FORT_CHECKED int fort_road_load(const struct fort_road_request *request,
+				struct fort_load_report *report, struct fort_road_program **out);
+/* NULL is fine. */
+void fort_road_unload(struct fort_road_program *program);
 
 /* What PROG_TEST_RUN asks. Input is a private copy. */
 struct fort_test_request {
@@ -80,14 +103,20 @@ struct fort_test_result {
 	uint32_t retval;
 	uint32_t duration_ns; /* of one run */
 	uint32_t data_out_bytes, ctx_out_bytes;
+	/* For whoever asks beyond bpf(2). */
+	uint32_t runs; /* that were started */
+	struct fort_abort abort;
 };
 
 /* Runs a program. Returns 0, or -EINVAL for a context that its type does not take, -EFAULT when
  * the run was aborted, -ENOMEM.
  */
-FORT_CHECKED int fort_road_test_run(struct fort_loaded *loaded,
+FORT_CHECKED int fort_road_test_run(struct fort_road_program *program,
 				    const struct fort_test_request *request,
 				    struct fort_test_result *result);
+
+/* The program as another process takes it in (load/package.h); valid while it is loaded. */
+struct fort_span fort_road_package(const struct fort_road_program *program);
 
 /* What an attachment needs: where, what, and the program. */
 struct fort_attach_request {
@@ -97,7 +126,7 @@ struct fort_attach_request {
 	bool returns; /* at the function's return */
 	int32_t pid;  /* -1: every process */
 	uint64_t cookie;
-	struct fort_loaded *loaded;
+	struct fort_road_program *program;
 	struct fort_map *const *maps; /* of the program, in its order */
 	uint32_t n_maps;
 };

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "helper/trace.h"
 #include "map/cpus.h"
 #include "store/event.h"
 #include "store/handle.h"
@@ -20,6 +21,11 @@ static int start(struct fort_store *store)
 	err = fort_cpus_possible(&n_cpus);
 	if (!err)
 		err = fort_shared_create(n_cpus, &store->shared);
+	err = err ? err : fort_trace_create(store->shared, &store->trace);
+	if (!err)
+		fort_host_init(&store->host, store->shared, store->trace);
+	store->engine = &fort_engine_interp;
+	store->isolation = FORT_ISOLATION_SFI;
 	store->uprobe_type = fort_event_uprobe_type();
 	return err;
 }
@@ -47,6 +53,8 @@ void fort_store_free(struct fort_store *store)
 	if (!store)
 		return;
 	fort_handle_drop_all(store);
+	if (store->trace)
+		fort_map_close(store->trace);
 	fort_shared_close(store->shared);
 	if (store->epoll >= 0)
 		close(store->epoll);
@@ -101,6 +109,38 @@ void fort_store_set_listener(struct fort_store *store, fort_store_listener *list
 const struct fort_load_report *fort_store_last_load(const struct fort_store *store)
 {
 	return &store->report;
+}
+
+const struct fort_test_result *fort_store_last_run(const struct fort_store *store)
+{
+	return &store->last_run;
+}
+
+int fort_store_set_engine(struct fort_store *store, const struct fort_engine *engine,
+			  enum fort_isolation isolation)
+{
+	if (!(engine->isolations & 1u << isolation))
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&store->lock);
+	store->engine = engine;
+	store->isolation = isolation;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
+}
+
+const struct fort_engine *fort_store_engine(const struct fort_store *store)
+{
+	return store->engine;
+}
+
+enum fort_isolation fort_store_isolation(const struct fort_store *store)
+{
+	return store->isolation;
+}
+
+struct fort_map *fort_store_trace(const struct fort_store *store)
+{
+	return store->trace;
 }
 
 uint32_t fort_store_uprobe_type(const struct fort_store *store)

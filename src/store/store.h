@@ -64,6 +64,18 @@ void fort_store_set_attacher(struct fort_store *store, const struct fort_store_a
 typedef void fort_store_listener(void *owner, const struct fort_load_report *report);
 void fort_store_set_listener(struct fort_store *store, fort_store_listener *listener, void *owner);
 const struct fort_load_report *fort_store_last_load(const struct fort_store *store);
+/* What the last PROG_TEST_RUN came to, also when it was aborted; valid until the next. */
+const struct fort_test_result *fort_store_last_run(const struct fort_store *store);
+
+/* How programs that are loaded from now on run. The default is the interpreter under SFI. Returns
+ * 0, or -EOPNOTSUPP for an isolation that the engine does not have. */
+FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fort_engine *engine,
+				       enum fort_isolation isolation);
+const struct fort_engine *fort_store_engine(const struct fort_store *store);
+enum fort_isolation fort_store_isolation(const struct fort_store *store);
+
+/* The ring that trace_printk writes to (helper/trace.h); the store's. Whoever reads it is alone. */
+struct fort_map *fort_store_trace(const struct fort_store *store);
 
 /* The map behind a descriptor, for readers that go past bpf(2). Valid while the descriptor is
  * open. Returns 0, -EBADF or -EINVAL. */

@@ -291,7 +291,7 @@ static int run_on(struct fort_call *call, uint32_t cpu, struct fort_test_result 
 	CPU_SET(cpu, &there);
 	if (sched_setaffinity(0, sizeof(there), &there))
 		return -ENXIO;
-	err = fort_road_test_run(call->test.prog->loaded, &call->test.request, result);
+	err = fort_road_test_run(call->test.prog->road, &call->test.request, result);
 	sched_setaffinity(0, sizeof(before), &before);
 	return err;
 }
@@ -306,8 +306,10 @@ long fort_test_run_invoke(struct fort_call *call)
 	if (is_raw_tracepoint(type) && attr->flags & BPF_F_TEST_RUN_ON_CPU)
 		err = run_on(call, attr->cpu, &result);
 	else
-		err = fort_road_test_run(call->test.prog->loaded, &call->test.request, &result);
-
+		err = fort_road_test_run(call->test.prog->road, &call->test.request, &result);
+	pthread_mutex_lock(&call->store->lock);
+	call->store->last_run = result;
+	pthread_mutex_unlock(&call->store->lock);
 	if (err)
 		return err;
 	if (!is_skb(type) && type->number != BPF_PROG_TYPE_XDP)

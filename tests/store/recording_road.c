@@ -9,8 +9,8 @@
 
 struct recording recording;
 
-int fort_road_load(const struct fort_load_request *request, struct fort_load_report *report,
-		   struct fort_loaded **out)
+int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,
+		   struct fort_road_program **out)
 {
 	recording.loads++;
 	recording.request = *request;
@@ -19,7 +19,7 @@ int fort_road_load(const struct fort_load_request *request, struct fort_load_rep
 	       (request->n_insns < 64 ? request->n_insns : 64) * sizeof(*recording.insns));
 	if (recording.say)
 		fort_log_add(request->log, "%s", recording.say);
-	report->verdict = recording.load_result ? FORT_VERDICT_REJECT : FORT_VERDICT_ACCEPT;
+	report->verdict = recording.load_result ? FORT_LOAD_REJECTED : FORT_LOAD_ACCEPTED;
 	report->insns_processed = request->n_insns;
 	if (recording.load_result)
 		return recording.load_result;
@@ -27,13 +27,13 @@ int fort_road_load(const struct fort_load_request *request, struct fort_load_rep
 	return *out ? 0 : -ENOMEM;
 }
 
-void fort_road_unload(struct fort_loaded *loaded)
+void fort_road_unload(struct fort_road_program *loaded)
 {
 	recording.unloads++;
 	free(loaded);
 }
 
-int fort_road_test_run(struct fort_loaded *loaded, const struct fort_test_request *request,
+int fort_road_test_run(struct fort_road_program *loaded, const struct fort_test_request *request,
 		       struct fort_test_result *result)
 {
 	(void)loaded;
@@ -45,4 +45,10 @@ int fort_road_test_run(struct fort_loaded *loaded, const struct fort_test_reques
 	if (request->ctx_out && request->ctx_in)
 		memcpy(request->ctx_out, request->ctx_in, request->ctx_in_bytes);
 	return recording.run_error;
+}
+
+struct fort_span fort_road_package(const struct fort_road_program *program)
+{
+	(void)program;
+	return (struct fort_span){0};
 }

@@ -5,7 +5,7 @@
 struct recording {
 	/* what was asked */
 	unsigned loads, unloads, runs;
-	struct fort_load_request request; /* of the last load; pointers as in the store */
+	struct fort_road_request request; /* of the last load; pointers as in the store */
 	char name[FORT_NAME_BYTES];
 	struct fort_raw_insn insns[64];
 	struct fort_test_request test;

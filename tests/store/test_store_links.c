@@ -184,7 +184,7 @@ static void hear(void *owner, const struct fort_load_report *report)
 	++*(int *)owner;
 	assert_string_equal(report->log_tail, "because\n");
 	assert_int_equal(report->err, -EACCES);
-	assert_int_equal(report->verdict, FORT_VERDICT_REJECT);
+	assert_int_equal(report->verdict, FORT_LOAD_REJECTED);
 }
 
 static void reports(void **state)

@@ -1,0 +1,235 @@
+#include "store/road.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "helper/services.h"
+#include "load/package.h"
+#include "load/test_run.h"
+#include "store/report.h"
+
+struct fort_road_program {
+	struct fort_loaded *loaded;
+	struct fort_buf package;
+	struct fort_host *host;
+	pthread_mutex_t lock; /* of test runs: there is one slot */
+};
+
+/* One load: what lives until it ends. */
+struct load {
+	const struct fort_road_request *request;
+	struct fort_load_report *report;
+	struct fort_arena arena, check_arena;
+	struct fort_unit_request wanted;
+	struct fort_unit unit;
+	struct fort_verify_result result;
+	struct fort_proven proven;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int build_unit(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	struct fort_map_shape *shapes =
+		FORT_ARENA_ARRAY(&load->arena, request->n_maps, struct fort_map_shape);
+	struct fort_unit_error error;
+	int err;
+
+	if (!shapes)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < request->n_maps; i++)
+		shapes[i] = request->maps[i]->shape;
+	load->wanted = (struct fort_unit_request){.insns = request->insns,
+						  .n_insns = request->n_insns,
+						  .prog = request->type,
+						  .maps = shapes,
+						  .n_maps = request->n_maps,
+						  .rights = FORT_ALL_VERIFIER_RIGHTS,
+						  .gpl = request->gpl};
+	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
+	if (err == -EINVAL)
+		err = fort_report_unit(request, &error, load->report);
+	return err;
+}
+
+static int search(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	struct fort_source source = fort_report_source(request->info);
+	struct fort_narrator narrator = {.log = request->log,
+					 .level = request->log_level,
+					 .env = &load->unit.env,
+					 .names = &request->names,
+					 .source = &source};
+	struct fort_verify_options options = {.budget_insns = FORT_BUDGET_INSNS,
+					      .narrator = &narrator};
+	uint64_t start = now_ns();
+	int err = fort_verify_search(&load->unit.env, &load->arena, &options, &load->result);
+
+	load->report->verify_ns = now_ns() - start;
+	load->report->insns_processed = load->result.insns_processed;
+	load->report->states = load->result.total_states;
+	load->report->peak_states = load->result.peak_states;
+	load->report->certificate_bytes = load->result.certificate.bytes;
+	if (!err && load->result.verdict == FORT_REJECT)
+		err = fort_report_rejection(request, &load->unit.env, &load->result, NULL,
+					    load->report);
+	return err;
+}
+
+/* Nothing goes on that the checker has not seen to the end. */
+static int check(struct load *load)
+{
+	struct fort_span bytes = {load->result.certificate.data, load->result.certificate.bytes};
+	struct fort_check check;
+	uint64_t start = now_ns();
+	bool good = fort_certificate_check(bytes, &load->unit.env, &load->check_arena, &check,
+					   &load->proven);
+
+	load->report->check_ns = now_ns() - start;
+	if (good)
+		return 0;
+	if (check.fault == FORT_CHECK_MEMORY)
+		return -ENOMEM;
+	load->result.violation =
+		(struct fort_violation){.diag = FORT_DIAG_CERTIFICATE, .pc = check.pc};
+	return fort_report_rejection(load->request, &load->unit.env, &load->result,
+				     fort_check_fault_text(check.fault), load->report);
+}
+
+static int pack(struct load *load, struct fort_buf *package)
+{
+	const struct fort_package_view view = {
+		.unit = load->wanted,
+		.isolation = load->request->isolation,
+		.fuel = FORT_FUEL_DEFAULT,
+		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
+	};
+
+	fort_buf_init(package, SIZE_MAX);
+	fort_package_write(package, &view);
+	return package->err;
+}
+
+static int compile(struct load *load, struct fort_loaded **out)
+{
+	const struct fort_road_request *request = load->request;
+	const struct fort_load_request wanted = {
+		.proven = &load->proven,
+		.maps = request->maps,
+		.engine = request->engine,
+		.isolation = request->isolation,
+		.n_slots = 1,
+		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
+		.fuel = FORT_FUEL_DEFAULT,
+	};
+	uint64_t start = now_ns();
+	int err = fort_loaded_open(&wanted, out);
+
+	load->report->compile_ns = now_ns() - start;
+	return err;
+}
+
+static int take_in(struct load *load, struct fort_road_program **out)
+{
+	struct fort_road_program *program = calloc(1, sizeof(*program));
+	int err;
+
+	if (!program)
+		return -ENOMEM;
+	pthread_mutex_init(&program->lock, NULL);
+	program->host = load->request->host;
+	err = pack(load, &program->package);
+	err = err ? err : compile(load, &program->loaded);
+	if (err) {
+		fort_road_unload(program);
+		return err;
+	}
+	load->report->verdict = FORT_LOAD_ACCEPTED;
+	*out = program;
+	return 0;
+}
+
+static int prove(struct load *load)
+{
+	int err = build_unit(load);
+
+	err = err ? err
+		  : fort_info_match(load->request->info, &load->unit.graph.program,
+				    load->request->log);
+	err = err ? err : search(load);
+	return err ? err : check(load);
+}
+
+int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,
+		   struct fort_road_program **out)
+{
+	struct load load = {.request = request, .report = report};
+	int err;
+
+	fort_arena_init(&load.arena, FORT_SEARCH_BYTES_MAX);
+	fort_arena_init(&load.check_arena, FORT_SEARCH_BYTES_MAX);
+	err = prove(&load);
+	fort_report_statistics(request, &load.result, report);
+	err = err ? err : take_in(&load, out);
+	fort_buf_free(&load.result.certificate);
+	fort_arena_free(&load.check_arena);
+	fort_arena_free(&load.arena);
+	return err;
+}
+
+void fort_road_unload(struct fort_road_program *program)
+{
+	if (!program)
+		return;
+	fort_loaded_close(program->loaded);
+	fort_buf_free(&program->package);
+	pthread_mutex_destroy(&program->lock);
+	free(program);
+}
+
+struct fort_span fort_road_package(const struct fort_road_program *program)
+{
+	return (struct fort_span){program->package.data, program->package.bytes};
+}
+
+int fort_road_test_run(struct fort_road_program *program, const struct fort_test_request *request,
+		       struct fort_test_result *result)
+{
+	const struct fort_test_input input = {.data = request->data_in,
+					      .data_bytes = request->data_in_bytes,
+					      .ctx = request->ctx_in,
+					      .ctx_bytes = request->ctx_in_bytes,
+					      .repeat = request->repeat};
+	struct fort_services services;
+	struct fort_test_output out;
+	int err = fort_services_init(&services, program->host);
+
+	if (err)
+		return err;
+	pthread_mutex_lock(&program->lock);
+	err = fort_test_run(program->loaded, &services, &input, request->data_out, request->ctx_out,
+			    &out);
+	pthread_mutex_unlock(&program->lock);
+	fort_services_end(&services);
+	if (err)
+		return err;
+	*result = (struct fort_test_result){.retval = (uint32_t)out.result,
+					    .duration_ns = out.ns < UINT32_MAX ? (uint32_t)out.ns
+									       : UINT32_MAX,
+					    .data_out_bytes = out.data_bytes,
+					    .ctx_out_bytes = out.ctx_bytes,
+					    .runs = out.runs,
+					    .abort = out.abort};
+	return out.abort.code ? -EFAULT : 0;
+}
