@@ -81,7 +81,7 @@ static int start(struct fort_map *map, bool fresh)
 	hash->buckets = (struct fort_hash_bucket *)(hash->shards + hash->shard_mask + 1);
 	hash->elements = (uint8_t *)(hash->buckets + hash->bucket_mask + 1);
 	if (fresh) {
-		fort_pool_init(map);
+		fort_hash_pool_init(map);
 		if (!(map->shape.flags & BPF_F_ZERO_SEED) &&
 		    fort_sys3(SYS_getrandom, (long)meta->seed, sizeof(meta->seed), 0) !=
 			    sizeof(meta->seed))
@@ -355,8 +355,8 @@ static int fetch(struct fort_map *map, const struct fort_seat *seat, struct fort
 		 struct update *update, enum want want)
 {
 	if (want == WANT_QUOTA)
-		return fort_pool_quota(map, seat, shard);
-	return fort_pool_take(map, seat, &update->number);
+		return fort_hash_pool_quota(map, seat, shard);
+	return fort_hash_pool_take(map, seat, &update->number);
 }
 
 static int run_update(struct fort_map *map, const struct fort_seat *seat,
@@ -404,7 +404,7 @@ static int update_value(struct fort_map *map, const struct fort_seat *seat, cons
 	update.key_hash = hash_of(map, copy);
 	shard = fort_hash_shard(&map->hash, update.key_hash);
 	if (map->shape.value_bytes > COPY_LOCKED_BYTES &&
-	    !fort_pool_take(map, seat, &update.number))
+	    !fort_hash_pool_take(map, seat, &update.number))
 		fill(map, &update);
 	err = run_update(map, seat, shard, &update);
 	if (err)

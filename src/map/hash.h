@@ -18,7 +18,7 @@
  * - A writer may be killed between any two stores. Who finds the shard's lock held by a dead holder
  *   repairs the few places where that matters (hash_pool.c). An element on its way between lists
  *   and table carries its mover's token; if the mover died outside a lock, the element is lost
- *   until stocks run out, and found again then (fort_pool_search): at most one per death.
+ *   until stocks run out, and found again then (fort_hash_pool_search): at most one per death.
  */
 #pragma once
 
@@ -161,10 +161,10 @@ static inline void fort_shard_retire(struct fort_hash_shard *shard,
 }
 
 /* With no lock held: an element from any shard. -ENOMEM when all are in use or rest. */
-FORT_CHECKED int fort_pool_take(struct fort_map *map, const struct fort_seat *seat,
-				uint32_t *number);
+FORT_CHECKED int fort_hash_pool_take(struct fort_map *map, const struct fort_seat *seat,
+				     uint32_t *number);
 /* With no lock held: moves quota to this shard. -E2BIG when max_entries are in use. */
-FORT_CHECKED int fort_pool_quota(struct fort_map *map, const struct fort_seat *seat,
-				 struct fort_hash_shard *shard);
+FORT_CHECKED int fort_hash_pool_quota(struct fort_map *map, const struct fort_seat *seat,
+				      struct fort_hash_shard *shard);
 /* First contents of the stocks. */
-void fort_pool_init(struct fort_map *map);
+void fort_hash_pool_init(struct fort_map *map);

@@ -8,7 +8,7 @@
 
 #define SEARCH_PAUSE_MS 100u
 
-void fort_pool_init(struct fort_map *map)
+void fort_hash_pool_init(struct fort_map *map)
 {
 	struct fort_hash *hash = &map->hash;
 	uint32_t n_shards = hash->shard_mask + 1;
@@ -281,7 +281,7 @@ static bool search(struct fort_map *map, const struct fort_seat *seat)
 	return true;
 }
 
-int fort_pool_take(struct fort_map *map, const struct fort_seat *seat, uint32_t *number)
+int fort_hash_pool_take(struct fort_map *map, const struct fort_seat *seat, uint32_t *number)
 {
 	uint32_t taken = take_anywhere(map, seat, false);
 
@@ -331,8 +331,8 @@ static uint32_t lost_quota(const struct fort_map *map)
 	return sum < map->shape.max_entries ? map->shape.max_entries - (uint32_t)sum : 0;
 }
 
-int fort_pool_quota(struct fort_map *map, const struct fort_seat *seat,
-		    struct fort_hash_shard *shard)
+int fort_hash_pool_quota(struct fort_map *map, const struct fort_seat *seat,
+			 struct fort_hash_shard *shard)
 {
 	const struct fort_hash *hash = &map->hash;
 	uint64_t *lock = &fort_hash_meta(map)->quota_lock;
