@@ -113,6 +113,7 @@ void fort_narrate_insn(struct fort_narrator *n, const struct fort_state *state, 
 	n->resumed = false;
 	put_due(n, state, pc);
 	put_source(n, pc);
+	n->pc = pc;
 	n->insn_start = fort_log_position(n->log);
 	text = fort_text_new();
 	fort_text_add(&text, "%u: ", pc);
@@ -120,6 +121,11 @@ void fort_narrate_insn(struct fort_narrator *n, const struct fort_state *state, 
 	fort_text_add(&text, "\n");
 	put(n, &text);
 	n->after_insn = fort_log_position(n->log);
+}
+
+static bool is_call(const struct fort_narrator *n)
+{
+	return n->env->graph->program.insns[n->pc].kind == FORT_CALL;
 }
 
 void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effect,
@@ -142,7 +148,8 @@ void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effe
 	}
 	n->regs = effect->defs | effect->uses;
 	n->slots = effect->slot_frame == effect->frame ? effect->slots_touched : 0;
-	for (unsigned i = 0; i < effect->reads.n; i++)
+	/* K: what a helper reads is not shown */
+	for (unsigned i = 0; i < effect->reads.n && !is_call(n); i++)
 		if (effect->reads.cells[i].frame == effect->frame)
 			n->slots |= effect->reads.cells[i].slots;
 	for (unsigned i = 0; i < effect->links.n; i++)

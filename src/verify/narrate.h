@@ -28,6 +28,7 @@ struct fort_narrator {
 	const struct fort_source *source; /* or NULL */
 	/* what the last line was about */
 	uint64_t after_insn, insn_start; /* log positions behind it, and where it began */
+	uint32_t pc;                     /* that instruction */
 	bool state_due, all_due;         /* its state is to be printed; the whole one */
 	bool resumed;                    /* the path went on elsewhere, from `from` */
 	uint32_t from;

@@ -110,16 +110,20 @@ static char *with_maps(const char *text, const struct maps *maps)
 }
 
 /* Leaves out what may differ: the address of a map, where we print its name; names of equal
- * numbers, of which we give more; and counts, which depend on where paths were found to have been
- * walked before. */
+ * numbers, of which we give more, and of references; and counts, which depend on where paths were
+ * found to have been walked before. */
 static void note_log(struct side *side, const char *log)
 {
-	static const char map[] = "(18) r1 = ", id[] = "id=", end[] = "processed ";
+	static const char map[] = "(18) r1 = ", id[] = "id=", refs[] = "refs=",
+			  end[] = "processed ";
 	struct fort_text text = fort_text_new();
 
 	while (*log && strncmp(log, end, strlen(end))) {
 		if (!strncmp(log, id, strlen(id))) {
-			log += strcspn(log, ",") + 1;
+			log += strspn(log, "id=0123456789");
+			log += *log == ',';
+		} else if (!strncmp(log, refs, strlen(refs))) {
+			log += strcspn(log, " \n");
 		} else if (!strncmp(log, map, strlen(map))) {
 			log += strlen(map);
 			log += strcspn(log, " \n");
