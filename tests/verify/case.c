@@ -145,7 +145,7 @@ static void begin(struct lab_case *want, const char *name)
 {
 	memset(want, 0, offsetof(struct lab_case, assembly));
 	want->assembly[0] = 0;
-	snprintf(want->name, sizeof(want->name), "%s", name);
+	snprintf(want->name, sizeof(want->name), "%.*s", (int)sizeof(want->name) - 1, name);
 	strcpy(want->type, "socket_filter");
 	want->at = -1;
 	want->budget = FORT_BUDGET_INSNS;
