@@ -6,15 +6,14 @@
 #include "helper/call.h"
 #include "helper/probe.h"
 
-#define DIGITS_MAX  24u
-#define WIDTH_MAX   (1 << 23) /* K */
-#define PTR_DIGITS  16
-#define IPV6_LENGTH 40u
+#define DIGITS_MAX 24u
+#define WIDTH_MAX  (1 << 23) /* K */
+#define PTR_DIGITS 16
 
-/* ASCII only, and independent of locale. */
+/* Characters are Latin-1 to the kernel (lib/ctype.c). */
 static bool is_space(char c)
 {
-	return c == ' ' || (c >= '\t' && c <= '\r');
+	return c == ' ' || (c >= '\t' && c <= '\r') || c == '\xa0';
 }
 
 static bool is_digit(char c)
@@ -24,18 +23,20 @@ static bool is_digit(char c)
 
 static bool is_alnum(char c)
 {
-	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       ((uint8_t)c >= 0xc0 && c != '\xd7' && c != '\xf7');
 }
 
-static bool is_print(char c)
+static bool is_control(char c)
 {
-	return c >= ' ' && c <= '~';
+	return (c >= 0 && c < ' ') || c == '\x7f';
 }
 
-/* What may follow a conversion that takes letters: punctuation, space, the end. */
+/* What may follow a conversion that takes letters: punctuation, space, the end. Bytes 0x80 to 0x9f
+ * are nothing to the kernel. */
 static bool ends_word(char c)
 {
-	return !c || is_space(c) || (is_print(c) && !is_alnum(c));
+	return !c || is_space(c) || (!is_alnum(c) && !is_control(c) && (uint8_t)c - 0x80u >= 0x20);
 }
 
 /* One conversion. */
@@ -112,32 +113,6 @@ static int read_spec(const char **at, struct spec *spec)
 		return read_pointer(at, spec);
 	if (spec->type == 's')
 		return ends_word(**at) ? 0 : -EINVAL;
-	return 0;
-}
-
-static int check(const char *format)
-{
-	unsigned n_specs = 0;
-
-	while (*format) {
-		char c = *format++;
-		struct spec spec;
-		int err;
-
-		if (c >= 0 && !is_print(c) && !is_space(c))
-			return -EINVAL;
-		if (c != '%')
-			continue;
-		if (*format == '%') {
-			format++;
-			continue;
-		}
-		if (n_specs++ == FORT_FORMAT_ARGS_MAX)
-			return -EINVAL;
-		err = read_spec(&format, &spec);
-		if (err)
-			return err;
-	}
 	return 0;
 }
 
@@ -377,31 +352,45 @@ static int format_spec(struct sink *sink, const struct spec *spec, uint64_t arg)
 	}
 }
 
+/* Behind a '%'. */
+static int convert(struct sink *sink, const char **at, const uint64_t *arg, unsigned n_left)
+{
+	struct spec spec;
+	int err;
+
+	if (!n_left)
+		return -EINVAL;
+	err = read_spec(at, &spec);
+	if (!err)
+		err = format_spec(sink, &spec, *arg);
+	while (!err && spec.type == 'p' && is_alnum(**at))
+		++*at; /* the kernel takes them for part of the conversion */
+	return err;
+}
+
+/* Faults are reported in the order in which the kernel meets them. */
 int fort_format(const struct fort_run *run, char *out, uint32_t room, const char *format,
 		const uint64_t args[FORT_FORMAT_ARGS_MAX])
 {
 	struct sink sink = {.run = run, .out = out, .room = room};
-	int err = check(format);
+	unsigned used = 0;
 
-	while (!err && *format) {
-		struct spec spec;
+	while (*format) {
+		char c = *format++;
+		int err;
 
-		if (*format != '%') {
-			put(&sink, *format++);
+		if (is_control(c) && !is_space(c))
+			return -EINVAL;
+		if (c != '%' || *format == '%') {
+			put(&sink, c);
+			format += c == '%';
 			continue;
 		}
-		if (*++format == '%') {
-			put(&sink, *format++);
-			continue;
-		}
-		err = read_spec(&format, &spec);
-		if (!err)
-			err = format_spec(&sink, &spec, *args++);
-		while (spec.type == 'p' && is_alnum(*format))
-			format++; /* the kernel takes them for part of the conversion */
+		err = convert(&sink, &format, &args[used], FORT_FORMAT_ARGS_MAX - used);
+		if (err)
+			return err;
+		used++;
 	}
-	if (err)
-		return err;
 	out[(uint32_t)sink.length < room ? (uint32_t)sink.length : room - 1] = 0;
 	return sink.length;
 }
