@@ -87,14 +87,29 @@ int64_t fort_probe_string(const struct fort_run *run, char *to, uint64_t from, u
 	return (int64_t)room;
 }
 
-uint64_t fort_do_PROBE_READ_USER(struct fort_call *call)
+static uint64_t read_bytes(struct fort_call *call)
 {
 	return fort_result(
 		fort_probe_read(call->run, fort_call_at(call, 0), call->args[2], call->args[1]));
 }
 
-uint64_t fort_do_PROBE_READ_USER_STR(struct fort_call *call)
+static uint64_t read_string(struct fort_call *call)
 {
 	return (uint64_t)fort_probe_string(call->run, fort_call_at(call, 0), call->args[2],
 					   call->args[1]);
 }
+
+/* There is one address space, the process's: what the kernel tells apart as its own memory and the
+ * user's is the same here. Contexts, which CO-RE macros read as kernel memory, are in the window.
+ */
+#define SAME(id, function)                            \
+	uint64_t fort_do_##id(struct fort_call *call) \
+	{                                             \
+		return function(call);                \
+	}
+SAME(PROBE_READ, read_bytes)
+SAME(PROBE_READ_USER, read_bytes)
+SAME(PROBE_READ_KERNEL, read_bytes)
+SAME(PROBE_READ_STR, read_string)
+SAME(PROBE_READ_USER_STR, read_string)
+SAME(PROBE_READ_KERNEL_STR, read_string)

@@ -21,3 +21,8 @@ uint64_t fort_do_KTIME_GET_BOOT_NS(struct fort_call *call)
 {
 	return fort_host_clock(fort_call_services(call)->host, CLOCK_BOOTTIME);
 }
+
+uint64_t fort_do_KTIME_GET_COARSE_NS(struct fort_call *call)
+{
+	return fort_host_clock(fort_call_services(call)->host, CLOCK_MONOTONIC_COARSE);
+}

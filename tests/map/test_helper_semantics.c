@@ -54,6 +54,9 @@ static void clocks(void **state)
 			before = now_ns(CLOCK_BOOTTIME);
 			said = call(&world, BPF_FUNC_ktime_get_boot_ns, 0, 0, 0, 0, 0);
 			assert_in_range(said, before, now_ns(CLOCK_BOOTTIME));
+			before = now_ns(CLOCK_MONOTONIC_COARSE);
+			said = call(&world, BPF_FUNC_ktime_get_coarse_ns, 0, 0, 0, 0, 0);
+			assert_in_range(said, before, now_ns(CLOCK_MONOTONIC_COARSE));
 		}
 	}
 }
@@ -168,10 +171,17 @@ static uint8_t *page_before_nothing(void)
 	return at;
 }
 
+/* One address space under three names. */
+static const int readers[] = {BPF_FUNC_probe_read_user, BPF_FUNC_probe_read_kernel,
+			      BPF_FUNC_probe_read};
+static const int string_readers[] = {BPF_FUNC_probe_read_user_str, BPF_FUNC_probe_read_kernel_str,
+				     BPF_FUNC_probe_read_str};
+static unsigned variant;
+
 static int64_t read_user(uint64_t bytes, const void *from)
 {
 	memset(stack_at(&world, 256), 0x55, 256);
-	return (int64_t)call(&world, BPF_FUNC_probe_read_user, stack_address(&world, 256), bytes,
+	return (int64_t)call(&world, readers[variant], stack_address(&world, 256), bytes,
 			     (uint64_t)(uintptr_t)from, 0, 0);
 }
 
@@ -185,7 +195,7 @@ static void all_bytes(uint8_t value, uint32_t bytes)
 		assert_int_equal(at[bytes], 0x55);
 }
 
-static void reading_memory(void **state)
+static void read_memory(void)
 {
 	uint8_t *page = page_before_nothing(), *out = stack_at(&world, 256);
 	struct fort_range range = {(uint64_t)(uintptr_t)page, (uint64_t)(uintptr_t)page + 16};
@@ -225,11 +235,11 @@ static void reading_memory(void **state)
 static int64_t read_string(uint64_t room, const void *from)
 {
 	memset(stack_at(&world, 256), 0x55, 256);
-	return (int64_t)call(&world, BPF_FUNC_probe_read_user_str, stack_address(&world, 256), room,
+	return (int64_t)call(&world, string_readers[variant], stack_address(&world, 256), room,
 			     (uint64_t)(uintptr_t)from, 0, 0);
 }
 
-static void reading_strings(void **state)
+static void read_strings(void)
 {
 	uint8_t *page = page_before_nothing();
 	char *out = stack_at(&world, 256);
@@ -256,6 +266,20 @@ static void reading_strings(void **state)
 	assert_int_equal(out[9], 0);
 	assert_int_equal(read_string(64, NULL), -EFAULT);
 	munmap(page, 2 * PAGE);
+}
+
+static void reading_memory(void **state)
+{
+	for (variant = 0; variant < FORT_LEN(readers); variant++)
+		read_memory();
+	variant = 0;
+}
+
+static void reading_strings(void **state)
+{
+	for (variant = 0; variant < FORT_LEN(readers); variant++)
+		read_strings();
+	variant = 0;
 }
 
 /* Longer than a piece, over several pages, into a map's value. */
