@@ -12,6 +12,7 @@ enum fort_helper_id {
 
 enum fort_returns {
 	FORT_RET_INTEGER,
+	FORT_RET_LENGTH,
 	FORT_RET_VOID,
 	FORT_RET_MAP_VALUE,
 	FORT_RET_RING_MEM,

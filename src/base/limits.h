@@ -65,6 +65,7 @@
 #define FORT_FORMAT_BYTES_MAX 1024u        /* a format of trace_printk, with its NUL */
 #define FORT_FORMAT_ARGS_MAX  3u           /* K */
 #define FORT_FORMAT_ROOM      512u         /* K: arguments, with strings: MAX_BPRINTF_BIN_ARGS */
+#define FORT_ERRNO_MAX        4095         /* K: MAX_ERRNO */
 #define FORT_TRACE_TEXT_MAX   1024u        /* K: MAX_BPRINTF_BUF */
 #define FORT_TRACE_RING_BYTES (256u << 10) /* lines nobody has read yet */
 

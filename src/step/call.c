@@ -9,6 +9,7 @@ struct call {
 	const struct fort_map_shape *map; /* arg1 of map helpers */
 	uint32_t map_index;
 	uint32_t const_size;                               /* CONST_SIZE */
+	uint64_t most;                                     /* the last SIZE argument at most */
 	uint32_t released;                                 /* reference given back; 0 for none */
 	struct fort_stack_reach written[FORT_HELPER_ARGS]; /* stack memory the helper fills */
 	unsigned n_written;
@@ -75,6 +76,7 @@ static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bo
 				     0);
 	if (high >= FORT_ACCESS_BYTES_MAX)
 		return fort_rule_bad(rule, FORT_DIAG_SIZE_UNBOUNDED, reg, (int64_t)high, 0, 0, 0);
+	call->most = high;
 	if (!high && fort_value_known(pointer, &number) && !number)
 		return true; /* NULL and no bytes */
 	if (!memory_arg(rule, call, reg - 1, (uint32_t)high, write))
@@ -210,6 +212,10 @@ static bool returned_value(struct fort_rule *rule, const struct call *call, stru
 		out->id = id;
 		out->ref = id;
 		out->maybe_null = 1;
+		return true;
+	case FORT_RET_LENGTH:
+		*out = fort_value_number(
+			fort_scalar_signed_range(-FORT_ERRNO_MAX, (int64_t)call->most));
 		return true;
 	default: *out = fort_value_unknown(); return true;
 	}
