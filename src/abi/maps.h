@@ -35,9 +35,9 @@ const struct fort_map_info *fort_map_by_number(uint32_t number);
 struct fort_map_shape {
 	uint32_t type; /* BPF_MAP_TYPE_* */
 	uint32_t key_bytes, value_bytes, max_entries;
-	uint32_t flags; /* BPF_F_* */
-	uint32_t
-		frozen; /* 1: contents will not change again, programs may treat them as constant */
+	uint32_t flags;  /* BPF_F_* */
+	uint32_t frozen; /* 1: the only value will not change again, programs may take it for
+			    constant */
 };
 
 static inline const struct fort_map_info *fort_map_info_of(const struct fort_map_shape *shape)

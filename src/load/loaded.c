@@ -15,7 +15,7 @@ static bool maps_fit(const struct fort_env *env, struct fort_map *const *maps)
 
 		shape.frozen = env->maps[i].frozen;
 		if (memcmp(&shape, &env->maps[i], sizeof(shape)) ||
-		    (shape.frozen && !fort_map_frozen(maps[i])))
+		    (shape.frozen && !fort_map_constants(maps[i])))
 			return false;
 	}
 	return true;

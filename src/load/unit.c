@@ -12,6 +12,7 @@ int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *re
 	*out = (struct fort_unit){
 		.env = {.prog = request->prog,
 			.n_maps = request->n_maps,
+			.constants = request->constants,
 			.rights = request->rights,
 			.gpl = request->gpl,
 			.maps = fort_arena_copy(arena, request->maps,

@@ -12,8 +12,9 @@ struct fort_unit_request {
 	uint32_t n_insns;                  /* 1 to FORT_PROG_INSNS_MAX */
 	const struct fort_prog_info *prog;
 	const struct fort_map_shape *maps;
-	uint32_t n_maps; /* at most FORT_MAPS_PER_PROG_MAX */
-	uint32_t rights; /* enum fort_verifier_right */
+	uint32_t n_maps;                 /* at most FORT_MAPS_PER_PROG_MAX */
+	const uint8_t *const *constants; /* as in struct fort_env; outlives the unit */
+	uint32_t rights;                 /* enum fort_verifier_right */
 	bool gpl;
 };
 

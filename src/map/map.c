@@ -249,6 +249,16 @@ bool fort_map_frozen(const struct fort_map *map)
 	return map->shape.frozen || fort_load(&map->meta->frozen);
 }
 
+const uint8_t *fort_map_constants(const struct fort_map *map)
+{
+	long seals;
+
+	if (!is_rodata(map) || map->shape.max_entries != 1)
+		return NULL;
+	seals = fort_sys3(SYS_fcntl, map->values_fd, F_GET_SEALS, 0);
+	return seals >= 0 && (seals & F_SEAL_WRITE) ? map->values : NULL;
+}
+
 uint64_t fort_map_dropped(const struct fort_map *map)
 {
 	return fort_load(&map->meta->dropped);

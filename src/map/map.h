@@ -149,5 +149,8 @@ FORT_CHECKED int fort_map_next_key(struct fort_map *map, const void *key, void *
 /* -EPERM when frozen already, -EBUSY when somebody has mapped a .rodata for writing. */
 FORT_CHECKED int fort_map_freeze(struct fort_map *map);
 bool fort_map_frozen(const struct fort_map *map);
+/* The only value of a map that nobody can change any more, value_bytes long, or NULL. It is the
+ * object's seals that say so, not its metadata. */
+const uint8_t *fort_map_constants(const struct fort_map *map);
 /* Ring records or new elements that found no room, since creation. */
 uint64_t fort_map_dropped(const struct fort_map *map);

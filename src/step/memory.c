@@ -1,6 +1,8 @@
 /* Loads, stores and atomics: whatever the address register points to. */
 #include "step/rules.h"
 
+#include <string.h>
+
 #include "abi/uapi.h"
 
 static struct fort_reach instruction_reach(const struct fort_rule *rule, unsigned reg, bool write)
@@ -53,6 +55,21 @@ bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
 		return fort_rule_bad(rule, FORT_DIAG_VALUE_READ, reach->reg, off, reach->bytes, 0,
 				     map->value_bytes);
 	return fort_rule_in_object(rule, reach, map->value_bytes, FORT_DIAG_VALUE_BOUNDS);
+}
+
+/* K: bpf_map_is_rdonly. What a load of a known part of a constant value gives. */
+static struct fort_value value_load(const struct fort_rule *rule, const struct fort_reach *reach)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+	const struct fort_map_shape *map = &rule->env->maps[base->object];
+	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
+	uint64_t word = 0;
+
+	if (!map->frozen || !rule->env->constants || !rule->env->constants[base->object] ||
+	    !fort_scalar_is_const(&at))
+		return fort_value_number(fort_scalar_of_width(reach->bytes * 8));
+	memcpy(&word, rule->env->constants[base->object] + fort_scalar_umin(&at), reach->bytes);
+	return fort_value_const(word);
 }
 
 /* --- packets --- */
@@ -161,6 +178,7 @@ static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach
 	case FORT_MAP_VALUE:
 		if (!fort_rule_in_value(rule, reach))
 			return false;
+		*out = value_load(rule, reach);
 		break;
 	case FORT_RING_MEM:
 		if (!fort_rule_in_object(rule, reach, base->object, FORT_DIAG_RING_BOUNDS))

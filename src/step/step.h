@@ -39,6 +39,9 @@ struct fort_env {
 	const struct fort_prog_info *prog;
 	const struct fort_map_shape *maps;
 	uint32_t n_maps;
+	/* Of each map whose shape says frozen: its only value, value_bytes long, for ever the same;
+	 * else NULL. NULL altogether when there is none. */
+	const uint8_t *const *constants;
 	uint32_t rights; /* enum fort_verifier_right */
 	bool gpl;
 	struct fort_access *access; /* one per slot */

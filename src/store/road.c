@@ -42,18 +42,24 @@ static int build_unit(struct load *load)
 	const struct fort_road_request *request = load->request;
 	struct fort_map_shape *shapes =
 		FORT_ARENA_ARRAY(&load->arena, request->n_maps, struct fort_map_shape);
+	const uint8_t **constants =
+		FORT_ARENA_ARRAY(&load->arena, request->n_maps, const uint8_t *);
 	struct fort_unit_error error;
 	int err;
 
-	if (!shapes)
+	if (!shapes || !constants)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < request->n_maps; i++)
+	for (uint32_t i = 0; i < request->n_maps; i++) {
+		constants[i] = fort_map_constants(request->maps[i]);
 		shapes[i] = request->maps[i]->shape;
+		shapes[i].frozen = constants[i] != NULL;
+	}
 	load->wanted = (struct fort_unit_request){.insns = request->insns,
 						  .n_insns = request->n_insns,
 						  .prog = request->type,
 						  .maps = shapes,
 						  .n_maps = request->n_maps,
+						  .constants = constants,
 						  .rights = FORT_ALL_VERIFIER_RIGHTS,
 						  .gpl = request->gpl};
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);

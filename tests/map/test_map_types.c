@@ -104,11 +104,15 @@ static void frozen_rodata_is_constant(void **state)
 	assert_ptr_not_equal(at, MAP_FAILED);
 	assert_int_equal(fort_map_freeze(map), -EBUSY);
 	assert_false(fort_map_frozen(map));
+	map->meta->frozen = 1; /* that alone makes nothing constant */
+	assert_null(fort_map_constants(map));
+	map->meta->frozen = 0;
 	munmap(at, 4096);
 
 	assert_int_equal(fort_map_freeze(map), 0);
 	assert_int_equal(fort_map_freeze(map), -EPERM);
 	assert_true(fort_map_frozen(map));
+	assert_memory_equal(fort_map_constants(map), value, 64);
 	assert_int_equal(fort_map_update(map, &zero, value, 0), -EPERM);
 	assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, map->values_fd, 0),
 			 MAP_FAILED);
@@ -125,6 +129,7 @@ static void frozen_rodata_is_constant(void **state)
 				       &other),
 			 0);
 	assert_int_equal(fort_map_lookup(other, &zero, seen, 0), 0);
+	assert_memory_equal(fort_map_constants(other), value, 64);
 	fort_map_close(other);
 	fort_map_close(map);
 }

@@ -78,11 +78,25 @@ static const struct subject subjects[] = {
 	 "mov r1, 20\ncall local half\nexit\nhalf: mov r0, r1\nrsh r0, 1\nexit"},
 	{"no such helper", BPF_PROG_TYPE_SOCKET_FILTER, "call 9999\nexit"},
 	{"helper argument", BPF_PROG_TYPE_SOCKET_FILTER, "mov r1, 5\ncall 1\nmov r0, 0\nexit"},
+	{"a frozen value is constant", BPF_PROG_TYPE_SOCKET_FILTER,
+	 "lddw r1, map_value FD_CONST, 0\nldxw r2, [r1+0]\nmov r0, 0\ntop: add r0, 1\n"
+	 "jlt r0, r2, top\nldxsb r1, [r1+4]\njsgt r1, -2, out\njslt r1, -2, out\nadd r0, 100\n"
+	 "out: exit"},
+	{"a frozen value, by a branch that is never taken", BPF_PROG_TYPE_SOCKET_FILTER,
+	 "lddw r1, map_value FD_CONST, 0\nldxh r2, [r1+0]\nmov r0, 3\njeq r2, 300, out\n"
+	 "ldxdw r0, [r0+0]\nout: exit"},
+	{"a frozen value at an unknown place", BPF_PROG_TYPE_SCHED_CLS,
+	 "ldxw r2, [r1+0]\nand r2, 3\nlddw r1, map_value FD_CONST, 0\nadd r1, r2\nldxb r0, [r1+0]\n"
+	 "exit"},
+	{"behind a frozen value", BPF_PROG_TYPE_SOCKET_FILTER,
+	 "lddw r1, map_value FD_CONST, 0\nldxw r0, [r1+6]\nexit"},
+	{"a frozen value is not written", BPF_PROG_TYPE_SOCKET_FILTER,
+	 "lddw r1, map_value FD_CONST, 0\nstw [r1+0], 1\nmov r0, 0\nexit"},
 	{"raw tracepoint", BPF_PROG_TYPE_RAW_TRACEPOINT, "ldxdw r0, [r1+8]\nexit"},
 };
 
 struct maps {
-	int array, hash, ring;
+	int array, hash, ring, constant;
 };
 
 /* The text with this side's descriptors in it. */
@@ -91,7 +105,10 @@ static char *with_maps(const char *text, const struct maps *maps)
 	const struct {
 		const char *name;
 		int fd;
-	} names[] = {{"FD_ARRAY", maps->array}, {"FD_HASH", maps->hash}, {"FD_RING", maps->ring}};
+	} names[] = {{"FD_ARRAY", maps->array},
+		     {"FD_HASH", maps->hash},
+		     {"FD_RING", maps->ring},
+		     {"FD_CONST", maps->constant}};
 	struct fort_text out = fort_text_new();
 
 	while (*text) {
@@ -187,6 +204,24 @@ static void values(struct side *side, const struct maps *maps)
 	note(side, "%lu", value);
 }
 
+/* What libbpf makes of .rodata: 300, then -2 and zeros. */
+static int constant_map(struct side *side)
+{
+	int fd = make_map(side, BPF_MAP_TYPE_ARRAY, 4, 8, 1, BPF_F_RDONLY_PROG);
+	uint32_t key = 0;
+	uint64_t value = 0xfe00000000 + 300;
+	ATTR(attr);
+
+	attr.elem.map_fd = (uint32_t)fd;
+	attr.elem.key = PTR(&key);
+	attr.elem.value = PTR(&value);
+	note_result(side, side_bpf(side, FORT_CMD_MAP_UPDATE_ELEM, &attr, sizeof(attr)), "fill");
+	memset(&attr, 0, sizeof(attr));
+	attr.elem.map_fd = (uint32_t)fd;
+	note_result(side, side_bpf(side, FORT_CMD_MAP_FREEZE, &attr, sizeof(attr)), "freeze");
+	return fd;
+}
+
 static const struct subject *subject;
 
 static void load_and_run(struct side *side)
@@ -194,7 +229,8 @@ static void load_and_run(struct side *side)
 	static char log[1 << 16];
 	struct maps maps = {make_map(side, BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0),
 			    make_map(side, BPF_MAP_TYPE_HASH, 4, 8, 4, 0),
-			    make_map(side, BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0)};
+			    make_map(side, BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0),
+			    constant_map(side)};
 	char *text = with_maps(subject->text, &maps);
 	long fd;
 	ATTR(attr);
