@@ -1,0 +1,15 @@
+/* Requests of the loader. */
+#pragma once
+
+#include "attach/channel.h"
+
+/* Carries out one request and fills the answer; descriptors that came with it stay the caller's.
+ * True when the agent shall leave.
+ */
+bool fort_serve(const struct fort_message *message, struct fort_answer *answer);
+
+/* Lets the parked main thread go, if there is one. */
+void fort_serve_release(void);
+
+/* Frees packages; no hit is under way. */
+void fort_serve_close(void);
