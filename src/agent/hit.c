@@ -30,25 +30,24 @@ static void count(uint32_t row, uint32_t column)
 			   __ATOMIC_RELAXED);
 }
 
-enum { MISSED_ENTRY, MISSED_RETURN, FIRST_SLOT };
-
 void fort_hit_missed_return(const struct fort_site *site)
 {
-	count(MISSED_RETURN, site->plan.site);
+	count(FORT_ROW_MISSED_RETURN, site->plan.site);
 }
 
 static void run(const struct fort_item *item, uint32_t n, int32_t slot, uint64_t ip,
 		const uint64_t *regs)
 {
 	uint64_t *hits =
-		fort_agent.counters + (size_t)(FIRST_SLOT + (uint32_t)slot) * fort_agent.probes;
+		fort_agent.counters + (FORT_ROW_HITS + (size_t)slot) * fort_agent.probes;
 
 	for (; n; n--, item++) {
 		struct fort_hit hit = {.cookie = item->cookie, .ip = ip};
 
 		hits[item->probe]++;
 		fort_slot_running(slot, item->package);
-		fort_package_run(item->package, item->program, (uint32_t)slot, &hit, regs);
+		if (!fort_package_run(item->package, item->program, (uint32_t)slot, &hit, regs))
+			count(FORT_ROW_ABORTED, item->probe);
 		fort_slot_running(slot, NULL);
 	}
 }
@@ -84,10 +83,10 @@ uint64_t fort_hit_entry(uint64_t *regs, uint64_t resume)
 		return resume;
 	slot = begin(&key, &token, regs);
 	if (slot == FORT_SLOT_NONE) {
-		count(MISSED_ENTRY, site->plan.site);
+		count(FORT_ROW_MISSED_ENTRY, site->plan.site);
 		return resume;
 	}
-	regs[FORT_REG_RIP] = site->plan.address;
+	regs[FORT_CPU_RIP] = site->plan.address;
 	items = items_of(site);
 	if (items)
 		run(items->item, items->n_entry, slot, site->plan.address, regs);
@@ -111,18 +110,18 @@ uint64_t fort_hit_return_entry(uint64_t *regs, uint64_t resume)
 		return site->body;
 	slot = begin(&key, &token, regs);
 	if (slot == FORT_SLOT_NONE) {
-		count(MISSED_ENTRY, site->plan.site);
-		count(MISSED_RETURN, site->plan.site);
+		count(FORT_ROW_MISSED_ENTRY, site->plan.site);
+		count(FORT_ROW_MISSED_RETURN, site->plan.site);
 		return site->body;
 	}
-	regs[FORT_REG_RIP] = site->plan.address;
+	regs[FORT_CPU_RIP] = site->plan.address;
 	items = items_of(site);
 	if (items)
 		run(items->item, items->n_entry, slot, site->plan.address, regs);
 	if (items && items->n_all > items->n_entry) {
-		caught = fort_pending_push((uint32_t)slot, key, site, regs[FORT_REG_RSP]);
+		caught = fort_pending_push((uint32_t)slot, key, site, regs[FORT_CPU_RSP]);
 		if (!caught)
-			count(MISSED_RETURN, site->plan.site);
+			count(FORT_ROW_MISSED_RETURN, site->plan.site);
 	}
 	fort_slot_release(slot);
 	return caught ? resume : site->body;
@@ -137,12 +136,12 @@ uint64_t fort_hit_exit(uint64_t *regs, uint64_t index)
 	uint64_t key;
 	int32_t slot;
 
-	regs[FORT_REG_RIP] = target;
+	regs[FORT_CPU_RIP] = target;
 	if (!*fort_agent.live)
 		return target;
 	slot = begin(&key, &token, regs);
 	if (slot == FORT_SLOT_NONE) {
-		count(MISSED_RETURN, site->plan.site);
+		count(FORT_ROW_MISSED_RETURN, site->plan.site);
 		return target;
 	}
 	items = items_of(site);
@@ -159,6 +158,6 @@ uint64_t fort_hit_unwinder(uint64_t *regs, uint64_t resume)
 	uint64_t key = fort_slot_key();
 
 	if (key)
-		fort_pending_put_back(key, regs[FORT_REG_RSP]);
+		fort_pending_put_back(key, regs[FORT_CPU_RSP]);
 	return resume;
 }

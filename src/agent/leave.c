@@ -57,8 +57,8 @@ static bool frame_is_not_ours(uint64_t *rip, void *arg)
 
 bool fort_agent_holds(const struct fort_regs *regs)
 {
-	return is_ours(regs->word[FORT_REG_RIP]) ||
-	       !fort_sigframe_walk(regs->word[FORT_REG_RSP], frame_is_not_ours, NULL);
+	return is_ours(regs->word[FORT_CPU_RIP]) ||
+	       !fort_sigframe_walk(regs->word[FORT_CPU_RSP], frame_is_not_ours, NULL);
 }
 
 /* Brings a thread out of displaced code, or says that it is still inside. */
@@ -70,14 +70,14 @@ static bool is_outside(const struct fort_world_thread *thread)
 	if (!thread->tid || fort_world_regs(thread, &regs))
 		return true;
 	back = fort_restart_pending(&regs) || fort_restart_needed(&regs) ? FORT_SYSCALL_BYTES : 0;
-	to = original_of(regs.word[FORT_REG_RIP] - back);
+	to = original_of(regs.word[FORT_CPU_RIP] - back);
 	if (to) {
-		regs.word[FORT_REG_RIP] = to + back;
+		regs.word[FORT_CPU_RIP] = to + back;
 		if (fort_world_set_regs(thread, &regs))
 			return true;
 	}
-	return !is_ours(regs.word[FORT_REG_RIP]) &&
-	       fort_sigframe_walk(regs.word[FORT_REG_RSP], frame_is_elsewhere, NULL);
+	return !is_ours(regs.word[FORT_CPU_RIP]) &&
+	       fort_sigframe_walk(regs.word[FORT_CPU_RSP], frame_is_elsewhere, NULL);
 }
 
 static bool all_outside(const struct fort_world *world)

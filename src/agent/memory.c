@@ -105,3 +105,14 @@ char *strchr(const char *text, int letter)
 			return NULL;
 	}
 }
+
+char *strrchr(const char *text, int letter)
+{
+	const char *found = NULL;
+
+	do
+		if (*text == (char)letter)
+			found = text;
+	while (*text++);
+	return (char *)(uintptr_t)found;
+}

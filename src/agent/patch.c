@@ -172,15 +172,15 @@ static bool move_out(const struct fort_world_thread *thread, struct move *move, 
 		return true;
 	/* A call that will be made again starts at its `syscall` instruction. */
 	back = fort_restart_pending(&regs) || fort_restart_needed(&regs) ? FORT_SYSCALL_BYTES : 0;
-	to = moved(move->site, regs.word[FORT_REG_RIP] - back);
+	to = moved(move->site, regs.word[FORT_CPU_RIP] - back);
 	if (to == UINT64_MAX)
 		return false;
 	if (to) {
-		regs.word[FORT_REG_RIP] = to + back;
+		regs.word[FORT_CPU_RIP] = to + back;
 		if (fort_world_set_regs(thread, &regs))
 			return true;
 	}
-	return !frames || fort_sigframe_walk(regs.word[FORT_REG_RSP], move_frame, move);
+	return !frames || fort_sigframe_walk(regs.word[FORT_CPU_RSP], move_frame, move);
 }
 
 /* Does the process handle any signal? Without handlers there are no signal frames. */

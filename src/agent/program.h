@@ -13,12 +13,14 @@
 
 struct fort_package;
 
-/* Checks and prepares a package. `package` is mapped read-only for the length of the call; fds are
- * closed by the caller afterwards. Runs in the agent's thread, with its stack of 256 KiB. On
- * failure nothing is left behind.
+/* Checks and prepares a package. `package` is mapped read-only for the length of the call, and
+ * nobody can write it; fds are closed by the caller afterwards. Runs in the agent's thread, with its
+ * stack of 256 KiB. Returns 0 or a negative errno, with answer->reason and detail where they say
+ * more; then nothing is left behind.
  */
 FORT_CHECKED int fort_package_open(const void *package, uint64_t bytes, const int *fds,
-				   uint32_t n_fds, struct fort_package **out);
+				   uint32_t n_fds, struct fort_package **out,
+				   struct fort_answer *answer);
 
 /* No run is in it any more, and none will come. */
 void fort_package_close(struct fort_package *package);
@@ -28,9 +30,10 @@ bool fort_package_has(const struct fort_package *package, uint32_t program, bool
 
 /* Runs one program. Called on the stack of a thread of the target, which may be small: use less
  * than 3 KiB of it, keep what is larger in memory of the slot. No vector registers, no TLS, no
- * locks that a signal handler of the target could meet again. `regs` may be read only now.
+ * locks that a signal handler of the target could meet again. `regs` may be read only now. False
+ * when the program did not run to its end.
  */
-void fort_package_run(struct fort_package *package, uint32_t program, uint32_t slot,
+bool fort_package_run(struct fort_package *package, uint32_t program, uint32_t slot,
 		      const struct fort_hit *hit, const uint64_t regs[FORT_HIT_REGS]);
 
 /* The run that was in this slot will never go on: a signal handler jumped out of it. Give back

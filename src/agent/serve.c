@@ -15,7 +15,6 @@
 #include "base/sys.h"
 
 #define QUIESCE_NS 1000000000ull
-#define SEALS      (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 
 static struct fort_package *packages[FORT_PACKAGES_MAX];
 
@@ -26,12 +25,13 @@ static void *map_shared(int fd, uint64_t bytes, int rights)
 	return at < 0 && at >= -4095 ? NULL : (void *)at;
 }
 
-/* A file that its owner could shorten would kill the target by SIGBUS. */
-static bool is_sealed(int fd, uint64_t bytes)
+/* A file that its owner could shorten would kill the target by SIGBUS; one that it could write could
+ * change after it was checked. */
+static bool is_sealed(int fd, uint64_t bytes, long wanted)
 {
 	long seals = fort_sys3(SYS_fcntl, fd, F_GET_SEALS, 0);
 
-	return seals >= 0 && (seals & F_SEAL_SHRINK) &&
+	return seals >= 0 && (seals & wanted) == wanted &&
 	       fort_sys3(SYS_lseek, fd, 0, 2 /* SEEK_END */) >= (long)bytes;
 }
 
@@ -43,7 +43,7 @@ static int start(const struct fort_message *message)
 	int err;
 
 	if (fort_agent.counters || message->n_fds != 2 || !request->probes ||
-	    request->probes > FORT_PROBES_MAX || !is_sealed(message->fds[1], bytes))
+	    request->probes > FORT_PROBES_MAX || !is_sealed(message->fds[1], bytes, F_SEAL_SHRINK))
 		return -EINVAL;
 	fort_agent.proc_fd = (int)fort_sys3(SYS_fcntl, message->fds[0], F_DUPFD_CLOEXEC, 0);
 	if (fort_agent.proc_fd < 0)
@@ -79,16 +79,18 @@ static int load(const struct fort_message *message, struct fort_answer *answer)
 		return -ENOSPC;
 	}
 	if (!message->n_fds || request->n_fds != message->n_fds || !request->package_bytes ||
-	    !is_sealed(message->fds[0], request->package_bytes))
+	    !is_sealed(message->fds[0], request->package_bytes, F_SEAL_SHRINK | F_SEAL_WRITE))
 		return -EINVAL;
 	bytes = map_shared(message->fds[0], request->package_bytes, PROT_READ);
 	if (!bytes)
 		return -ENOMEM;
 	err = fort_package_open(bytes, request->package_bytes, message->fds + 1, message->n_fds - 1,
-				&packages[number]);
+				&packages[number], answer);
 	fort_sys2(SYS_munmap, (long)bytes, (long)request->package_bytes);
-	if (err)
+	if (err && !answer->reason) {
 		answer->reason = FORT_REASON_PACKAGE;
+		answer->detail = -err;
+	}
 	answer->value = number;
 	return err;
 }

@@ -190,10 +190,10 @@ static bool is_alive(const struct fort_world *world, const struct slot *slot)
 
 	for (uint32_t i = 0; i < world->n; i++) {
 		if (!world->threads[i].tid || fort_world_regs(&world->threads[i], &regs) ||
-		    regs.word[FORT_REG_FS_BASE] != (slot->owner & ~BUSY))
+		    regs.word[FORT_CPU_FS_BASE] != (slot->owner & ~BUSY))
 			continue;
 		if (slot->frame
-			    ? fort_sigframe_covers(regs.word[FORT_REG_RSP], (uintptr_t)slot->frame)
+			    ? fort_sigframe_covers(regs.word[FORT_CPU_RSP], (uintptr_t)slot->frame)
 			    : fort_agent_holds(&regs))
 			return true;
 	}

@@ -84,9 +84,9 @@ FORT_CHECKED int fort_probe_attach(struct fort_target *target, const struct fort
 int fort_probe_detach(struct fort_probe *probe, struct fort_text *why);
 
 struct fort_probe_counts {
-	uint64_t hits;   /* runs of the program */
-	uint64_t missed; /* calls (or returns) that came while the thread was in a hit, and the like
-			  */
+	uint64_t hits;    /* runs of the program */
+	uint64_t missed;  /* calls (or returns) while the thread was in a hit, and the like */
+	uint64_t aborted; /* of the hits: runs ended early, for fuel or a bad argument */
 };
 /* May be read at any time, also after the target has ended. */
 struct fort_probe_counts fort_probe_counts(const struct fort_probe *probe);

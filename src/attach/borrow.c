@@ -78,7 +78,7 @@ static bool in_sequence(const struct fort_process *process, const struct fort_wo
 	} rseq = {0};
 	uint64_t sequence = 0;
 
-	if ((int64_t)regs->word[FORT_REG_ORIG_RAX] >= 0)
+	if ((int64_t)regs->word[FORT_CPU_ORIG_RAX] >= 0)
 		return false;
 	if (trace(CALL_RSEQ, thread, sizeof(rseq), (long)&rseq) < 0 || !rseq.area)
 		return false;
@@ -88,7 +88,7 @@ static bool in_sequence(const struct fort_process *process, const struct fort_wo
 /* Threads of the kernel's io_uring have no user code to come back to. */
 static bool is_worker(const struct fort_regs *regs)
 {
-	return regs->word[FORT_REG_CS] != FORT_USER_CS;
+	return regs->word[FORT_CPU_CS] != FORT_USER_CS;
 }
 
 static bool take(const struct fort_process *process, const struct fort_world *world,
@@ -149,22 +149,22 @@ int fort_borrow_call(struct fort_borrow *borrow, uint64_t at, long nr, const uin
 	struct fort_regs regs = borrow->saved;
 	int err;
 
-	regs.word[FORT_REG_RIP] = at ? at : borrow->at;
-	regs.word[FORT_REG_RAX] = (uint64_t)nr;
-	regs.word[FORT_REG_ORIG_RAX] = (uint64_t)-1; /* nothing for the kernel to restart */
-	regs.word[FORT_REG_RDI] = args[0];
-	regs.word[FORT_REG_RSI] = args[1];
-	regs.word[FORT_REG_RDX] = args[2];
-	regs.word[FORT_REG_R10] = args[3];
-	regs.word[FORT_REG_R8] = args[4];
-	regs.word[FORT_REG_R9] = args[5];
+	regs.word[FORT_CPU_RIP] = at ? at : borrow->at;
+	regs.word[FORT_CPU_RAX] = (uint64_t)nr;
+	regs.word[FORT_CPU_ORIG_RAX] = (uint64_t)-1; /* nothing for the kernel to restart */
+	regs.word[FORT_CPU_RDI] = args[0];
+	regs.word[FORT_CPU_RSI] = args[1];
+	regs.word[FORT_CPU_RDX] = args[2];
+	regs.word[FORT_CPU_R10] = args[3];
+	regs.word[FORT_CPU_R8] = args[4];
+	regs.word[FORT_CPU_R9] = args[5];
 	err = fort_world_set_regs(borrow->thread, &regs);
 	for (int stop = 0; !err && stop < 2; stop++) /* entry, exit */
 		err = run_to(borrow, CALL_SYSCALL, true);
 	if (!err)
 		err = fort_world_regs(borrow->thread, &regs);
 	if (!err)
-		*result = (int64_t)regs.word[FORT_REG_RAX];
+		*result = (int64_t)regs.word[FORT_CPU_RAX];
 	return err;
 }
 

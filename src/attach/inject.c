@@ -188,11 +188,11 @@ static int start_agent(struct work *work)
 /* Where the main thread goes instead of the program's entry: the park gate, which returns there. */
 static int park(const struct work *work, struct fort_regs *regs)
 {
-	uint64_t entry = regs->word[FORT_REG_RIP];
+	uint64_t entry = regs->word[FORT_CPU_RIP];
 
-	regs->word[FORT_REG_RSP] -= sizeof(entry);
-	regs->word[FORT_REG_RIP] = work->injection->hello.park;
-	return fort_process_write(work->injection->process, regs->word[FORT_REG_RSP], &entry,
+	regs->word[FORT_CPU_RSP] -= sizeof(entry);
+	regs->word[FORT_CPU_RIP] = work->injection->hello.park;
+	return fort_process_write(work->injection->process, regs->word[FORT_CPU_RSP], &entry,
 				  sizeof(entry));
 }
 
@@ -244,7 +244,7 @@ static bool page_in_use(const struct work *work)
 	for (uint32_t i = 0; i < work->world.n; i++)
 		if (work->world.threads[i].tid &&
 		    !fort_world_regs(&work->world.threads[i], &regs) &&
-		    regs.word[FORT_REG_RIP] - work->sweep < FORT_PAGE_BYTES)
+		    regs.word[FORT_CPU_RIP] - work->sweep < FORT_PAGE_BYTES)
 			return true;
 	return false;
 }

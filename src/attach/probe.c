@@ -6,8 +6,6 @@
 
 #include "attach/sealed.h"
 
-enum { ROW_MISSED_ENTRY, ROW_MISSED_RETURN, ROW_FIRST_SLOT };
-
 static uint64_t counter(const struct fort_target *target, uint32_t row, uint32_t column)
 {
 	return __atomic_load_n(&target->counters[(size_t)row * target->probes + column],
@@ -20,10 +18,11 @@ static struct fort_probe_counts read_counts(const struct fort_probe *probe)
 	struct fort_probe_counts counts = {0};
 
 	for (uint32_t i = 0; i < FORT_RUN_SLOTS; i++)
-		counts.hits += counter(probe->target, ROW_FIRST_SLOT + i, probe->index);
+		counts.hits += counter(probe->target, FORT_ROW_HITS + i, probe->index);
 	counts.missed =
-		counter(probe->target, probe->is_return ? ROW_MISSED_RETURN : ROW_MISSED_ENTRY,
+		counter(probe->target, probe->is_return ? FORT_ROW_MISSED_RETURN : FORT_ROW_MISSED_ENTRY,
 			probe->site);
+	counts.aborted = counter(probe->target, FORT_ROW_ABORTED, probe->index);
 	return counts;
 }
 
@@ -33,6 +32,7 @@ struct fort_probe_counts fort_probe_counts(const struct fort_probe *probe)
 
 	counts.hits -= probe->base.hits;
 	counts.missed -= probe->base.missed;
+	counts.aborted -= probe->base.aborted;
 	return counts;
 }
 

@@ -163,11 +163,16 @@ static inline uint32_t fort_message_bytes(unsigned type)
 	}
 }
 
-/* Counters, in a sealed memfd that both map: rows of `probes` words. Row 0: misses of each site at
- * entry; row 1: at return; row 2 + s: hits of each probe by run slot s. Only the agent writes;
- * neither side decides anything by what it reads there.
+/* Counters, in a sealed memfd that both map: rows of `probes` words. Only the agent writes; neither
+ * side decides anything by what it reads there.
  */
-#define FORT_COUNTER_ROWS (2 + FORT_RUN_SLOTS)
+enum fort_counter_row {
+	FORT_ROW_MISSED_ENTRY,  /* of each site: hits while the thread was in one, and the like */
+	FORT_ROW_MISSED_RETURN, /* returns that were not seen */
+	FORT_ROW_ABORTED,       /* of each probe: runs that the program did not end itself */
+	FORT_ROW_HITS,          /* + s: of each probe, runs in slot s */
+	FORT_COUNTER_ROWS = FORT_ROW_HITS + FORT_RUN_SLOTS
+};
 static inline uint64_t fort_counters_bytes(uint32_t probes)
 {
 	return fort_round_up((uint64_t)FORT_COUNTER_ROWS * probes * sizeof(uint64_t),

@@ -20,26 +20,26 @@ static const uint16_t calls[] = {
 
 bool fort_restart_needed(const struct fort_regs *regs)
 {
-	if ((int64_t)regs->word[FORT_REG_RAX] != -EINTR)
+	if ((int64_t)regs->word[FORT_CPU_RAX] != -EINTR)
 		return false;
 	for (size_t i = 0; i < FORT_LEN(calls); i++)
-		if (regs->word[FORT_REG_ORIG_RAX] == calls[i])
+		if (regs->word[FORT_CPU_ORIG_RAX] == calls[i])
 			return true;
 	return false;
 }
 
 void fort_restart_rewind(struct fort_regs *regs)
 {
-	regs->word[FORT_REG_RAX] = regs->word[FORT_REG_ORIG_RAX];
-	regs->word[FORT_REG_RIP] -= FORT_SYSCALL_BYTES;
-	regs->word[FORT_REG_ORIG_RAX] = (uint64_t)-1;
+	regs->word[FORT_CPU_RAX] = regs->word[FORT_CPU_ORIG_RAX];
+	regs->word[FORT_CPU_RIP] -= FORT_SYSCALL_BYTES;
+	regs->word[FORT_CPU_ORIG_RAX] = (uint64_t)-1;
 }
 
 bool fort_restart_pending(const struct fort_regs *regs)
 {
-	if ((int64_t)regs->word[FORT_REG_ORIG_RAX] < 0)
+	if ((int64_t)regs->word[FORT_CPU_ORIG_RAX] < 0)
 		return false;
-	switch (-(int64_t)regs->word[FORT_REG_RAX]) {
+	switch (-(int64_t)regs->word[FORT_CPU_RAX]) {
 	case RESTART_SYS:
 	case RESTART_NOINTR:
 	case RESTART_NOHAND:

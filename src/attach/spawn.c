@@ -100,9 +100,9 @@ static int run_to_entry(const struct fort_process *process)
 		err = fort_process_write(process, entry, &original, 1);
 	if (!err)
 		err = (int)trace(CALL_GETREGS, process->pid, 0, (long)&regs);
-	if (!err && regs.word[FORT_REG_RIP] != entry + 1)
+	if (!err && regs.word[FORT_CPU_RIP] != entry + 1)
 		err = -ESRCH; /* a SIGTRAP of its own */
-	regs.word[FORT_REG_RIP] = entry;
+	regs.word[FORT_CPU_RIP] = entry;
 	return err ? err : (int)trace(CALL_SETREGS, process->pid, 0, (long)&regs);
 }
 

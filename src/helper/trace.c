@@ -8,12 +8,17 @@
 #include "helper/task.h"
 #include "helper/time.h"
 
+static const struct fort_map_shape shape = {.type = BPF_MAP_TYPE_RINGBUF,
+					    .max_entries = FORT_TRACE_RING_BYTES};
+
 int fort_trace_create(struct fort_shared *shared, struct fort_map **out)
 {
-	struct fort_map_shape shape = {.type = BPF_MAP_TYPE_RINGBUF,
-				       .max_entries = FORT_TRACE_RING_BYTES};
-
 	return fort_map_create(&shape, "trace", shared, out);
+}
+
+int fort_trace_open(int values_fd, int meta_fd, struct fort_shared *shared, struct fort_map **out)
+{
+	return fort_map_open(&shape, values_fd, meta_fd, shared, out);
 }
 
 void fort_trace_write(struct fort_services *services, const char *text, uint32_t length)

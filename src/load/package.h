@@ -17,6 +17,18 @@
 #define FORT_PACKAGE_MAGIC   0x4b435046u /* "FPCK" */
 #define FORT_PACKAGE_VERSION 1u
 
+/* The descriptors that travel beside a package, in this order: the table of the epochs, the values
+ * and metadata of the ring of trace lines (helper/trace.h), then those of each map in the package's
+ * order. What a map's metadata say of its shape must be what the package says.
+ */
+enum fort_package_fd {
+	FORT_PACKAGE_FD_SHARED,
+	FORT_PACKAGE_FD_TRACE_VALUES,
+	FORT_PACKAGE_FD_TRACE_META,
+	FORT_PACKAGE_FD_MAPS, /* + 2 * map: values; + 2 * map + 1: metadata */
+};
+#define FORT_PACKAGE_FDS_MAX (FORT_PACKAGE_FD_MAPS + 2 * FORT_MAPS_PER_PROG_MAX)
+
 /* A package taken apart: arrays point into its bytes. */
 struct fort_package_view {
 	struct fort_unit_request unit;

@@ -17,7 +17,7 @@ struct fort_package {
 static struct fort_package packages[8];
 
 int fort_package_open(const void *package, uint64_t bytes, const int *fds, uint32_t n_fds,
-		      struct fort_package **out)
+		      struct fort_package **out, struct fort_answer *answer)
 {
 	uint32_t at = 0;
 	long memory;
@@ -54,27 +54,28 @@ static void record(struct counting *counting, uint32_t slot, const struct fort_h
 		   const uint64_t regs[FORT_HIT_REGS])
 {
 	counting->runs[slot][0]++;
-	counting->sum[slot][0] += regs[FORT_REG_RDI];
-	counting->sum[slot][1] += regs[FORT_REG_RAX];
+	counting->sum[slot][0] += regs[FORT_CPU_RDI];
+	counting->sum[slot][1] += regs[FORT_CPU_RAX];
 	counting->cookie = hit->cookie;
 	counting->ip = hit->ip;
 	for (uint32_t i = 0; i < FORT_HIT_REGS; i++)
 		counting->regs[i] = regs[i];
 }
 
-void fort_package_run(struct fort_package *package, uint32_t program, uint32_t slot,
+bool fort_package_run(struct fort_package *package, uint32_t program, uint32_t slot,
 		      const struct fort_hit *hit, const uint64_t regs[FORT_HIT_REGS])
 {
 	struct counting *counting = package->counting;
 
 	if (program == COUNTING_NOTHING)
-		return;
+		return true;
 	if (__atomic_add_fetch(&counting->inside[slot], 1, __ATOMIC_RELAXED) != 1)
 		__atomic_fetch_add(&counting->overlaps, 1, __ATOMIC_RELAXED);
 	record(counting, slot, hit, regs);
 	for (volatile int i = 0; program == COUNTING_SLOW && i < 20000; i++)
 		;
 	__atomic_sub_fetch(&counting->inside[slot], 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 void fort_package_abandon(struct fort_package *package, uint32_t slot)
