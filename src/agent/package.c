@@ -185,20 +185,41 @@ static int compile(struct fort_package *package, const struct fort_package_view 
 	return fort_loaded_open(&request, &package->loaded);
 }
 
+/* The values that the proof takes for constant must be so here: their objects say it. */
+static int find_constants(const struct fort_package *package,
+			  const struct fort_unit_request *wanted, const uint8_t **constants,
+			  struct fort_answer *answer)
+{
+	for (uint32_t i = 0; i < wanted->n_maps; i++) {
+		constants[i] = wanted->maps[i].frozen ? fort_map_constants(package->maps[i]) : NULL;
+		if (wanted->maps[i].frozen && !constants[i]) {
+			answer->reason = FORT_REASON_MAP;
+			answer->detail = i;
+			return -EBADMSG;
+		}
+	}
+	return 0;
+}
+
 /* Checks the proof, of which nothing is believed, and compiles. */
 static int prove(struct fort_package *package, const struct fort_package_view *view,
 		 struct fort_answer *answer)
 {
+	const uint8_t *constants[FORT_MAPS_PER_PROG_MAX];
+	struct fort_unit_request wanted = view->unit;
 	struct fort_arena arena, work;
 	struct fort_unit_error error;
 	struct fort_proven proven;
 	struct fort_check check;
 	struct fort_unit unit;
-	int err;
+	int err = find_constants(package, &wanted, constants, answer);
 
+	if (err)
+		return err;
+	wanted.constants = constants;
 	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
 	fort_arena_init(&work, FORT_SEARCH_BYTES_MAX);
-	err = fort_unit_build(&arena, &view->unit, &unit, &error);
+	err = fort_unit_build(&arena, &wanted, &unit, &error);
 	if (!err && !fort_certificate_check(view->certificate, &unit.env, &work, &check, &proven)) {
 		err = check.fault == FORT_CHECK_MEMORY ? -ENOMEM : -EACCES;
 		answer->reason = FORT_REASON_CERTIFICATE;
