@@ -146,8 +146,7 @@ static void exceptions(void **state)
 
 	while (harness_now_us() < late) {
 		static const char *const names[] = {"victim_throw", "victim_catch",
-						    "victim_rethrow", "__cxa_throw",
-						    "victim_calm"};
+						    "victim_rethrow", "__cxa_throw", "victim_calm"};
 		struct fort_probe *probes[FORT_LEN(names)];
 		struct fort_probe_counts counts;
 
