@@ -38,8 +38,7 @@ void fort_hit_missed_return(const struct fort_site *site)
 static void run(const struct fort_item *item, uint32_t n, int32_t slot, uint64_t ip,
 		const uint64_t *regs)
 {
-	uint64_t *hits =
-		fort_agent.counters + (FORT_ROW_HITS + (size_t)slot) * fort_agent.probes;
+	uint64_t *hits = fort_agent.counters + (FORT_ROW_HITS + (size_t)slot) * fort_agent.probes;
 
 	for (; n; n--, item++) {
 		struct fort_hit hit = {.cookie = item->cookie, .ip = ip};

@@ -14,9 +14,9 @@
 struct fort_package;
 
 /* Checks and prepares a package. `package` is mapped read-only for the length of the call, and
- * nobody can write it; fds are closed by the caller afterwards. Runs in the agent's thread, with its
- * stack of 256 KiB. Returns 0 or a negative errno, with answer->reason and detail where they say
- * more; then nothing is left behind.
+ * nobody can write it; fds are closed by the caller afterwards. Runs in the agent's thread, with
+ * its stack of 256 KiB. Returns 0 or a negative errno, with answer->reason and detail where they
+ * say more; then nothing is left behind.
  */
 FORT_CHECKED int fort_package_open(const void *package, uint64_t bytes, const int *fds,
 				   uint32_t n_fds, struct fort_package **out,

@@ -25,8 +25,8 @@ static void *map_shared(int fd, uint64_t bytes, int rights)
 	return at < 0 && at >= -4095 ? NULL : (void *)at;
 }
 
-/* A file that its owner could shorten would kill the target by SIGBUS; one that it could write could
- * change after it was checked. */
+/* A file that its owner could shorten would kill the target by SIGBUS; one that it could write
+ * could change after it was checked. */
 static bool is_sealed(int fd, uint64_t bytes, long wanted)
 {
 	long seals = fort_sys3(SYS_fcntl, fd, F_GET_SEALS, 0);

@@ -83,7 +83,8 @@ int fort_image_open(struct fort_span file, struct fort_image *out)
 			return err;
 	}
 	image.entry = elf.e_entry;
-	if (!image.n_segments || image.segment[0].start || image.filled < FORT_PAGE_BYTES || image.entry >= FORT_PAGE_BYTES)
+	if (!image.n_segments || image.segment[0].start || image.filled < FORT_PAGE_BYTES ||
+	    image.entry >= FORT_PAGE_BYTES)
 		return -EBADMSG;
 	*out = image;
 	return 0;

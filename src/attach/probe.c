@@ -19,9 +19,9 @@ static struct fort_probe_counts read_counts(const struct fort_probe *probe)
 
 	for (uint32_t i = 0; i < FORT_RUN_SLOTS; i++)
 		counts.hits += counter(probe->target, FORT_ROW_HITS + i, probe->index);
-	counts.missed =
-		counter(probe->target, probe->is_return ? FORT_ROW_MISSED_RETURN : FORT_ROW_MISSED_ENTRY,
-			probe->site);
+	counts.missed = counter(probe->target,
+				probe->is_return ? FORT_ROW_MISSED_RETURN : FORT_ROW_MISSED_ENTRY,
+				probe->site);
 	counts.aborted = counter(probe->target, FORT_ROW_ABORTED, probe->index);
 	return counts;
 }

@@ -140,7 +140,7 @@ static void mode_work(void)
 static void mode_step(void)
 {
 	control->ready = 1;
-	for (uint64_t done = 0; !control->stop;) {
+	for (volatile uint64_t done = 0; !control->stop;) {
 		if (control->events == done) {
 			usleep(50);
 			continue;
@@ -172,7 +172,7 @@ static void *call_jump(void *arg)
 
 	while (!control->stop) {
 		hold();
-		for (long depth = 0; depth < 20; depth++) {
+		for (volatile long depth = 0; depth < 20; depth++) {
 			if (!setjmp(back))
 				victim_jump(depth);
 			control->thread[self].calls += (uint64_t)depth + 1;
