@@ -84,9 +84,10 @@
 #define FORT_BOUND_MAPS_MAX 4096u      /* of one program, by PROG_BIND_MAP */
 
 /* Processes we attach to */
-#define FORT_MAPS_TEXT_MAX      (64u << 20)  /* /proc/PID/maps: 65,530 lines by default */
-#define FORT_MODULE_BYTES_MAX   (4ull << 30) /* an ELF file whose symbols are read */
-#define FORT_SYMBOLS_MAX        (1u << 24)   /* of one file */
-#define FORT_VERSIONS_MAX       4096u
-#define FORT_FUNCTION_BYTES_MAX (1u << 20) /* decoded to find branches into its start */
-#define FORT_JUMP_TABLE_MAX     4096u      /* entries of one jump table */
+#define FORT_ATTACH_PROCESSES_MAX 64u          /* of one attacher */
+#define FORT_MAPS_TEXT_MAX        (64u << 20)  /* /proc/PID/maps: 65,530 lines by default */
+#define FORT_MODULE_BYTES_MAX     (4ull << 30) /* an ELF file whose symbols are read */
+#define FORT_SYMBOLS_MAX          (1u << 24)   /* of one file */
+#define FORT_VERSIONS_MAX         4096u
+#define FORT_FUNCTION_BYTES_MAX   (1u << 20) /* decoded to find branches into its start */
+#define FORT_JUMP_TABLE_MAX       4096u      /* entries of one jump table */

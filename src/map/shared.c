@@ -169,6 +169,22 @@ void fort_seat_release(const struct fort_seat *seat)
 	fort_store(&place->owner, 0);
 }
 
+void fort_shared_evict(struct fort_shared *shared, uint32_t pid)
+{
+	uint32_t used = seats_used(shared);
+
+	for (uint32_t i = 0; i < used; i++) {
+		uint64_t owner = fort_load(&seat_at(shared, i)->owner);
+		struct fort_seat seat;
+
+		/* As bury: taken over first. */
+		if (owner >> 32 != pid || !fort_cas(&seat_at(shared, i)->owner, &owner, shared->self))
+			continue;
+		sit_down(shared, i, &seat);
+		fort_seat_release(&seat);
+	}
+}
+
 /* A new seat for the pool, lent at once. */
 static int grow_pool(struct fort_shared *shared, const struct fort_seat **out)
 {

@@ -76,6 +76,9 @@ void fort_shared_forked(struct fort_shared *shared);
 /* Takes the first seat that is free or belongs to a dead process. -ENOSPC when all are taken. */
 FORT_CHECKED int fort_seat_take(struct fort_shared *shared, struct fort_seat *seat);
 void fort_seat_release(const struct fort_seat *seat);
+/* Frees the seats of a process that has forgotten them because it runs another program now
+ * (execve): it is still the process that took them. */
+void fort_shared_evict(struct fort_shared *shared, uint32_t pid);
 /* A seat for the length of one call. Give `seat` back. -EAGAIN when too many threads have one. */
 FORT_CHECKED int fort_seat_borrow(struct fort_shared *shared, const struct fort_seat **seat);
 void fort_seat_return(const struct fort_seat *seat);
