@@ -178,7 +178,8 @@ void fort_shared_evict(struct fort_shared *shared, uint32_t pid)
 		struct fort_seat seat;
 
 		/* As bury: taken over first. */
-		if (owner >> 32 != pid || !fort_cas(&seat_at(shared, i)->owner, &owner, shared->self))
+		if (owner >> 32 != pid ||
+		    !fort_cas(&seat_at(shared, i)->owner, &owner, shared->self))
 			continue;
 		sit_down(shared, i, &seat);
 		fort_seat_release(&seat);
