@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/attach/stage.h"
+
 #define NOBODY  65534
 #define WAIT_US 10000000ull
 
@@ -355,6 +357,7 @@ int harness_main(struct CMUnitTest *tests, size_t n)
 	if (geteuid() == 0) {
 		gid_t gid = NOBODY;
 
+		stage_programs(NOBODY);
 		if (setgroups(1, &gid) || setresgid(NOBODY, NOBODY, NOBODY) ||
 		    setresuid(NOBODY, NOBODY, NOBODY) || prctl(PR_SET_DUMPABLE, 1)) {
 			perror("becoming an unprivileged user");
