@@ -107,7 +107,9 @@ static bool take(const struct fort_process *process, const struct fort_world *wo
 int fort_borrow_begin(const struct fort_process *process, const struct fort_world *world,
 		      uint64_t syscall_at, long options, struct fort_borrow *out)
 {
-	struct fort_borrow borrow = {.at = syscall_at, .pid = process->pid};
+	struct fort_borrow borrow = {.at = syscall_at,
+				     .pid = process->pid,
+				     .proc_fd = process->proc_fd};
 	uint64_t all = UINT64_MAX;
 
 	for (uint32_t i = 0; i < world->n; i++) {
@@ -127,14 +129,9 @@ static int run_to(struct fort_borrow *borrow, long how, bool call_stop)
 {
 	for (uint32_t i = 0; i < STOPS_MAX; i++) {
 		int status = 0;
-		long got;
 
-		if (trace(how, borrow->thread, 0, 0) < 0)
-			return -ESRCH;
-		do
-			got = fort_sys4(SYS_wait4, borrow->thread->tid, (long)&status, __WALL, 0);
-		while (got == -EINTR);
-		if (got < 0 || (status & 0xff) != 0x7f)
+		if (trace(how, borrow->thread, 0, 0) < 0 ||
+		    fort_world_await(borrow->proc_fd, borrow->thread->tid, &status))
 			return -ESRCH;
 		if (call_stop ? (status >> 8) == CALL_STOP : status >> 16 == STOP_EVENT)
 			return 0;

@@ -11,6 +11,7 @@
 struct fort_borrow {
 	const struct fort_world_thread *thread;
 	pid_t pid;
+	int proc_fd; /* not owned */
 	uint64_t at; /* of a `syscall` instruction */
 	struct fort_regs saved;
 	uint64_t mask;

@@ -12,6 +12,9 @@
 
 #include "attach/procfs.h"
 
+#define TRACER_TRIES    50
+#define TRACER_PAUSE_US 10000
+
 /* What the checks know about the process, read once. */
 struct view {
 	pid_t pid;
@@ -92,9 +95,24 @@ static int check_user(const struct view *view)
 	return 0;
 }
 
-static int check_state(const struct view *view)
+/* Who traces the process, and goes on doing so: other loaders do for a moment. */
+static uint64_t steady_tracer(struct view *view)
 {
 	uint64_t tracer = field(view->status, "TracerPid", 10, 0);
+
+	for (int i = 0; i < TRACER_TRIES && tracer && tracer != (uint64_t)getpid(); i++) {
+		usleep(TRACER_PAUSE_US);
+		if (fort_procfs_read(view->proc_fd, "status", view->status, sizeof(view->status)) <=
+		    0)
+			return 0; /* it has just ended, and that will be found out */
+		tracer = field(view->status, "TracerPid", 10, 0);
+	}
+	return tracer;
+}
+
+static int check_state(struct view *view)
+{
+	uint64_t tracer = steady_tracer(view);
 	char path[32], name[32], text[128];
 	char state = fort_procfs_state(view->status);
 
@@ -141,7 +159,9 @@ static int explain_denied(const struct view *view)
 	struct stat stat;
 
 	(void)!fort_procfs_read(AT_FDCWD, "/proc/sys/kernel/yama/ptrace_scope", yama, sizeof(yama));
-	if (!fstat(view->proc_fd, &stat) && stat.st_uid != getuid() && !may_trace_others())
+	/* The directory stays the user's, its files do not. */
+	if (!fstatat(view->proc_fd, "mem", &stat, 0) && stat.st_uid != getuid() &&
+	    !may_trace_others())
 		return refuse(view, -EPERM,
 			      "it is not dumpable (it changed its user, has file capabilities, is "
 			      "not readable, or asked for it by prctl)",

@@ -48,12 +48,49 @@ int fort_world_set_regs(const struct fort_world_thread *thread, const struct for
 	return (int)fort_sys4(SYS_ptrace, PTRACE_CALL_SETREGS, thread->tid, 0, (long)regs);
 }
 
-static bool read_status(const struct fort_world *world, int32_t tid, char text[FORT_STATUS_BYTES])
+static bool read_status(int proc_fd, int32_t tid, char text[FORT_STATUS_BYTES])
 {
 	char path[FORT_PATH_BYTES];
 
 	fort_procfs_task_path(path, tid, "status");
-	return fort_procfs_read(world->proc_fd, path, text, FORT_STATUS_BYTES) > 0;
+	return fort_procfs_read(proc_fd, path, text, FORT_STATUS_BYTES) > 0;
+}
+
+/* A main thread that has ended is not reported by wait while others of its process, which may be
+ * stopped by us, have not been waited for. */
+static bool has_ended(int proc_fd, int32_t tid)
+{
+	char text[FORT_STATUS_BYTES], state;
+
+	if (!read_status(proc_fd, tid, text))
+		return true;
+	state = fort_procfs_state(text);
+	return state == 'Z' || state == 'X';
+}
+
+/* Between two looks: most threads stop within microseconds. True when it has been long. */
+static bool rest(uint32_t *rounds)
+{
+	if ((*rounds)++ < 64) {
+		fort_sys0(SYS_sched_yield);
+		return false;
+	}
+	fort_world_pause_ns(50000);
+	return true;
+}
+
+int fort_world_await(int proc_fd, int32_t tid, int *status)
+{
+	uint32_t rounds = 0;
+	long got;
+
+	for (;;) {
+		got = fort_sys4(SYS_wait4, tid, (long)status, WNOHANG | __WALL, 0);
+		if (got)
+			return got > 0 && (*status & 0xff) == 0x7f ? 0 : -ESRCH;
+		if (rest(&rounds) && has_ended(proc_fd, tid))
+			return -ESRCH;
+	}
 }
 
 bool fort_world_handler_due(const struct fort_world *world, const struct fort_world_thread *thread)
@@ -61,7 +98,7 @@ bool fort_world_handler_due(const struct fort_world *world, const struct fort_wo
 	uint64_t own, shared, blocked, caught;
 	char text[FORT_STATUS_BYTES];
 
-	if (!read_status(world, thread->tid, text) ||
+	if (!read_status(world->proc_fd, thread->tid, text) ||
 	    !fort_procfs_field(text, "SigPnd", 16, &own) ||
 	    !fort_procfs_field(text, "ShdPnd", 16, &shared) ||
 	    !fort_procfs_field(text, "SigBlk", 16, &blocked) ||
@@ -79,7 +116,7 @@ static bool signal_ignored(const struct fort_world *world, const struct fort_wor
 	uint64_t bit = 1ull << (thread->signal - 1), ignored, caught;
 	char text[FORT_STATUS_BYTES];
 
-	return thread->signal <= SIGNALS && read_status(world, thread->tid, text) &&
+	return thread->signal <= SIGNALS && read_status(world->proc_fd, thread->tid, text) &&
 	       fort_procfs_field(text, "SigIgn", 16, &ignored) &&
 	       fort_procfs_field(text, "SigCgt", 16, &caught) &&
 	       (ignored & bit || (DEFAULT_IGNORED & bit && !(caught & bit)));
@@ -141,7 +178,7 @@ static int refusal(struct fort_world *world, int32_t tid)
 	char text[FORT_STATUS_BYTES], state;
 	uint64_t tracer = 0;
 
-	if (!read_status(world, tid, text))
+	if (!read_status(world->proc_fd, tid, text))
 		return 0;
 	state = fort_procfs_state(text);
 	if (state == 'Z' || state == 'X')
@@ -202,6 +239,7 @@ static int seize_new(struct fort_world *world, int task_fd, bool *fresh)
 static int wait_all(struct fort_world *world, uint64_t deadline)
 {
 	uint32_t waiting, rounds = 0;
+	bool late = false;
 
 	for (;;) {
 		waiting = 0;
@@ -210,6 +248,8 @@ static int wait_all(struct fort_world *world, uint64_t deadline)
 
 			if (!thread->stopped)
 				look(thread);
+			if (!thread->stopped && late && has_ended(world->proc_fd, thread->tid))
+				*thread = (struct fort_world_thread){.stopped = true};
 			if (thread->stopped)
 				continue;
 			waiting++;
@@ -221,10 +261,7 @@ static int wait_all(struct fort_world *world, uint64_t deadline)
 			world->reason = FORT_REASON_WONT_STOP;
 			return -EAGAIN;
 		}
-		if (rounds++ < 64)
-			fort_sys0(SYS_sched_yield);
-		else
-			fort_world_pause_ns(50000);
+		late = rest(&rounds);
 	}
 }
 

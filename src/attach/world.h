@@ -45,6 +45,10 @@ FORT_CHECKED int fort_world_regs(const struct fort_world_thread *thread, struct 
 FORT_CHECKED int fort_world_set_regs(const struct fort_world_thread *thread,
 				     const struct fort_regs *regs);
 
+/* Waits for the next stop of a thread that this process traces, of the process behind proc_fd.
+ * Returns 0 with the status of wait(2), or -ESRCH: it has ended. */
+FORT_CHECKED int fort_world_await(int proc_fd, int32_t tid, int *status);
+
 /* Would a signal that is now pending run a handler in this thread? Or does its status say that it
  * cannot be read: then too.
  */
