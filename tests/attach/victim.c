@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -90,6 +92,17 @@ NOINLINE long victim_leaf(long a)
 	__asm__ volatile("" : "+r"(a));
 	return a ^ 0x5555;
 }
+
+/* No place for a jump: too short; a branch into its own start; a loop to it, behind endbr64. */
+__asm__(".text\n"
+	".globl victim_short, victim_knot, victim_round\n"
+	".type victim_short, @function\n.type victim_knot, @function\n"
+	".type victim_round, @function\n"
+	"victim_short: xor %eax, %eax\n ret\n .size victim_short, . - victim_short\n"
+	"victim_knot: nop\n1: dec %edi\n test %edi, %edi\n jnz 1b\n xor %eax, %eax\n ret\n"
+	".size victim_knot, . - victim_knot\n"
+	"victim_round: endbr64\n1: dec %edi\n test %edi, %edi\n nop\n jnz 1b\n ret\n"
+	".size victim_round, . - victim_round\n");
 
 static void check(bool good)
 {
@@ -453,6 +466,7 @@ static void mode_block(void)
 		check(victim_work(1, 0, 0, 0, 0, 0, 0, 0) == 1);
 		check(write(words[1], "", 1) == 1);
 		check(usleep(20000) == 0);
+		control->thread[0].calls++;
 	}
 	close(words[1]);
 	for (int i = 0; i < 8; i++)
@@ -541,6 +555,23 @@ static void mode_time(void)
 	}
 }
 
+/* Under a filter that allows everything. */
+static void mode_seccomp(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog filter = {1, &allow};
+
+	check(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	      !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+	mode_step();
+}
+
+static void mode_undumpable(void)
+{
+	prctl(PR_SET_DUMPABLE, 0);
+	mode_step();
+}
+
 /* Only the agent's thread would be left. */
 static void mode_vanish(void)
 {
@@ -584,12 +615,25 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } modes[] = {
-	{"work", mode_work},         {"step", mode_step},       {"deep", mode_deep},
-	{"jump", mode_jump},         {"churn", mode_churn},     {"signals", mode_signals},
-	{"altstack", mode_altstack}, {"sigjump", mode_sigjump}, {"fork", mode_fork},
-	{"exec", mode_exec},         {"block", mode_block},     {"handler", mode_handler},
-	{"headless", mode_headless}, {"stack", mode_stack},     {"time", mode_time},
-	{"vanish", mode_vanish},     {"trace", mode_trace},
+	{"work", mode_work},
+	{"step", mode_step},
+	{"deep", mode_deep},
+	{"jump", mode_jump},
+	{"churn", mode_churn},
+	{"signals", mode_signals},
+	{"altstack", mode_altstack},
+	{"sigjump", mode_sigjump},
+	{"fork", mode_fork},
+	{"exec", mode_exec},
+	{"block", mode_block},
+	{"handler", mode_handler},
+	{"headless", mode_headless},
+	{"stack", mode_stack},
+	{"time", mode_time},
+	{"vanish", mode_vanish},
+	{"trace", mode_trace},
+	{"seccomp", mode_seccomp},
+	{"undumpable", mode_undumpable},
 };
 
 int main(int argc, char **argv)
