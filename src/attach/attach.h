@@ -33,6 +33,7 @@ FORT_CHECKED int fort_target_open(pid_t pid, const struct fort_target_options *o
  */
 FORT_CHECKED int fort_target_spawn(char *const argv[], const struct fort_target_options *options,
 				   struct fort_target **out, struct fort_text *why);
+/* Also 0 when the program has ended since: fort_target_poll knows. */
 FORT_CHECKED int fort_target_start(struct fort_target *target, struct fort_text *why);
 
 /* Detaches everything, takes the agent away and frees the target. Returns 0 when the process is as

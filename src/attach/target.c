@@ -292,9 +292,16 @@ int fort_target_open(pid_t pid, const struct fort_target_options *options, struc
 
 int fort_target_start(struct fort_target *target, struct fort_text *why)
 {
+	char text[256];
+	struct fort_text reason = fort_text_on(text, sizeof(text));
 	struct fort_answer answer;
+	int err = fort_target_ask(target, FORT_RELEASE, NULL, NULL, 0, &answer, &reason);
 
-	return fort_target_ask(target, FORT_RELEASE, NULL, NULL, 0, &answer, why);
+	if (err == -EPIPE) /* it may have come to its end before the agent could answer */
+		return 0;
+	if (err)
+		fort_text_put(why, reason.data, reason.length);
+	return err;
 }
 
 /* Waits until the agent says that it has left. */
