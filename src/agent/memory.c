@@ -4,7 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LARGE 256
+#define LARGE     256
+#define LARGE_SET 1024
 
 typedef uint64_t __attribute__((aligned(1), may_alias)) word;
 
@@ -38,9 +39,21 @@ void *memmove(void *to, const void *from, size_t bytes)
 
 void *memset(void *to, int value, size_t bytes)
 {
+	uint64_t words = 0x0101010101010101 * (uint8_t)value;
 	uint8_t *out = to;
 
-	__asm__ volatile("rep stosb" : "+D"(out), "+c"(bytes) : "a"(value) : "memory");
+	if (bytes >= LARGE_SET) {
+		__asm__ volatile("rep stosb" : "+D"(out), "+c"(bytes) : "a"(value) : "memory");
+		return to;
+	}
+	for (; bytes >= 32; bytes -= 32, out += 32) {
+		((word *)out)[0] = words;
+		((word *)out)[1] = words;
+		((word *)out)[2] = words;
+		((word *)out)[3] = words;
+	}
+	while (bytes--)
+		*out++ = (uint8_t)value;
 	return to;
 }
 
