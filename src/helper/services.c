@@ -27,6 +27,7 @@ void fort_services_end(struct fort_services *services)
 void fort_services_forget(struct fort_services *services)
 {
 	services->random.seeded = false;
+	services->pid = 0;
 	services->pid_tgid = 0;
 	services->knows_uid_gid = false;
 }

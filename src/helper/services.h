@@ -46,6 +46,7 @@ struct fort_services {
 	struct fort_seat seat;
 	struct fort_random random;
 	/* Asked of the kernel when first needed, and kept: see fort_services_forget. */
+	uint32_t pid;      /* 0: not known */
 	uint64_t pid_tgid; /* 0: not known */
 	uint64_t uid_gid;
 	bool knows_uid_gid;

@@ -9,9 +9,11 @@
 
 uint64_t fort_task_pid_tgid(struct fort_services *services)
 {
+	if (!services->pid)
+		services->pid = (uint32_t)fort_sys0(SYS_getpid);
 	if (!services->pid_tgid)
 		services->pid_tgid =
-			(uint64_t)fort_sys0(SYS_getpid) << 32 | (uint32_t)fort_sys0(SYS_gettid);
+			(uint64_t)services->pid << 32 | (uint32_t)fort_sys0(SYS_gettid);
 	return services->pid_tgid;
 }
 
