@@ -1,0 +1,202 @@
+#include "cli/front.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#define WORDS_MAX (64u << 10) /* a log that libbpf prints can be long; its beginning is enough */
+
+struct fort_front {
+	struct fort_store *store;
+	struct fort_front_tap tap;
+	struct fort_text words;
+};
+
+/* See front.h. Set and cleared while the process has one thread. */
+static struct fort_front *front_door;
+
+/* --- libbpf's words --- */
+
+static int hear(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	static const char prefix[] = "libbpf: ";
+	struct fort_text *words = front_door ? &front_door->words : NULL;
+	size_t start;
+
+	if (!words || level != LIBBPF_WARN || words->length > WORDS_MAX)
+		return 0;
+	start = words->length;
+	fort_text_addv(words, fmt, args);
+	if (words->length >= start + sizeof(prefix) - 1 &&
+	    !memcmp(words->data + start, prefix, sizeof(prefix) - 1)) {
+		words->length -= sizeof(prefix) - 1;
+		memmove(words->data + start, words->data + start + sizeof(prefix) - 1,
+			words->length - start + 1);
+	}
+	return 0;
+}
+
+const char *fort_front_words(const struct fort_front *front)
+{
+	return front->words.data ? front->words.data : "";
+}
+
+void fort_front_forget(struct fort_front *front)
+{
+	fort_text_clear(&front->words);
+}
+
+/* --- opening --- */
+
+int fort_front_open(struct fort_front **out)
+{
+	struct fort_front *front;
+	int err;
+
+	if (front_door)
+		return -EBUSY;
+	front = calloc(1, sizeof(*front));
+	if (!front)
+		return -ENOMEM;
+	front->words = fort_text_new();
+	err = fort_store_create(&front->store);
+	if (err) {
+		free(front);
+		return err;
+	}
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(hear);
+	front_door = front;
+	*out = front;
+	return 0;
+}
+
+void fort_front_close(struct fort_front *front)
+{
+	if (!front)
+		return;
+	front_door = NULL;
+	fort_store_free(front->store);
+	fort_text_free(&front->words);
+	free(front);
+}
+
+struct fort_store *fort_front_store(const struct fort_front *front)
+{
+	return front->store;
+}
+
+void fort_front_set_tap(struct fort_front *front, const struct fort_front_tap *tap)
+{
+	front->tap = tap ? *tap : (struct fort_front_tap){0};
+}
+
+/* --- system calls --- */
+
+/* The attributes as a tap may read them: whole, zero behind what the caller has. */
+static long load_program(struct fort_front *front, void *attr, unsigned int size)
+{
+	union fort_attr copy = {0};
+	long result;
+
+	memcpy(&copy, attr, size < sizeof(copy) ? size : sizeof(copy));
+	if (front->tap.before && !front->tap.before(front->tap.owner, &copy.prog_load))
+		return -ECANCELED;
+	result = fort_store_bpf(front->store, FORT_CMD_PROG_LOAD, attr, size);
+	if (front->tap.after)
+		front->tap.after(front->tap.owner, &copy.prog_load,
+				 fort_store_last_load(front->store));
+	return result;
+}
+
+static long front_bpf(int cmd, void *attr, unsigned int size)
+{
+	if (!front_door)
+		return -ENOSYS;
+	if (cmd == FORT_CMD_PROG_LOAD)
+		return load_program(front_door, attr, size);
+	return fort_store_bpf(front_door->store, cmd, attr, size);
+}
+
+static long to_errno(long result)
+{
+	if (result >= 0)
+		return result;
+	errno = (int)-result;
+	return -1;
+}
+
+/* The linker gives every reference to NAME to __wrap_NAME, and __real_NAME to NAME. */
+long __real_syscall(long number, ...);
+int __real_ioctl(int fd, unsigned long request, ...);
+FILE *__real_fopen64(const char *path, const char *mode);
+long __wrap_syscall(long number, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+
+long __wrap_syscall(long number, ...)
+{
+	long arg[6];
+	va_list args;
+
+	va_start(args, number);
+	for (unsigned i = 0; i < FORT_LEN(arg); i++)
+		arg[i] = va_arg(args, long);
+	va_end(args);
+	if (number == SYS_bpf)
+		return to_errno(front_bpf((int)arg[0], (void *)arg[1], (unsigned int)arg[2]));
+	if (number == SYS_perf_event_open)
+		return to_errno(!front_door ? -ENOSYS
+					    : fort_store_perf_event_open(
+						      front_door->store, (const void *)arg[0],
+						      (pid_t)arg[1], (int)arg[2], (int)arg[3],
+						      (unsigned long)arg[4]));
+	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	unsigned long arg;
+	va_list args;
+	long result;
+
+	va_start(args, request);
+	arg = va_arg(args, unsigned long);
+	va_end(args);
+	if (front_door && fort_store_ioctl(front_door->store, fd, request, arg, &result))
+		return (int)to_errno(result);
+	return __real_ioctl(fd, request, arg);
+}
+
+/* The files from which libbpf learns the uprobe PMU. A kernel without uprobes, or a container
+ * without /sys, does not have them. */
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+	static const char pmu[] = "/sys/bus/event_source/devices/uprobe/";
+	char text[32];
+
+	if (front_door && !strncmp(path, pmu, sizeof(pmu) - 1)) {
+		const char *name = path + sizeof(pmu) - 1;
+		FILE *file = NULL;
+
+		if (!strcmp(name, "type"))
+			snprintf(text, sizeof(text), "%u\n",
+				 fort_store_uprobe_type(front_door->store));
+		else if (!strcmp(name, "format/retprobe"))
+			snprintf(text, sizeof(text), "config:0\n");
+		else
+			return __real_fopen64(path, mode);
+		/* Memory of its own: the stream outlives this call. */
+		file = fmemopen(NULL, strlen(text) + 1, "w+");
+		if (file) {
+			fputs(text, file);
+			rewind(file);
+		}
+		return file;
+	}
+	return __real_fopen64(path, mode);
+}
