@@ -91,3 +91,9 @@
 #define FORT_VERSIONS_MAX         4096u
 #define FORT_FUNCTION_BYTES_MAX   (1u << 20) /* decoded to find branches into its start */
 #define FORT_JUMP_TABLE_MAX       4096u      /* entries of one jump table */
+
+/* Command line */
+#define FORT_OBJECT_BYTES_MAX (64u << 20)  /* an object file */
+#define FORT_OBJECT_SECONDS   10u          /* of processor time, for libbpf to read one */
+#define FORT_PROC_LINES_MAX   (1u << 20)   /* mappings of a process */
+#define FORT_CLI_LOG_BYTES    (256u << 20) /* a verifier log; reserved, not used */

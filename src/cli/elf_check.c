@@ -43,8 +43,7 @@ static Elf64_Shdr section_of(const struct image *image, uint64_t index)
 	return section;
 }
 
-#define SECTION_FIELD(index, field) \
-	(section_at(image, (index)) + offsetof(Elf64_Shdr, field))
+#define SECTION_FIELD(index, field) (section_at(image, (index)) + offsetof(Elf64_Shdr, field))
 
 static int check_header(struct image *image)
 {
@@ -81,18 +80,20 @@ static int check_table(struct image *image)
 	const Elf64_Ehdr *header = &image->header;
 
 	if (header->e_shentsize != sizeof(Elf64_Shdr))
-		return fail(image, offsetof(Elf64_Ehdr, e_shentsize), "e_shentsize %u: expected %zu",
-			    header->e_shentsize, sizeof(Elf64_Shdr));
+		return fail(image, offsetof(Elf64_Ehdr, e_shentsize),
+			    "e_shentsize %u: expected %zu", header->e_shentsize,
+			    sizeof(Elf64_Shdr));
 	image->n_sections = header->e_shnum;
 	if (header->e_shnum < 2) /* more than 65279 sections would be counted elsewhere */
 		return fail(image, offsetof(Elf64_Ehdr, e_shnum), "e_shnum %u: no sections",
 			    header->e_shnum);
 	if (header->e_shoff < sizeof(*header) || header->e_shoff > image->file.bytes ||
 	    image->n_sections * sizeof(Elf64_Shdr) > image->file.bytes - header->e_shoff)
-		return fail(image, offsetof(Elf64_Ehdr, e_shoff),
-			    "e_shoff %" PRIu64 ": the %" PRIu64
-			    " section headers pass the end of the file, %zu: it is cut off or damaged",
-			    header->e_shoff, image->n_sections, image->file.bytes);
+		return fail(
+			image, offsetof(Elf64_Ehdr, e_shoff),
+			"e_shoff %" PRIu64 ": the %" PRIu64
+			" section headers pass the end of the file, %zu: it is cut off or damaged",
+			header->e_shoff, image->n_sections, image->file.bytes);
 	if (header->e_shstrndx >= image->n_sections)
 		return fail(image, offsetof(Elf64_Ehdr, e_shstrndx),
 			    "e_shstrndx %u: there are %" PRIu64 " sections", header->e_shstrndx,
@@ -229,7 +230,8 @@ static int check_relocations(const struct image *image, uint64_t index, const El
 			return fail(image, at + offsetof(Elf64_Rel, r_info),
 				    "r_info: there is no symbol %" PRIu64,
 				    (uint64_t)ELF64_R_SYM(relocation.r_info));
-		if (relocation.r_offset > target.sh_size || target.sh_size - relocation.r_offset < 4)
+		if (relocation.r_offset > target.sh_size ||
+		    target.sh_size - relocation.r_offset < 4)
 			return fail(image, at + offsetof(Elf64_Rel, r_offset),
 				    "r_offset %" PRIu64 " is behind the end of section %u",
 				    relocation.r_offset, section->sh_info);
@@ -250,15 +252,12 @@ static int check_section(const struct image *image, uint64_t index)
 			    "section %" PRIu64 ": %" PRIu64 " bytes are no whole instructions",
 			    index, section.sh_size);
 	switch (section.sh_type) {
-	case SHT_SYMTAB:
-		return check_symbols(image, index, &section);
-	case SHT_REL:
-		return check_relocations(image, index, &section);
+	case SHT_SYMTAB: return check_symbols(image, index, &section);
+	case SHT_REL: return check_relocations(image, index, &section);
 	case SHT_RELA:
 		return fail(image, SECTION_FIELD(index, sh_type),
 			    "section %" PRIu64 ": relocations with addends are not BPF's", index);
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 

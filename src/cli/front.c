@@ -151,10 +151,11 @@ long __wrap_syscall(long number, ...)
 		return to_errno(front_bpf((int)arg[0], (void *)arg[1], (unsigned int)arg[2]));
 	if (number == SYS_perf_event_open)
 		return to_errno(!front_door ? -ENOSYS
-					    : fort_store_perf_event_open(
-						      front_door->store, (const void *)arg[0],
-						      (pid_t)arg[1], (int)arg[2], (int)arg[3],
-						      (unsigned long)arg[4]));
+					    : fort_store_perf_event_open(front_door->store,
+									 (const void *)arg[0],
+									 (pid_t)arg[1], (int)arg[2],
+									 (int)arg[3],
+									 (unsigned long)arg[4]));
 	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 

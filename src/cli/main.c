@@ -46,8 +46,9 @@ static void print_usage(FILE *to)
 	fort_text_add(&text, "bpfort %s: eBPF in user space\n\n", FORT_VERSION);
 	for (size_t i = 0; i < FORT_LEN(verbs); i++)
 		add_verb(verbs[i], &text);
-	fort_text_add(&text, "\n'--help' behind a verb says more. Exit status: 0 done, 1 the answer is "
-			     "no, 2 it could not be done.\n");
+	fort_text_add(&text,
+		      "\n'--help' behind a verb says more. Exit status: 0 done, 1 the answer is "
+		      "no, 2 it could not be done.\n");
 	fputs(text.data ? text.data : "", to);
 	fort_text_free(&text);
 }

@@ -44,14 +44,9 @@ static int set_option(const struct fort_option *option, const char *value, void 
 		return -EINVAL;
 	}
 	switch (option->kind) {
-	case FORT_OPTION_FLAG:
-		*(bool *)at = true;
-		return 0;
-	case FORT_OPTION_TEXT:
-		*(const char **)at = value;
-		return 0;
-	case FORT_OPTION_NUMBER:
-		return parse_number(option, value, at, why);
+	case FORT_OPTION_FLAG: *(bool *)at = true; return 0;
+	case FORT_OPTION_TEXT: *(const char **)at = value; return 0;
+	case FORT_OPTION_NUMBER: return parse_number(option, value, at, why);
 	}
 	return -EINVAL;
 }
