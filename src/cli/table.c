@@ -29,6 +29,5 @@ void fort_table_print(const struct fort_column *columns, size_t n_columns, const
 	if (!table)
 		return;
 	fill(table, columns, n_columns, cells, n_rows);
-	fputc('\n', stdout);
 	scols_unref_table(table);
 }
