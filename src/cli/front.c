@@ -13,7 +13,7 @@
 struct fort_front {
 	struct fort_store *store;
 	struct fort_front_tap tap;
-	struct fort_text words;
+	struct fort_text words, murmur; /* warnings; what it said last that was none */
 };
 
 /* See front.h. Set and cleared while the process has one thread. */
@@ -24,10 +24,15 @@ static struct fort_front *front_door;
 static int hear(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	static const char prefix[] = "libbpf: ";
-	struct fort_text *words = front_door ? &front_door->words : NULL;
+	struct fort_text *words;
 	size_t start;
 
-	if (!words || level != LIBBPF_WARN || words->length > WORDS_MAX)
+	if (!front_door)
+		return 0;
+	words = level == LIBBPF_WARN ? &front_door->words : &front_door->murmur;
+	if (level != LIBBPF_WARN)
+		fort_text_clear(words);
+	if (words->length > WORDS_MAX)
 		return 0;
 	start = words->length;
 	fort_text_addv(words, fmt, args);
@@ -42,12 +47,15 @@ static int hear(enum libbpf_print_level level, const char *fmt, va_list args)
 
 const char *fort_front_words(const struct fort_front *front)
 {
-	return front->words.data ? front->words.data : "";
+	if (front->words.length)
+		return front->words.data;
+	return front->murmur.length ? front->murmur.data : "";
 }
 
 void fort_front_forget(struct fort_front *front)
 {
 	fort_text_clear(&front->words);
+	fort_text_clear(&front->murmur);
 }
 
 /* --- opening --- */
@@ -63,6 +71,7 @@ int fort_front_open(struct fort_front **out)
 	if (!front)
 		return -ENOMEM;
 	front->words = fort_text_new();
+	front->murmur = fort_text_new();
 	err = fort_store_create(&front->store);
 	if (err) {
 		free(front);
@@ -82,6 +91,7 @@ void fort_front_close(struct fort_front *front)
 	front_door = NULL;
 	fort_store_free(front->store);
 	fort_text_free(&front->words);
+	fort_text_free(&front->murmur);
 	free(front);
 }
 

@@ -33,6 +33,6 @@ struct fort_store *fort_front_store(const struct fort_front *front);
 void fort_front_set_tap(struct fort_front *front, const struct fort_front_tap *tap);
 
 /* What libbpf had to say since the last call of fort_front_forget: its warnings, one a line,
- * without "libbpf: ". "" when it said nothing. */
+ * without "libbpf: "; when it gave none, what it said last. "" when it said nothing. */
 const char *fort_front_words(const struct fort_front *front);
 void fort_front_forget(struct fort_front *front);

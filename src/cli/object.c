@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "cli/btf_complain.h"
 #include "cli/elf_check.h"
 
 /* --- reading --- */
@@ -116,6 +117,16 @@ static int wait_for(pid_t pid, int *status)
 	return 0;
 }
 
+static void add_complaint(const struct fort_file *file, struct fort_text *why)
+{
+	struct fort_text complaint = fort_text_new();
+
+	fort_btf_complain(file->bytes, &complaint);
+	if (complaint.length)
+		fort_text_add(why, "; %s", complaint.data);
+	fort_text_free(&complaint);
+}
+
 static int try_in_child(const struct fort_file *file, struct fort_text *why)
 {
 	int status, err;
@@ -139,12 +150,10 @@ static int try_in_child(const struct fort_file *file, struct fort_text *why)
 	}
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
-	fort_text_add(
-		why,
-		"%s: damaged: libbpf %u.%u cannot read it: a trial ended by %s; look at its BTF"
-		" with `bpftool btf dump file`, or compile it again",
-		file->path, libbpf_major_version(), libbpf_minor_version(),
-		WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "a memory error");
+	fort_text_add(why, "%s: damaged: libbpf %u.%u was ended by %s when it tried to read it",
+		      file->path, libbpf_major_version(), libbpf_minor_version(),
+		      WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "a memory error");
+	add_complaint(file, why);
 	return -EBADMSG;
 }
 
@@ -245,6 +254,7 @@ int fort_file_open(const struct fort_file *file, struct fort_front *front,
 
 		fort_text_add(why, "%s: cannot be opened (%s)", file->path, strerror(-err));
 		add_words(front, why);
+		add_complaint(file, why);
 		return err;
 	}
 	forget_record_types(object);
