@@ -1,0 +1,105 @@
+/* bpfort: eBPF in user space, for programs that need not be trusted.
+ *
+ * A store is a small kernel of its own in this process: maps, programs, links and BTF behind
+ * bpf(2), perf_event_open(2) and ioctl(2), with their attributes, errors and orders of checks. It
+ * needs no rights, and the kernel's bpf(2) is never called. Programs are verified, the proof is
+ * checked again, and they run confined to a window of memory.
+ *
+ *   struct bpfort *store;
+ *   union bpf_attr attr = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, ...};
+ *
+ *   if (bpfort_open(NULL, &store))
+ *           ...
+ *   int map = bpfort_bpf(store, BPF_MAP_CREATE, &attr, sizeof(attr));
+ *
+ * Objects are file descriptors: close(2) them, pass them on, mmap(2) maps. An object ends with
+ * the last of them, as in the kernel; several stores in one process do not know each other.
+ *
+ * Functions return a value or a negative errno, and leave errno alone. Any thread may call them.
+ * The header is C99 and C++. Link with `pkg-config --cflags --libs bpfort`.
+ */
+#ifndef BPFORT_BPFORT_H
+#define BPFORT_BPFORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define BPFORT_API __attribute__((visibility("default")))
+#else
+#define BPFORT_API
+#endif
+
+struct bpfort;
+
+/* "0.1.0" */
+BPFORT_API const char *bpfort_version(void);
+
+/* How programs run. Members added later are behind these; `size` says which a caller knows. */
+struct bpfort_options {
+	size_t size;           /* sizeof(struct bpfort_options) */
+	const char *engine;    /* "interp"; NULL: the default */
+	const char *isolation; /* "sfi", "none"; NULL: the default */
+};
+
+/* Opens a store. `options` may be NULL. Returns 0 and *out, which the caller closes; -ENOMEM;
+ * -EINVAL for an unknown engine or isolation; -EOPNOTSUPP for one that does not have the other; or
+ * what the system refused. */
+BPFORT_API int bpfort_open(const struct bpfort_options *options, struct bpfort **out);
+/* Detaches what is attached and frees the store. Its descriptors stay open but mean nothing. NULL
+ * is fine. */
+BPFORT_API void bpfort_close(struct bpfort *store);
+
+/* bpf(2): `attr` is a union bpf_attr of which `size` bytes are known to the caller. */
+BPFORT_API long bpfort_bpf(struct bpfort *store, int cmd, void *attr, unsigned int size);
+
+/* perf_event_open(2) for uprobes: `attr` is a struct perf_event_attr whose type is
+ * bpfort_uprobe_type(); -ENOENT for other types. */
+BPFORT_API long bpfort_perf_event_open(struct bpfort *store, const void *attr, int pid, int cpu,
+				       int group_fd, unsigned long flags);
+BPFORT_API uint32_t bpfort_uprobe_type(const struct bpfort *store);
+
+/* ioctl(2) on a perf event of the store. Returns 1 with *result (a value or a negative errno), or
+ * 0 when `fd` is none of them: the call is then the kernel's. */
+BPFORT_API int bpfort_ioctl(struct bpfort *store, int fd, unsigned long request, unsigned long arg,
+			    long *result);
+
+/* What the last BPF_PROG_LOAD of the store came to. Strings are never NULL, "" when unknown, and
+ * valid until the next load or bpfort_close. */
+struct bpfort_report {
+	size_t size;  /* in: sizeof(struct bpfort_report) */
+	int err;      /* of the load: 0 or a negative errno */
+	int accepted; /* 1: proven safe, 0: not */
+	const char *name, *type;
+	uint32_t insns;
+	uint64_t insns_processed, states, peak_states, certificate_bytes;
+	uint64_t verify_ns, check_ns;
+	/* Why it was rejected; code "" when the verifier was not reached. */
+	const char *code; /* stable: "F0502" */
+	const char *title, *message, *needed, *known, *hint;
+	uint32_t insn, line; /* line 0: unknown */
+	const char *file, *text;
+	const char *log_tail; /* the newest 4 KiB of the verifier's log */
+};
+
+/* Fills as much of *report as its size says. Returns 0, or -EINVAL for a size that is less than
+ * that of the first version. */
+BPFORT_API int bpfort_last_load(const struct bpfort *store, struct bpfort_report *report);
+
+/* Drops objects whose last descriptor was closed. Calls do that on their own; a process that makes
+ * none for long calls this when bpfort_poll_fd is readable. */
+BPFORT_API void bpfort_reap(struct bpfort *store);
+BPFORT_API int bpfort_poll_fd(const struct bpfort *store);
+
+/* Around fork(2), for processes that go on with the store in the child (see pthread_atfork). */
+BPFORT_API void bpfort_before_fork(struct bpfort *store);
+BPFORT_API void bpfort_after_fork(struct bpfort *store, int child);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
