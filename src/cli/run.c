@@ -77,6 +77,7 @@ static int load(struct session *s)
 
 	if (err)
 		return err;
+	fort_types_open(s->object, &s->types);
 	fort_front_set_tap(s->front, &tap);
 	err = bpf_object__load(s->object);
 	fort_front_set_tap(s->front, NULL);
@@ -318,7 +319,6 @@ static int run_session(struct session *s)
 	err = load(s);
 	if (err)
 		return err;
-	fort_types_open(s->object, &s->types);
 	err = attach_and_follow(s);
 	detach_all(s);
 	if (err)

@@ -64,7 +64,7 @@ static int add_sources(struct fort_stream *stream, struct fort_front *front,
 		err = fort_store_map(store, bpf_map__fd(each), &map);
 		if (!err)
 			err = add_source(stream, map, bpf_map__name(each),
-					 bpf_map__btf_value_type_id(each));
+					 fort_types_record(stream->types, each));
 	}
 	return err;
 }

@@ -16,9 +16,25 @@ void fort_types_open(const struct bpf_object *object, struct fort_types *out)
 	uint32_t bytes;
 	const void *data = btf ? btf__raw_data(btf, &bytes) : NULL;
 
-	out->btf = NULL;
+	const struct bpf_map *map;
+
+	*out = (struct fort_types){0};
+	bpf_object__for_each_map(map, object) if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF &&
+						  out->n_rings < FORT_LEN(out->rings))
+	{
+		out->rings[out->n_rings].map = map;
+		out->rings[out->n_rings++].record = bpf_map__btf_value_type_id(map);
+	}
 	if (data && fort_btf_parse(data, bytes, NULL, &out->btf, &error))
 		out->btf = NULL;
+}
+
+uint32_t fort_types_record(const struct fort_types *types, const struct bpf_map *map)
+{
+	for (uint32_t i = 0; i < types->n_rings; i++)
+		if (types->rings[i].map == map)
+			return types->rings[i].record;
+	return 0;
 }
 
 void fort_types_close(struct fort_types *types)

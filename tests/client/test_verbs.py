@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Verbs, their help, exit statuses and JSON. Speaks TAP.
+
+usage: test_verbs.py BPFORT PACKETS.o WRONG.o LATENCY.o BUGGY.o FIXED.o
+"""
+import os
+import sys
+import tempfile
+
+from tap import Bpfort, Tap, crashed
+
+PATH, PACKETS, WRONG, LATENCY, BUGGY, FIXED = sys.argv[1:7]
+VERBS = ["run", "verify", "prog run file", "prog dump file", "doctor"]
+PROGRAM_KEYS = ["name", "section", "type", "verdict", "insns", "insns_processed", "states",
+                "peak_states", "verify_us", "check_us", "certificate_bytes", "log_tail", "diag"]
+DIAG_KEYS = {"code", "insn", "line", "message", "needed", "known", "hint"}
+RUN_KEYS = ["retval", "ns_per_run", "repeat", "engine", "isolation", "aborted"]
+
+tap, bpfort = Tap(), Bpfort(PATH)
+scratch = tempfile.TemporaryDirectory()
+
+
+def file_of(name, data):
+    path = os.path.join(scratch.name, name)
+    with open(path, "wb") as out:
+        out.write(data)
+    return path
+
+
+PACKET = file_of("packet", bytes(range(6)) + bytes(range(6, 12)) + b"\x08\x00" + bytes(50))
+
+
+def gives(name, status, *arguments, out="", err=""):
+    done = bpfort(*arguments)
+    ok = (done.returncode == status and not crashed(done) and out in done.stdout.decode()
+          and err in done.stderr.decode())
+    tap.report(ok, name, f"{done.returncode}, not {status}\n{done.stdout[-600:]!r}\n"
+               f"{done.stderr[-600:]!r}")
+
+
+def check_help():
+    overview = bpfort("--help")
+    for verb in VERBS:
+        words = verb.split()
+        done = bpfort(*words, "--help")
+        text = done.stdout.decode()
+        tap.report(done.returncode == 0 and text.startswith(f"usage: bpfort {verb}")
+                   and "--json" in text and not done.stderr and verb in overview.stdout.decode(),
+                   f"{verb}: has help, and is in the overview", text)
+        if verb != "doctor":
+            gives(f"{verb}: without its file is a usage error", 2, *words, err="is missing")
+        gives(f"{verb}: an unknown option is a usage error", 2, *words, "x.o", "--bogus",
+              err="not understood")
+    gives("no verb: a usage error", 2, err="bpfort verify")
+    gives("an unknown verb: a usage error", 2, "frobnicate", err="'frobnicate' is no verb")
+    gives("the version", 0, "--version", out="bpfort 0.")
+
+
+def check_verify():
+    gives("verify: all accepted", 0, "verify", PACKETS, out="swap_macs")
+    gives("verify: a table says what was rejected", 1, "verify", WRONG, out="reject")
+    gives("verify: one program that is fine", 0, "verify", WRONG, "--prog", "fine", out="accept")
+    gives("verify: no such program", 2, "verify", WRONG, "--prog", "none", err="no_null_check")
+    gives("verify: no such file", 2, "verify", scratch.name + "/none.o", err="No such file")
+    gives("verify: a directory", 2, "verify", scratch.name, err="expected a file")
+    gives("verify: a number out of range", 2, "verify", WRONG, "--log-level", "9", err="from 0 to 2")
+    gives("verify: the log of level 2", 0, "verify", WRONG, "--prog", "fine", "--log-level", "2",
+          out="R10=fp0")
+    for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18", "*count += 1;"):
+        gives(f"verify --explain says {word}", 1, "verify", WRONG, "--prog", "no_null_check",
+              "--explain", out=word)
+    gives("verify: the example's bug", 1, "verify", BUGGY, "--explain",
+          out="protocol = ip->protocol;")
+    gives("verify: the example without it", 0, "verify", FIXED)
+    gives("verify: the other example", 0, "verify", LATENCY)
+
+
+def check_verify_json():
+    status, whole = bpfort.json("verify", WRONG)
+    programs = {p["name"]: p for p in (whole or {}).get("programs", [])}
+    tap.report(status == 1 and whole and list(whole) == ["file", "programs"]
+               and whole["file"] == WRONG, "verify --json: one object", whole)
+    tap.report(set(programs) == {"no_null_check", "endless", "fine"},
+               "verify --json: all programs", list(programs))
+    for name, program in programs.items():
+        tap.report(list(program) == PROGRAM_KEYS, f"{name}: has the keys of the format",
+                   list(program))
+        accepted = name == "fine"
+        tap.report(program["verdict"] == ("accept" if accepted else "reject")
+                   and program["section"] == "socket" and program["type"] == "socket_filter"
+                   and program["insns"] > 0 and (program["certificate_bytes"] > 0) == accepted
+                   and program["log_tail"].splitlines()[-1].startswith("processed "),
+                   f"{name}: its verdict and figures", program)
+    diag = programs.get("no_null_check", {}).get("diag") or {}
+    tap.report(DIAG_KEYS <= set(diag) and diag["code"].startswith("F")
+               and diag["line"]["number"] == 18 and diag["line"]["file"].endswith("wrong.bpf.c")
+               and diag["line"]["text"].startswith("*count += 1;")
+               and all(diag[k] for k in ("message", "needed", "known", "hint")),
+               "the diagnostic: code, line, words", diag)
+    tap.report(programs.get("fine", {}).get("diag", 0) is None, "accepted: no diagnostic")
+    status, whole = bpfort.json("verify", file_of("empty.o", b""))
+    tap.report(status == 2 and list(whole or {}) == ["error"], "an error is an object too", whole)
+
+
+def check_run():
+    run = ["prog", "run", "file", PACKETS]
+    status, result = bpfort.json(*run, "name", "length", "data_in", PACKET, "repeat", 50)
+    tap.report(status == 0 and list(result or {}) == RUN_KEYS and result["retval"] == 50
+               and result["repeat"] == 50 and result["engine"] == "interp"
+               and result["isolation"] == "sfi" and result["aborted"] is None,
+               "prog run --json: the keys of the format", result)
+    for isolation in ("none", "sfi"):
+        status, result = bpfort.json(*run, "name", "checksum", "data_in", PACKET, "engine",
+                                     "interp", "isolation", isolation)
+        tap.report(status == 0 and result["isolation"] == isolation, f"isolation {isolation}",
+                   result)
+    out = os.path.join(scratch.name, "out")
+    done = bpfort(*run, "name", "swap_macs", "data_in", PACKET, "data_out", out)
+    data = open(out, "rb").read() if os.path.exists(out) else b""
+    tap.report(done.returncode == 0 and data[:12] == bytes(range(6, 12)) + bytes(range(6))
+               and len(data) == 64, "data_out: the packet as the program left it", data)
+    gives("a program must be named if there are several", 2, *run, "data_in", PACKET,
+          err="there are 5 programs")
+    gives("no packet", 2, *run, "name", "length", err="Invalid argument")
+    gives("a missing packet file", 2, *run, "name", "length", "data_in", "/none",
+          err="No such file")
+    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp")
+    gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi")
+    gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
+          "no_null_check", "data_in", PACKET, err="needed:")
+    big = file_of("big", bytes(2 << 20))
+    gives("a packet that is too large", 2, *run, "name", "length", "data_in", big, err="too large")
+
+
+def check_dump():
+    dump = ["prog", "dump", "file", PACKETS]
+    gives("dump: instructions in the kernel's form", 0, *dump, "name", "length", out="(95) exit")
+    gives("dump: source lines", 0, *dump, "name", "count_flows",
+          out="; count = bpf_map_lookup_elem(&flows, &flow);")
+    gives("dump: maps by name", 0, *dump, "name", "count_flows", out="map[flows]")
+    gives("dump: helpers by name", 0, *dump, "name", "count_flows",
+          out="call bpf_map_lookup_elem#1")
+    gives("dump: functions", 0, *dump, "name", "count_flows", out="flow_of:")
+    gives("dump: rejected programs too", 0, "prog", "dump", "file", WRONG, out="endless:")
+    status, whole = bpfort.json(*dump)
+    names = [p["name"] for p in (whole or {}).get("programs", [])]
+    tap.report(status == 0 and names == ["swap_macs", "checksum", "count_flows", "length",
+                                         "classify"], "dump --json: all programs", names)
+    insns = whole["programs"][3]["insns"]
+    tap.report(insns[-1]["text"] == "(95) exit" and insns[0]["line"]["file"].endswith(".bpf.c"),
+               "dump --json: text and line of each instruction", insns)
+
+
+def check_doctor():
+    status, whole = bpfort.json("doctor")
+    tap.report(status == 0 and whole["works"] is True and len(whole["checks"]) >= 10
+               and all(c["state"] == "ok" or c["fix"] for c in whole["checks"]),
+               "doctor: each check that is not ok says what helps", whole)
+    done = bpfort("doctor", preexec_fn=lambda: __import__("resource").setrlimit(
+        __import__("resource").RLIMIT_AS, (2 << 30, 2 << 30)))
+    if b"Sanitizer" in done.stderr:
+        tap.skip("doctor: too little address space", "sanitizers need it themselves")
+    else:
+        tap.report(done.returncode == 1 and b"ulimit -v unlimited" in done.stdout,
+                   "doctor: too little address space is found, and how to fix it", done)
+
+
+check_help()
+check_verify()
+check_verify_json()
+check_run()
+check_dump()
+check_doctor()
+tap.end()
