@@ -3,6 +3,7 @@
  */
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +321,9 @@ static int run_session(struct session *s)
 	if (err)
 		return err;
 	err = attach_and_follow(s);
+	if (!err && fort_run_target_missed(s->target))
+		fprintf(stderr, "bpfort: %" PRIu64 " hits ran no program\n",
+			fort_run_target_missed(s->target));
 	detach_all(s);
 	if (err)
 		return err;
@@ -331,13 +335,8 @@ static int run_session(struct session *s)
 
 static void end_session(struct session *s)
 {
-	struct fort_text words = fort_text_new();
-
 	detach_all(s);
-	fort_run_target_close(s->target, &words);
-	if (words.length)
-		fprintf(stderr, "bpfort: %s\n", words.data);
-	fort_text_free(&words);
+	fort_run_target_close(s->target);
 	fort_stream_close(s->stream);
 	fort_types_close(&s->types);
 	if (s->object)
