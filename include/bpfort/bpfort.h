@@ -68,6 +68,13 @@ BPFORT_API uint32_t bpfort_uprobe_type(const struct bpfort *store);
 BPFORT_API int bpfort_ioctl(struct bpfort *store, int fd, unsigned long request, unsigned long arg,
 			    long *result);
 
+/* Attaching: BPF_LINK_CREATE, or PERF_EVENT_IOC_SET_BPF, of a kprobe program on an event whose pid
+ * is that of a process that the caller may trace. It is neither restarted nor changed beyond the
+ * probe, and is as before when the last descriptor of link and event is closed. When such a call
+ * failed, this says why in words: what was tried, what the system said, what helps. Writes at most
+ * `room` bytes, NUL included, and returns the length of the whole text. */
+BPFORT_API size_t bpfort_attach_why(struct bpfort *store, char *text, size_t room);
+
 /* What the last BPF_PROG_LOAD of the store came to. Strings are never NULL, "" when unknown, and
  * valid until the next load or bpfort_close. */
 struct bpfort_report {

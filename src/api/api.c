@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/image.h"
+#include "attach/attacher.h"
 #include "store/store.h"
 
 struct bpfort {
 	struct fort_store *store;
+	struct fort_attacher *attacher;
 };
 
 /* What the first version of each struct had. */
@@ -38,6 +41,24 @@ static int choose_engine(struct fort_store *store, const struct bpfort_options *
 	return fort_store_set_engine(store, engine, isolation);
 }
 
+static int open_store(struct bpfort *store, const struct bpfort_options *options)
+{
+	struct fort_attacher_options attaching = {.agent = fort_agent_image()};
+	struct fort_store_attacher hooks;
+	int err = fort_store_create(&store->store);
+
+	err = err ? err : choose_engine(store->store, options);
+	if (err)
+		return err;
+	attaching.trace = fort_store_trace(store->store);
+	err = fort_attacher_create(&attaching, &store->attacher);
+	if (err)
+		return err;
+	hooks = fort_attacher_hooks(store->attacher);
+	fort_store_set_attacher(store->store, &hooks);
+	return 0;
+}
+
 int bpfort_open(const struct bpfort_options *options, struct bpfort **out)
 {
 	struct bpfort *store = calloc(1, sizeof(*store));
@@ -45,8 +66,7 @@ int bpfort_open(const struct bpfort_options *options, struct bpfort **out)
 
 	if (!store)
 		return -ENOMEM;
-	err = fort_store_create(&store->store);
-	err = err ? err : choose_engine(store->store, options);
+	err = open_store(store, options);
 	if (err)
 		bpfort_close(store);
 	else
@@ -58,6 +78,11 @@ void bpfort_close(struct bpfort *store)
 {
 	if (!store)
 		return;
+	/* The attacher detaches everything while maps and programs still exist. */
+	if (store->attacher) {
+		fort_store_set_attacher(store->store, &(struct fort_store_attacher){0});
+		fort_attacher_free(store->attacher);
+	}
 	fort_store_free(store->store);
 	free(store);
 }
@@ -82,6 +107,24 @@ int bpfort_ioctl(struct bpfort *store, int fd, unsigned long request, unsigned l
 		 long *result)
 {
 	return fort_store_ioctl(store->store, fd, request, arg, result);
+}
+
+size_t bpfort_attach_why(struct bpfort *store, char *text, size_t room)
+{
+	struct fort_text why = fort_text_new();
+	size_t length;
+
+	fort_attacher_why(store->attacher, &why);
+	length = why.length;
+	if (room) {
+		size_t kept = length < room ? length : room - 1;
+
+		if (kept)
+			memcpy(text, why.data, kept);
+		text[kept] = 0;
+	}
+	fort_text_free(&why);
+	return length;
 }
 
 int bpfort_last_load(const struct bpfort *store, struct bpfort_report *report)

@@ -59,7 +59,7 @@ static void detach(struct fort_event_object *event)
 {
 	const struct fort_store_attacher *attacher = &event->object.store->attacher;
 
-	if (event->attached)
+	if (event->attached && attacher->detach) /* else the attacher is gone, and did it */
 		attacher->detach(attacher->owner, event->attachment);
 	event->attached = false;
 }
