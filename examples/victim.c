@@ -14,7 +14,10 @@ static void work(unsigned int us)
 	nanosleep(&pause, NULL);
 }
 
-__attribute__((noinline)) unsigned int handle_request(unsigned int request)
+// Not inlined: what is probed must be a function.
+__attribute__((noinline)) unsigned int handle_request(unsigned int request);
+
+unsigned int handle_request(unsigned int request)
 {
 	unsigned int us = 100 + request * 2654435761u % 400; // some hundred
 
