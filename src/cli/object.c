@@ -80,8 +80,9 @@ static bool is_probe(void *owner, const struct fort_attr_prog_load *attr)
 	const struct trial *trial = owner;
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog,
-				     trial->object) if (fort_program_is(prog, attr)) return false;
+	bpf_object__for_each_program (prog, trial->object)
+		if (fort_program_is(prog, attr))
+			return false;
 	return true;
 }
 
@@ -103,7 +104,8 @@ static void try(const struct fort_file *file)
 	signal(SIGBUS, SIG_DFL);
 	if (fort_front_open(&front) || fort_file_open(file, front, NULL, &trial.object, &why))
 		return;
-	bpf_object__for_each_program(prog, trial.object) bpf_program__set_autoload(prog, true);
+	bpf_object__for_each_program (prog, trial.object)
+		bpf_program__set_autoload(prog, true);
 	fort_front_set_tap(front, &tap);
 	bpf_object__load(trial.object);
 	bpf_object__close(trial.object);
@@ -224,9 +226,9 @@ static void forget_record_types(struct bpf_object *object)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, object) if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF &&
-						  bpf_map__value_size(map))
-		bpf_map__set_value_size(map, 0);
+	bpf_object__for_each_map (map, object)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF && bpf_map__value_size(map))
+			bpf_map__set_value_size(map, 0);
 }
 
 int fort_file_open(const struct fort_file *file, struct fort_front *front,
@@ -294,7 +296,8 @@ void fort_program_load(struct fort_front *front, struct bpf_object *object,
 	struct bpf_program *other;
 
 	memset(out, 0, sizeof(*out));
-	bpf_object__for_each_program(other, object) bpf_program__set_autoload(other, other == prog);
+	bpf_object__for_each_program (other, object)
+		bpf_program__set_autoload(other, other == prog);
 	fort_front_forget(front);
 	fort_front_set_tap(front, &tap);
 	out->err = bpf_object__load(object);
@@ -307,8 +310,7 @@ struct bpf_program *fort_program_find(struct bpf_object *object, const char *nam
 	struct bpf_program *prog, *found = NULL;
 	uint32_t n = 0;
 
-	bpf_object__for_each_program(prog, object)
-	{
+	bpf_object__for_each_program (prog, object) {
 		if (name && strcmp(bpf_program__name(prog), name) != 0)
 			continue;
 		found = prog;
@@ -322,7 +324,7 @@ struct bpf_program *fort_program_find(struct bpf_object *object, const char *nam
 		fort_text_add(why, n ? "there are %u programs" : "there is no program", n);
 	if (bpf_object__next_program(object, NULL)) {
 		fort_text_add(why, "; it has");
-		bpf_object__for_each_program(prog, object)
+		bpf_object__for_each_program (prog, object)
 			fort_text_add(why, " %s", bpf_program__name(prog));
 	}
 	return NULL;

@@ -123,8 +123,7 @@ static const char *name_imm(void *context, const struct fort_insn *insn)
 
 	if (insn->op != FORT_OP_MAP_FD && insn->op != FORT_OP_MAP_VALUE)
 		return NULL;
-	bpf_object__for_each_map(map, s->object)
-	{
+	bpf_object__for_each_map (map, s->object) {
 		struct fort_text name = fort_text_on(s->name, sizeof(s->name));
 
 		if (bpf_map__fd(map) != (int32_t)insn->imm)
@@ -247,7 +246,8 @@ static int visit(void *owner, struct bpf_object *object, struct bpf_program *pro
 	s->object = object;
 	s->prog = prog;
 	s->dumped = false;
-	bpf_object__for_each_program(other, object) bpf_program__set_autoload(other, other == prog);
+	bpf_object__for_each_program (other, object)
+		bpf_program__set_autoload(other, other == prog);
 	fort_front_set_tap(s->front, &tap);
 	err = bpf_object__load(object);
 	fort_front_set_tap(s->front, NULL);

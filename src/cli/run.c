@@ -61,8 +61,7 @@ static void keep_report(void *owner, const struct fort_attr_prog_load *attr,
 	struct session *s = owner;
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, s->object)
-	{
+	bpf_object__for_each_program (prog, s->object) {
 		if (!fort_program_is(prog, attr))
 			continue;
 		s->loaded = prog;
@@ -131,8 +130,7 @@ static int attach_all(struct session *s)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, s->object)
-	{
+	bpf_object__for_each_program (prog, s->object) {
 		const char *name = bpf_program__section_name(prog);
 		struct fort_probe_section section;
 		char words[128];
@@ -247,8 +245,7 @@ static void print_maps(const struct session *s)
 	struct fort_text text = fort_text_new();
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, s->object)
-	{
+	bpf_object__for_each_map (map, s->object) {
 		json_t *object;
 
 		if (!s->request->json) {

@@ -53,8 +53,7 @@ static int add_sources(struct fort_stream *stream, struct fort_front *front,
 	struct bpf_map *each;
 	int err = add_source(stream, fort_store_trace(store), NULL, 0);
 
-	bpf_object__for_each_map(each, object)
-	{
+	bpf_object__for_each_map (each, object) {
 		struct fort_map *map;
 
 		if (err)

@@ -19,12 +19,12 @@ void fort_types_open(const struct bpf_object *object, struct fort_types *out)
 	const struct bpf_map *map;
 
 	*out = (struct fort_types){0};
-	bpf_object__for_each_map(map, object) if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF &&
-						  out->n_rings < FORT_LEN(out->rings))
-	{
-		out->rings[out->n_rings].map = map;
-		out->rings[out->n_rings++].record = bpf_map__btf_value_type_id(map);
-	}
+	bpf_object__for_each_map (map, object)
+		if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF &&
+		    out->n_rings < FORT_LEN(out->rings)) {
+			out->rings[out->n_rings].map = map;
+			out->rings[out->n_rings++].record = bpf_map__btf_value_type_id(map);
+		}
 	if (data && fort_btf_parse(data, bytes, NULL, &out->btf, &error))
 		out->btf = NULL;
 }

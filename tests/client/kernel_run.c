@@ -43,7 +43,8 @@ int main(int argc, char *argv[])
 	if (!object)
 		return 2;
 	wanted = bpf_object__find_program_by_name(object, argv[2]);
-	bpf_object__for_each_program(prog, object) bpf_program__set_autoload(prog, prog == wanted);
+	bpf_object__for_each_program (prog, object)
+		bpf_program__set_autoload(prog, prog == wanted);
 	if (wanted && !bpf_object__load(object))
 		status = test(bpf_program__fd(wanted), argv);
 	bpf_object__close(object);
