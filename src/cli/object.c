@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/maps.h"
+#include "abi/progs.h"
 #include "base/limits.h"
 #include "cli/btf_complain.h"
 #include "cli/elf_check.h"
@@ -288,6 +290,28 @@ static void keep_report(void *owner, const struct fort_attr_prog_load *attr,
 	watch->out->report = *report;
 }
 
+static void find_unknown(const struct bpf_object *object, const struct bpf_program *prog,
+			 struct fort_text *out)
+{
+	const char *type = libbpf_bpf_prog_type_str(bpf_program__type(prog));
+	const struct bpf_map *map;
+
+	if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
+		fort_text_add(out, "section %s names no program type",
+			      bpf_program__section_name(prog));
+	else if (!fort_prog_by_number(bpf_program__type(prog)))
+		fort_text_add(out, "programs of type %s are not supported",
+			      type ? type : "unknown");
+	bpf_object__for_each_map (map, object) {
+		const char *kind = libbpf_bpf_map_type_str(bpf_map__type(map));
+
+		if (!fort_map_by_number(bpf_map__type(map)))
+			fort_text_add(out, "%smap %s: type %s is not supported",
+				      out->length ? "; " : "", bpf_map__name(map),
+				      kind ? kind : "unknown");
+	}
+}
+
 void fort_program_load(struct fort_front *front, struct bpf_object *object,
 		       struct bpf_program *prog, struct fort_loading *out)
 {
@@ -302,6 +326,11 @@ void fort_program_load(struct fort_front *front, struct bpf_object *object,
 	fort_front_set_tap(front, &tap);
 	out->err = bpf_object__load(object);
 	fort_front_set_tap(front, NULL);
+	if (out->err) {
+		struct fort_text unknown = fort_text_on(out->unknown, sizeof(out->unknown));
+
+		find_unknown(object, prog, &unknown);
+	}
 }
 
 struct bpf_program *fort_program_find(struct bpf_object *object, const char *name,

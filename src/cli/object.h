@@ -42,8 +42,9 @@ FORT_CHECKED int fort_file_open(const struct fort_file *file, struct fort_front 
 
 /* What loading one program came to. */
 struct fort_loading {
-	int err;      /* 0 or negative: of the object with this program */
-	bool reached; /* the program got as far as PROG_LOAD; `report` is then about it */
+	int err;           /* 0 or negative: of the object with this program */
+	bool reached;      /* the program got as far as PROG_LOAD; `report` is then about it */
+	char unknown[256]; /* what of it bpfort does not have: types of program or maps; or "" */
 	struct fort_load_report report;
 };
 

@@ -295,8 +295,9 @@ static const struct fort_option options[] = {
 	 AT(ctx_out)},
 	{"repeat", "N", "run N times, and print the average", FORT_OPTION_NUMBER, AT(repeat), 1,
 	 FORT_TEST_REPEAT_MAX},
-	{"engine", "E", "interp", FORT_OPTION_TEXT, AT(engine)},
-	{"isolation", "I", "none, sfi", FORT_OPTION_TEXT, AT(isolation)},
+	{"engine", "E", "what runs it; `bpfort doctor` lists engines and their isolation",
+	 FORT_OPTION_TEXT, AT(engine)},
+	{"isolation", "I", "what confines it: sfi, or none", FORT_OPTION_TEXT, AT(isolation)},
 	{"--json", NULL, "print {\"retval\", \"ns_per_run\", \"repeat\", \"engine\", ...}",
 	 FORT_OPTION_FLAG, AT(json)},
 };

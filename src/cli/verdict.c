@@ -4,11 +4,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Without a diagnostic there is what libbpf or the log's last line before the count say. */
+/* Without a diagnostic there is what is known to be missing, or what libbpf says. */
 static const char *reason(const struct fort_loading *loading, const char *words)
 {
 	if (loading->reached && loading->report.diag.message[0])
 		return loading->report.diag.message;
+	if (loading->unknown[0])
+		return loading->unknown;
 	if (words[0])
 		return words;
 	return loading->err ? strerror(-loading->err) : "not loaded";

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """Verbs, their help, exit statuses and JSON. Speaks TAP.
 
-usage: test_verbs.py BPFORT PACKETS.o WRONG.o LATENCY.o BUGGY.o FIXED.o
+usage: test_verbs.py BPFORT PACKETS.o WRONG.o OTHER.o LATENCY.o BUGGY.o FIXED.o
 """
+import ctypes
 import os
+import signal
+import struct
+import subprocess
 import sys
 import tempfile
 
 from tap import Bpfort, Tap, crashed
 
-PATH, PACKETS, WRONG, LATENCY, BUGGY, FIXED = sys.argv[1:7]
+PATH, PACKETS, WRONG, OTHER, LATENCY, BUGGY, FIXED = sys.argv[1:8]
 VERBS = ["run", "verify", "prog run file", "prog dump file", "doctor"]
 PROGRAM_KEYS = ["name", "section", "type", "verdict", "insns", "insns_processed", "states",
                 "peak_states", "verify_us", "check_us", "certificate_bytes", "log_tail", "diag"]
@@ -69,6 +73,10 @@ def check_verify():
     for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18", "*count += 1;"):
         gives(f"verify --explain says {word}", 1, "verify", WRONG, "--prog", "no_null_check",
               "--explain", out=word)
+    gives("verify: a type that is not there yet", 1, "verify", OTHER, "--prog", "sample",
+          out="programs of type perf_event are not supported")
+    gives("verify: a map type that is not there yet", 1, "verify", OTHER, "--prog", "filter",
+          out="map stack: type stack is not supported")
     gives("verify: the example's bug", 1, "verify", BUGGY, "--explain",
           out="protocol = ip->protocol;")
     gives("verify: the example without it", 0, "verify", FIXED)
@@ -151,6 +159,30 @@ def check_dump():
                "dump --json: text and line of each instruction", insns)
 
 
+def forbid_bpf():
+    """From here on the kernel kills whoever calls bpf(2) or perf_event_open(2)."""
+    load, equal, end = 0x20, 0x15, 0x06
+    rows = [(load, 0, 0, 0), (equal, 2, 0, 321), (equal, 1, 0, 298), (end, 0, 0, 0x7fff0000),
+            (end, 0, 0, 0x80000000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *r) for r in rows))
+    fprog = struct.pack("<HxxxxxxQ", len(rows), ctypes.addressof(program))
+    libc = ctypes.CDLL(None)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, fprog, 0, 0):
+        os._exit(99)
+
+
+def check_kernel_is_left_alone():
+    """What is wrapped is all that libbpf calls."""
+    probe = bpfort("verify", PACKETS, preexec_fn=forbid_bpf)
+    tap.report(probe.returncode == 0, "verify never calls the kernel's bpf(2)", probe)
+    done = bpfort("prog", "run", "file", PACKETS, "name", "count_flows", "data_in", PACKET,
+                  preexec_fn=forbid_bpf)
+    tap.report(done.returncode == 0, "prog run never calls the kernel's bpf(2)", done)
+    calls = "import ctypes; ctypes.CDLL(None).syscall(321, 0, 0, 0)"
+    caller = subprocess.run([sys.executable, "-c", calls], preexec_fn=forbid_bpf)
+    tap.report(caller.returncode == -signal.SIGSYS, "and that would have been noticed", caller)
+
+
 def check_doctor():
     status, whole = bpfort.json("doctor")
     tap.report(status == 0 and whole["works"] is True and len(whole["checks"]) >= 10
@@ -170,5 +202,6 @@ check_verify()
 check_verify_json()
 check_run()
 check_dump()
+check_kernel_is_left_alone()
 check_doctor()
 tap.end()
