@@ -18,7 +18,8 @@ static uint32_t uprobe_type;
 static char self[PATH_MAX];
 static uint64_t place; /* file offset of target() */
 
-__attribute__((noinline, used)) static void target(void)
+/* Aligned so that an offset cut to its lowest byte is one that can be probed: 0. */
+__attribute__((noinline, used, aligned(256))) static void target(void)
 {
 	__asm__ volatile("nop\nnop\nnop\nnop\nnop");
 }
