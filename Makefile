@@ -4,9 +4,10 @@
 #   make demo       run the main job on a real program and a real process
 #   make check      all tests; the last line counts them
 #   make lint       formatting, layers, sizes, globals, opcodes, warnings under gcc and clang
-#   make check-all  sanitizers, both compilers, fault injection, long runs, fuzzers
+#   make check-all  everything: sanitizers, both compilers, long runs, fuzzers (SECONDS=60 each)
 #   make fuzz NAME=decode SECONDS=60
-#   make bench      measurements, each printed with what it compares
+#   make prove      what is proved about the abstract domain, and what is not
+#   make bench      measurements, each printed with what it compares and how to repeat it
 #   make install PREFIX=/usr/local [DESTDIR=]
 
 MAKEFLAGS += --no-builtin-rules
@@ -15,7 +16,7 @@ PREFIX    ?= /usr/local
 SECONDS   ?= 60
 BUILD     := build/gcc
 
-.PHONY: all demo check lint check-all fuzz bench install clean build-only
+.PHONY: all demo check lint check-all fuzz prove bench install clean build-only
 
 all: deps-build build-only
 
@@ -40,12 +41,15 @@ lint: deps-build deps-lint
 	@echo "lint: clean"
 
 check-all: deps-build deps-test deps-lint deps-corpus deps-fuzz
-	@tools/check-all
+	@tools/check-all --seconds "$(SECONDS)"
 
 fuzz: deps-build deps-fuzz
 	@tools/fuzz "$(NAME)" "$(SECONDS)"
 
-bench: all
+prove: deps-build deps-test
+	@tools/prove
+
+bench: all deps-test
 	@bench/run
 
 install: all

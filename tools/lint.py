@@ -32,7 +32,8 @@ def find(path, line, rule, what):
 
 
 def files(*suffixes):
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
+    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-co",
+                             "--exclude-standard"], cwd=ROOT, check=True,
                             stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [ROOT / f for f in listed if f.endswith(suffixes) and (ROOT / f).is_file()]
 
