@@ -224,7 +224,7 @@ static int load_probe(struct world *w)
 					      .insn_cnt = program.n_insns,
 					      .license = PTR("GPL"),
 					      .fd_array = PTR(w->maps)}};
-	int fd, err = keep(call(w, FORT_CMD_PROG_LOAD, &attr), &fd);
+	int fd = -1, err = keep(call(w, FORT_CMD_PROG_LOAD, &attr), &fd);
 
 	if (!err) {
 		close(w->prog);
