@@ -1,6 +1,6 @@
 /* Prints docs/isa.md: isa.def as tables. With `--check FILE`, a TAP test that FILE is current.
  *
- *     build/gcc/tests/isa_docs > docs/isa.md
+ *     build/gcc/tests/isa/isa_docs > docs/isa.md
  */
 #include <stdio.h>
 #include <stdlib.h>
