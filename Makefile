@@ -35,9 +35,9 @@ check: deps-build deps-test
 	@tools/check.py build/gcc
 
 lint: deps-build deps-lint
-	@tools/lint.py
 	@tools/build gcc-werror
 	@tools/build clang-werror
+	@tools/lint.py
 	@echo "lint: clean"
 
 check-all: deps-build deps-test deps-lint deps-corpus deps-fuzz

@@ -94,8 +94,9 @@ def check_sizes():
 
 
 def check_globals():
-    objects = list((ROOT / "build/gcc-werror").rglob("*.c.o")) or list(
-        (ROOT / "build/gcc").rglob("*.c.o"))
+    objects = list((ROOT / "build/gcc-werror").rglob("*.c.o"))
+    if not objects:
+        find(SRC / "meson.build", 1, "global", "nothing is built: run tools/build gcc-werror first")
     for path in objects:
         match = re.search(r"lib(?:fort-|bpfort-)?(\w+)\.a\.p|src/(\w+)/", str(path))
         layer = match and (match.group(1) or match.group(2))
