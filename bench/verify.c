@@ -87,14 +87,15 @@ static void measure(struct fort_store *store, union fort_attr *attr, struct outc
 
 static struct {
 	double ratio_log, check, verify;
-	unsigned n;
+	unsigned n, rejected;
 } total;
 
 static void print(const char *name, const struct outcome *ours, const struct outcome *kernel)
 {
 	if (ours->err) {
-		printf("%-34s rejected here: error %ld%s\n", name, ours->err,
-		       kernel->err ? "; by the kernel too" : "");
+		total.rejected++;
+		if (!kernel->err && kernel->processed)
+			printf("%-34s rejected here only: error %ld\n", name, ours->err);
 		return;
 	}
 	printf("%-34s %7lu %8lu %9.0f %9.1f %9lu", name, ours->insns, ours->processed,
@@ -332,6 +333,8 @@ int main(int argc, char **argv)
 		measure_made(&made[i], store, fds, kernel_answers);
 	for (int i = 1; i < argc; i++)
 		measure_object(argv[i], store, kernel_answers);
+	if (total.rejected)
+		printf("%u programs are rejected and not measured\n", total.rejected);
 	if (total.n)
 		printf("geometric mean of %u ratios, ours to the kernel's: %.2f\n", total.n,
 		       exp(total.ratio_log / total.n));
