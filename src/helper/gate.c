@@ -24,7 +24,8 @@ static inline bool allows(const struct fort_call *call, unsigned arg, uint64_t b
 	return fort_window_allows(window, address, bytes, rights);
 }
 
-/* Of a class that the helper works on, and that programs may write if it writes. */
+/* Of a class that the helper works on, and that programs may write if it writes. Looking up in a
+ * map that programs may only write is allowed; loads from its values are not (K). */
 static inline bool check_map(struct fort_call *call, unsigned arg,
 			     const struct fort_helper_info *info)
 {
@@ -33,7 +34,7 @@ static inline bool check_map(struct fort_call *call, unsigned arg,
 
 	if (!map || !(map->info->classes & info->map_classes))
 		return false;
-	if (map->shape.flags & (info->writes_map ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG))
+	if (info->writes_map && (map->shape.flags & BPF_F_RDONLY_PROG))
 		return false;
 	call->map = map;
 	call->map_start = run->domain->map_start[(uint32_t)call->args[arg]];

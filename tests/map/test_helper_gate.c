@@ -180,9 +180,8 @@ static void bad_maps(const struct fort_helper_info *info, const uint64_t good[5]
 	for (uint32_t i = 0; i < MAPS; i++)
 		if (!(world.maps[i]->info->classes & info->map_classes))
 			must_refuse(info, good, arg, fort_map_handle(i), "another class of map");
-	if (info->map_classes & FORT_CLASS_KEYED)
-		must_refuse(info, good, arg, fort_map_handle(info->writes_map ? RODATA : WRONLY),
-			    "against the map's flags");
+	if (info->writes_map)
+		must_refuse(info, good, arg, fort_map_handle(RODATA), "against the map's flags");
 }
 
 static void bad_reservations(const struct fort_helper_info *info, const uint64_t good[5],
@@ -234,6 +233,17 @@ static void nothing_needs_no_pointer(void **state)
 	assert_int_equal(call(&world, BPF_FUNC_probe_read_user, 0, 0, 0, 0, 0), 0);
 	assert_int_equal(refused(&world), 0);
 	assert_int_equal(call(&world, BPF_FUNC_probe_read_user_str, 0, 0, 0, 0, 0), 0);
+	assert_int_equal(refused(&world), 0);
+	world_close(&world);
+}
+
+/* Programs may look up where they may only write. */
+static void write_only_maps_are_looked_up(void **state)
+{
+	open_world();
+	assert_int_equal(call(&world, BPF_FUNC_map_lookup_elem, fort_map_handle(WRONLY),
+			      stack_address(&world, 64), 0, 0, 0),
+			 fort_domain_address(&world.domain, world.domain.map_start[WRONLY]));
 	assert_int_equal(refused(&world), 0);
 	world_close(&world);
 }
@@ -302,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_argument_is_checked),
 		cmocka_unit_test(nothing_needs_no_pointer),
+		cmocka_unit_test(write_only_maps_are_looked_up),
 		cmocka_unit_test(unknown_numbers),
 		cmocka_unit_test(reservations_are_counted),
 		cmocka_unit_test(released_once),
