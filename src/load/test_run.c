@@ -16,6 +16,7 @@ struct test {
 	uint64_t packet;     /* address of data[0] as the program sees it; 0: no packet area */
 	uint32_t skipped;    /* bytes of the packet before what the program sees */
 	uint32_t meta_bytes; /* of input data that are metadata */
+	bool wants_ctx;      /* a context is given or asked for */
 };
 
 /* One context: how it gets into the image, and what comes out. */
@@ -80,7 +81,8 @@ static int place_skb(struct test *test)
 	skb.len = input->data_bytes - test->skipped;
 	memcpy(&skb.protocol, data + 12, 2);
 	skb.ifindex = skb.ifindex ? skb.ifindex : LOOPBACK_INDEX;
-	if (!skb.wire_len)
+	/* K: only with a context is the length on the wire filled in. */
+	if (!skb.wire_len && test->wants_ctx)
 		skb.wire_len = skb.len;
 	memcpy(test->image, &skb, sizeof(skb));
 	put_pointer(test, FORT_YIELD_PACKET, test->packet);
@@ -205,7 +207,8 @@ int fort_test_run(struct fort_loaded *loaded, struct fort_services *services,
 	struct test test = {.loaded = loaded,
 			    .input = input,
 			    .image = fort_loaded_ctx(loaded, 0),
-			    .image_bytes = loaded->hardened.prog->image_bytes};
+			    .image_bytes = loaded->hardened.prog->image_bytes,
+			    .wants_ctx = input->ctx || ctx_out};
 	struct fort_test_output result = {0};
 	struct fort_run run = {0};
 	uint64_t start;
