@@ -1,7 +1,10 @@
 #include "load/test_run.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <string.h>
 #include <time.h>
 
@@ -63,10 +66,33 @@ static void copy_packet(const struct test *test, void *data_out, struct fort_tes
 
 /* --- struct __sk_buff --- */
 
+/* The packet's protocol in network order. A length in its place means an 802 frame (K:
+ * eth_type_trans). */
+static uint32_t protocol_of(const uint8_t *data, uint32_t bytes)
+{
+	uint32_t type = (uint32_t)data[12] << 8 | data[13];
+	bool raw = bytes >= ETHER_BYTES + 2 && data[14] == 0xff && data[15] == 0xff;
+
+	if (type < ETH_P_802_3_MIN)
+		type = raw ? ETH_P_802_3 : ETH_P_802_2;
+	return htons((uint16_t)type);
+}
+
+/* Whom the packet is for, seen from the loopback device, whose address is zero (K: the same). */
+static uint32_t packet_type_of(const uint8_t *data)
+{
+	static const uint8_t ours[ETH_ALEN], all[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	if (!memcmp(data, ours, ETH_ALEN))
+		return PACKET_HOST;
+	if (!(data[0] & 1))
+		return PACKET_OTHERHOST;
+	return memcmp(data, all, ETH_ALEN) ? PACKET_MULTICAST : PACKET_BROADCAST;
+}
+
 static int place_skb(struct test *test)
 {
 	const struct fort_test_input *input = test->input;
-	const uint8_t *data = input->data;
 	struct __sk_buff skb = {0};
 	int err = place_packet(test);
 
@@ -79,7 +105,8 @@ static int place_skb(struct test *test)
 				? ETHER_BYTES
 				: 0;
 	skb.len = input->data_bytes - test->skipped;
-	memcpy(&skb.protocol, data + 12, 2);
+	skb.pkt_type = packet_type_of(input->data);
+	skb.protocol = protocol_of(input->data, input->data_bytes);
 	skb.ifindex = skb.ifindex ? skb.ifindex : LOOPBACK_INDEX;
 	/* K: only with a context is the length on the wire filled in. */
 	if (!skb.wire_len && test->wants_ctx)
