@@ -89,7 +89,8 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
-	bool related = dst->sym && dst->sym == right->sym;
+	bool itself = insn->kind == FORT_ALU_X && insn->src == insn->dst;
+	bool related = itself || (dst->sym && dst->sym == right->sym);
 	struct fort_value out;
 	uint64_t by;
 
