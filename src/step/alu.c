@@ -31,8 +31,7 @@ static bool move_register(struct fort_rule *rule)
 	if (!fort_rule_readable(rule, insn->src))
 		return false;
 	if (insn->bits == 64) {
-		if (src->type == FORT_NUM)
-			fort_rule_name(rule, src);
+		fort_rule_name(rule, src);
 		set(rule, *src);
 	} else if (src->type != FORT_NUM) {
 		set(rule, fort_value_number(fort_scalar_of_width(32))); /* part of an address */

@@ -252,8 +252,7 @@ bool fort_rule_store(struct fort_rule *rule)
 		if (!fort_rule_readable(rule, insn->src))
 			return false;
 		/* The stored copy stays related to the register. */
-		if (fort_rule_reg(rule, insn->src)->type == FORT_NUM)
-			fort_rule_name(rule, fort_rule_reg(rule, insn->src));
+		fort_rule_name(rule, fort_rule_reg(rule, insn->src));
 		value = *fort_rule_reg(rule, insn->src);
 	}
 	return fort_rule_readable(rule, insn->dst) &&

@@ -32,7 +32,8 @@ bool fort_rule_no_memory(struct fort_rule *rule);
 bool fort_rule_readable(struct fort_rule *rule, unsigned reg);
 /* A fresh id for symbols, call results and references. */
 uint32_t fort_rule_fresh(struct fort_rule *rule);
-/* Gives a number that is not constant a symbol, so that copies stay related. */
+/* Gives a value whose number or offset is not constant a symbol, so that copies stay related. Every
+ * copy does: whether the value had one may depend on the path that was looked at. */
 void fort_rule_name(struct fort_rule *rule, struct fort_value *value);
 
 bool fort_rule_alu(struct fort_rule *rule);    /* ALU_K, ALU_X, NEG, END, MOV*, MOVSX */

@@ -46,15 +46,18 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 
 /* --- loads --- */
 
-/* A load of `bytes` from the start of a spilled value. */
-static struct fort_value fill(const struct fort_slot *slot, unsigned spilled, uint32_t bytes)
+/* A load of `bytes` from the start of a spilled value: what is the same stays related. */
+static struct fort_value fill(struct fort_rule *rule, struct fort_slot *slot, unsigned spilled,
+			      uint32_t bytes)
 {
-	struct fort_value value = slot->spill;
+	struct fort_value *value = &slot->spill;
 
 	if (bytes == spilled ||
-	    (value.type == FORT_NUM && fort_scalar_umax(&value.num) < 1ull << (8 * bytes)))
-		return value;
-	return fort_value_number(fort_scalar_truncate(&value.num, 8 * bytes));
+	    (value->type == FORT_NUM && fort_scalar_umax(&value->num) < 1ull << (8 * bytes))) {
+		fort_rule_name(rule, value);
+		return *value;
+	}
+	return fort_value_number(fort_scalar_truncate(&value->num, 8 * bytes));
 }
 
 /* May byte `off` be read as part of a number? A byte of a pointer needs the right to leak it; so
@@ -105,7 +108,7 @@ static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
 bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
 		     const struct fort_stack_reach *where, struct fort_value *out)
 {
-	const struct fort_slot *slot = &where->frame->slots[slot_of(where->low)];
+	struct fort_slot *slot = &where->frame->slots[slot_of(where->low)];
 	unsigned spilled = fort_slot_spilled(slot);
 	bool whole = where->fixed && !byte_of(where->low) && spilled >= reach->bytes;
 
@@ -117,7 +120,7 @@ bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
 		rule->out->violation.value = slot->spill;
 		return false;
 	}
-	*out = fill(slot, spilled, reach->bytes);
+	*out = fill(rule, slot, spilled, reach->bytes);
 	return true;
 }
 
