@@ -1,0 +1,345 @@
+/* Random programs, given to the running kernel and to our verifier.
+ *
+ * What the kernel rejects and we accept must be explained: by a row of differs.tsv whose second
+ * column is how the kernel's last line begins (numbers and registers written as #), and by runs in
+ * which every value is as our verifier claimed. What both accept is run in both, from the same
+ * packet and empty maps: result, packet and maps must be the same afterwards.
+ *
+ * usage: kernel_random DIFFERS
+ * BPFORT_TEST_SEED, BPFORT_TEST_COUNT: where to start, how many programs
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "abi/uapi.h"
+#include "differs.h"
+#include "embed.h"
+#include "isa/disasm.h"
+#include "random.h"
+#include "verify/render.h"
+
+#define PROGRAMS     1000u
+#define SEED         1u
+#define RUNS         2u
+#define PROOF_RUNS   16u
+#define BUDGET_INSNS 20000u
+#define LOG_BYTES    (1u << 16)
+
+static struct lab lab;
+static struct embed embed;
+static struct embed_world world;
+static struct random_program program;
+static int fds[LAB_MAPS];
+static unsigned failures, agree, stricter, looser, both_run, by_code[FORT_DIAGS];
+
+static uint64_t number_from(const char *variable, uint64_t otherwise)
+{
+	const char *text = getenv(variable);
+
+	return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static void print_program(void)
+{
+	for (uint32_t pc = 0; pc < lab.n_insns; pc++) {
+		char line[256];
+		struct fort_text text = fort_text_on(line, sizeof(line));
+
+		if (lab.insns[pc].kind == FORT_LDIMM_HIGH)
+			continue;
+		fort_insn_text(&lab.insns[pc], NULL, &text);
+		printf("# %4u: %s\n", pc, line);
+	}
+}
+
+static void fail(uint64_t seed, const char *what, const char *detail)
+{
+	printf("# BPFORT_TEST_SEED=%llu BPFORT_TEST_COUNT=1: %s program: %s: %s\n",
+	       (unsigned long long)seed, program.type, what, detail);
+	if (!failures++)
+		print_program();
+}
+
+/* --- the kernel's side --- */
+
+static bool open_maps(void)
+{
+	for (uint32_t i = 0; i < LAB_MAPS; i++) {
+		const struct fort_map_shape *shape = &lab_shapes[i];
+		LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->flags);
+
+		fds[i] = bpf_map_create(shape->type, "random", shape->key_bytes, shape->value_bytes,
+					shape->max_entries, &opts);
+		if (fds[i] < 0)
+			return false;
+	}
+	return embed_world_open(&world, lab_shapes, LAB_MAPS);
+}
+
+static void close_maps(void)
+{
+	for (uint32_t i = 0; i < LAB_MAPS; i++)
+		close(fds[i]);
+	embed_world_close(&world);
+}
+
+/* The line before the statistics, with numbers as #. */
+static void last_line(char *log, char *out, size_t room)
+{
+	char *end = strstr(log, "\nprocessed "), *start;
+	size_t n = 0;
+
+	if (!end)
+		end = log + strlen(log);
+	for (start = end; start > log && start[-1] != '\n'; start--)
+		;
+	for (; start < end && n + 1 < room; start++)
+		if (!isdigit((unsigned char)*start))
+			out[n++] = *start;
+		else if (!n || out[n - 1] != '#')
+			out[n++] = '#';
+	out[n] = 0;
+}
+
+/* The instruction that the log came to last. */
+static uint32_t last_insn(const char *log)
+{
+	uint32_t last = UINT32_MAX;
+
+	for (const char *at = log; at; at = strchr(at, '\n')) {
+		uint32_t pc;
+
+		at += *at == '\n';
+		if (sscanf(at, "%u: (%*2x)", &pc) == 1 && at[strspn(at, "0123456789")] == ':' &&
+		    at[strspn(at, "0123456789: ")] == '(')
+			last = pc;
+	}
+	return last;
+}
+
+/* The program's descriptor, or -errno with the kernel's last line and instruction. */
+static int load(char *line, size_t room, uint32_t *pc)
+{
+	static char log[LOG_BYTES];
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = fds);
+	int fd, err;
+
+	fd = bpf_prog_load(fort_prog_by_name(program.type)->number, "random", "GPL",
+			   (const struct bpf_insn *)program.insns, program.n_insns, &opts);
+	if (fd >= 0)
+		return fd;
+	err = -errno;
+	opts.log_buf = log;
+	opts.log_size = sizeof(log);
+	opts.log_level = FORT_LOG_PATH;
+	log[0] = 0;
+	(void)bpf_prog_load(fort_prog_by_name(program.type)->number, "random", "GPL",
+			    (const struct bpf_insn *)program.insns, program.n_insns, &opts);
+	*pc = last_insn(log);
+	last_line(log, line, room);
+	return err;
+}
+
+/* --- both sides run --- */
+
+static bool same_map(uint32_t i)
+{
+	uint8_t key[64] = {0}, next[64], theirs[4096], ours[4096];
+	bool more = !bpf_map_get_next_key(fds[i], NULL, next);
+
+	while (more) {
+		memcpy(key, next, sizeof(key));
+		if (bpf_map_lookup_elem(fds[i], key, theirs) ||
+		    fort_map_lookup(world.maps[i], key, ours, 0) ||
+		    memcmp(theirs, ours, fort_map_user_bytes(world.maps[i])))
+			return false;
+		more = !bpf_map_get_next_key(fds[i], key, next);
+	}
+	return true;
+}
+
+/* A context that the kernel takes; or none, half of the time. */
+static void plain_context(struct random *random, struct embed_input *input)
+{
+	struct __sk_buff skb = {.mark = (uint32_t)random_next(random),
+				.priority = (uint32_t)random_next(random)};
+	struct xdp_md md;
+
+	if (random_below(random, 2)) {
+		input->input.data_bytes = 14 + random_below(random, 100);
+		input->input.ctx_bytes = 0;
+		input->input.ctx = NULL;
+	} else if (lab.env.prog->number == BPF_PROG_TYPE_XDP) {
+		memcpy(&md, input->ctx, sizeof(md));
+		md.ingress_ifindex = 0;
+		memcpy(input->ctx, &md, sizeof(md));
+	} else {
+		skb.cb[0] = (uint32_t)random_next(random);
+		skb.cb[4] = (uint32_t)random_next(random);
+		memcpy(input->ctx, &skb, sizeof(skb));
+	}
+}
+
+static void compare_runs(uint64_t seed, int fd)
+{
+	static struct embed_input input;
+	struct random random = random_from(seed);
+	uint8_t theirs[512], ours[512];
+	struct fort_test_output output;
+	char detail[128];
+
+	for (unsigned run = 0; run < RUNS; run++) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_out = theirs,
+			    .data_size_out = sizeof(theirs));
+
+		embed_input_make(&random, lab.env.prog, &input);
+		plain_context(&random, &input);
+		opts.data_in = input.input.data;
+		opts.data_size_in = input.input.data_bytes;
+		opts.ctx_in = input.input.ctx;
+		opts.ctx_size_in = input.input.ctx_bytes;
+		if (bpf_prog_test_run_opts(fd, &opts)) {
+			if (lab.env.prog->packet != FORT_PACKET_NONE)
+				fail(seed, "the kernel's run", strerror(errno));
+			return; /* a type that the kernel does not run */
+		}
+		memset(ours, 0, sizeof(ours));
+		if (!embed_run(&embed, &input.input, ours, &output)) {
+			fail(seed, "our run", embed.error);
+			return;
+		}
+		both_run++;
+		snprintf(detail, sizeof(detail), "%#x, ours %#x (%s at %u)", opts.retval,
+			 (uint32_t)output.result, fort_abort_name(output.abort.code),
+			 output.abort.pc);
+		if (output.abort.code || (uint32_t)output.result != opts.retval)
+			fail(seed, "another result", detail);
+		else if (memcmp(theirs, ours, input.input.data_bytes))
+			fail(seed, "another packet", detail);
+		for (uint32_t i = 0; i < LAB_MAPS; i++)
+			if (lab_shapes[i].key_bytes && !same_map(i))
+				fail(seed, "another map", i == LAB_PERCPU ? "per-CPU" : "shared");
+	}
+}
+
+/* Runs that agree with what we claimed. */
+static bool proves_itself(uint64_t seed)
+{
+	struct random random = random_from(seed);
+	static struct embed_input input;
+	struct fort_test_output output;
+
+	for (unsigned run = 0; run < PROOF_RUNS; run++) {
+		embed_input_make(&random, lab.env.prog, &input);
+		if (!embed_run(&embed, &input.input, NULL, &output))
+			return false;
+	}
+	return true;
+}
+
+/* --- verdicts --- */
+
+static bool accepted(void)
+{
+	struct fort_verify_options options = {.budget_insns = BUDGET_INSNS};
+
+	return !fort_verify_search(&lab.env, &lab.arena, &options, &lab.result) &&
+	       lab.result.verdict == FORT_ACCEPT &&
+	       lab_check(&lab, lab.result.certificate.data, lab.result.certificate.bytes);
+}
+
+/* Does any path that we know of come to this instruction? */
+static bool visited(uint32_t pc)
+{
+	for (uint32_t i = 0; i < embed.n_nodes; i++)
+		if (embed_node_pc(&embed, i) == pc)
+			return true;
+	return false;
+}
+
+static void compare_accepted(uint64_t seed, int fd, uint32_t pc, const char *line,
+			     struct differs *differs)
+{
+	struct fort_span certificate = {lab.result.certificate.data, lab.result.certificate.bytes};
+
+	if (!embed_open(&embed, &world, &lab.env, &lab.proven, certificate)) {
+		fail(seed, "loading", embed.error);
+	} else if (fd >= 0) {
+		agree++;
+		compare_runs(seed, fd);
+	} else {
+		looser++;
+		if (pc < program.n_insns && !visited(pc))
+			line = "(no path leads there)";
+		if (!differs_explain(differs, "random", line))
+			fail(seed, "only we accept it; the kernel says", line);
+		if (!proves_itself(seed))
+			fail(seed, "it is not as we claimed", embed.error);
+	}
+	embed_close(&embed);
+}
+
+static void one_program(uint64_t seed, struct differs *differs)
+{
+	char line[512] = "";
+	uint32_t pc = UINT32_MAX;
+	int fd;
+
+	random_program_make(seed, RANDOM_REPEATABLE | RANDOM_ALIGNED, &program);
+	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
+		fd = load(line, sizeof(line), &pc);
+		if (accepted())
+			compare_accepted(seed, fd, pc, line, differs);
+		else if (fd < 0)
+			agree++;
+		else {
+			stricter++;
+			by_code[lab.result.violation.diag]++;
+			if (getenv("BPFORT_TEST_VERBOSE"))
+				printf("# stricter: seed %llu: %s at %u\n",
+				       (unsigned long long)seed,
+				       fort_diag_info(lab.result.violation.diag)->code,
+				       lab.result.violation.pc);
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	lab_free(&lab);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed = number_from("BPFORT_TEST_SEED", SEED);
+	uint64_t want = number_from("BPFORT_TEST_COUNT", PROGRAMS), n = 0;
+	static struct differs differs;
+
+	if (argc != 2 || !differs_open(&differs, argv[1])) {
+		printf("Bail out! usage: kernel_random DIFFERS\n");
+		return 1;
+	}
+	for (; n < want; n++) {
+		if (!open_maps()) {
+			printf("1..0 # SKIP the kernel makes no maps: %s\n", strerror(errno));
+			return 0;
+		}
+		one_program(seed + n, &differs);
+		close_maps();
+	}
+	printf("# %llu programs: %u verdicts agree (%.1f %%), only we reject %u, only we accept "
+	       "%u; "
+	       "%u runs in both\n",
+	       (unsigned long long)n, agree, 100.0 * agree / (double)n, stricter, looser, both_run);
+	for (unsigned i = 0; i < FORT_DIAGS; i++)
+		if (by_code[i])
+			printf("# only we reject, with %s: %u\n", fort_diag_info(i)->code,
+			       by_code[i]);
+	printf("%s 1 - verdicts and runs of random programs are the kernel's, or explained\n1..1\n",
+	       failures ? "not ok" : "ok");
+	return failures ? 1 : 0;
+}
