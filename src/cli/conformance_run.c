@@ -171,6 +171,8 @@ static int load(const struct fort_trial *trial, struct fort_arena *arena, struct
 	if (!insns)
 		return -ENOMEM;
 	err = fort_insn_decode(trial->insns, trial->n_insns, insns, &decode_error);
+	if (!err)
+		err = fort_insn_check_frame_pointer(insns, trial->n_insns, &decode_error);
 	if (err) {
 		fort_decode_error_text(&decode_error, message);
 		return err;

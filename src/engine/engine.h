@@ -12,6 +12,7 @@
  *             FORT_ABORT_DEPTH, before fuel is looked at.
  *   helper    r0 is the result, r1-r5 are FORT_POISON afterwards. No function: FORT_ABORT_HELPER.
  *             A helper sees and may lower run->fuel; if it aborted the run, nothing more executes.
+ *   r10       an instruction that writes it ends the run with FORT_ABORT_INSN.
  *   memory    under FORT_ISOLATION_SFI the address is the window's base plus the low 32 bits of
  *             register + offset. Without the right to all bytes the run ends with
  *             FORT_ABORT_MEMORY, no byte is changed, and `address` is the offset in the window.

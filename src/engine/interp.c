@@ -208,6 +208,10 @@ static int compile_one(const struct fort_compile *request, uint32_t pc, struct r
 		.offset = insn->off,
 		.imm = insn->imm,
 	};
+	if (fort_insn_writes_frame_pointer(insn)) { /* a run that gets there ends */
+		out->row = FORT_ROW_LDIMM_HIGH;
+		return 0;
+	}
 	switch (insn->kind) {
 	case FORT_JA:
 	case FORT_JCC_K:

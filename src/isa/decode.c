@@ -120,10 +120,6 @@ static int decode_one(const struct index *index, const struct fort_raw_insn *raw
 		return fail(error, FORT_DECODE_BAD_REGISTER, "dst", info->group);
 	if (raw->src >= FORT_REGS)
 		return fail(error, FORT_DECODE_BAD_REGISTER, "src", info->group);
-	if ((raw->dst == FORT_R10 && (uses(info, 'D') || uses(info, 'b'))) ||
-	    (raw->src == FORT_R10 && uses(info, 's')))
-		return fail(error, FORT_DECODE_FRAME_POINTER_WRITE, uses(info, 's') ? "src" : "dst",
-			    info->group);
 	*out = fort_insn_make(row, raw->dst, raw->src, raw->off, raw->imm);
 	return 0;
 }
@@ -165,6 +161,30 @@ int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t count, struct for
 		if (err)
 			return err;
 		pc++;
+	}
+	return 0;
+}
+
+bool fort_insn_writes_frame_pointer(const struct fort_insn *insn)
+{
+	return (insn->dst == FORT_R10 &&
+		(fort_insn_uses(insn, 'D') || fort_insn_uses(insn, 'b'))) ||
+	       (insn->src == FORT_R10 && fort_insn_uses(insn, 's'));
+}
+
+int fort_insn_check_frame_pointer(const struct fort_insn *insns, uint32_t count,
+				  struct fort_decode_error *error)
+{
+	for (uint32_t pc = 0; pc < count; pc++) {
+		struct fort_raw_insn raw[2];
+
+		if (!fort_insn_writes_frame_pointer(&insns[pc]))
+			continue;
+		(void)fort_insn_encode(&insns[pc], raw);
+		*error = (struct fort_decode_error){.pc = pc, .insn = raw[0]};
+		return fail(error, FORT_DECODE_FRAME_POINTER_WRITE,
+			    fort_insn_uses(&insns[pc], 's') ? "src" : "dst",
+			    fort_insn_row(&insns[pc])->group);
 	}
 	return 0;
 }

@@ -183,12 +183,20 @@ struct fort_decode_error {
 };
 
 /* Decodes `count` raw slots into `out` (same count). Checks what is wrong with any instruction
- * alone: opcodes, reserved fields, register numbers, writes to r10, halves of 64-bit immediates.
- * Jump targets are the control-flow graph's business.
+ * alone: opcodes, reserved fields, register numbers, halves of 64-bit immediates. Jump targets are
+ * the control-flow graph's business.
  * Returns 0, or -EINVAL with *error filled.
  */
 FORT_CHECKED int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t count,
 				  struct fort_insn *out, struct fort_decode_error *error);
+
+/* Would it change r10? Well-formed, and refused where it is executed: the verifier does so on the
+ * paths that it finds (K: dead code may), engines end the run. */
+bool fort_insn_writes_frame_pointer(const struct fort_insn *insn);
+/* For programs that nobody verifies: none of the instructions does. Returns 0, or -EINVAL with
+ * *error filled. */
+FORT_CHECKED int fort_insn_check_frame_pointer(const struct fort_insn *insns, uint32_t count,
+					       struct fort_decode_error *error);
 
 /* The inverse, for tests and rewriting passes: one slot, or two for LDIMM. Returns the slots. */
 uint32_t fort_insn_encode(const struct fort_insn *insn, struct fort_raw_insn out[2]);

@@ -28,7 +28,7 @@ static bool move_register(struct fort_rule *rule)
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *src = fort_rule_reg(rule, insn->src);
 
-	if (!fort_rule_readable(rule, insn->src))
+	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst))
 		return false;
 	if (insn->bits == 64) {
 		fort_rule_name(rule, src);
@@ -52,7 +52,7 @@ static bool move_extended(struct fort_rule *rule)
 	struct fort_scalar unknown = fort_scalar_unknown();
 	struct fort_scalar out;
 
-	if (!fort_rule_readable(rule, insn->src))
+	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst))
 		return false;
 	out = fort_scalar_sign_extend(src->type == FORT_NUM ? &src->num : &unknown, from,
 				      insn->bits);
@@ -74,7 +74,7 @@ static bool change_one(struct fort_rule *rule)
 	struct fort_scalar unknown = fort_scalar_unknown();
 	const struct fort_scalar *num = dst->type == FORT_NUM ? &dst->num : &unknown;
 
-	if (!fort_rule_readable(rule, insn->dst))
+	if (!fort_rule_readable(rule, insn->dst) || !fort_rule_writable(rule, insn->dst))
 		return false;
 	set(rule, fort_value_number(insn->kind == FORT_NEG
 					    ? fort_scalar_neg(insn->bits, num)
@@ -291,6 +291,8 @@ bool fort_rule_alu(struct fort_rule *rule)
 
 	switch (insn->kind) {
 	case FORT_MOV_K:
+		if (!fort_rule_writable(rule, insn->dst))
+			return false;
 		set(rule,
 		    fort_value_const(insn->bits == 64 ? (uint64_t)insn->imm : (uint32_t)insn->imm));
 		return true;
@@ -301,6 +303,6 @@ bool fort_rule_alu(struct fort_rule *rule)
 	default:
 		return (insn->kind != FORT_ALU_X || fort_rule_readable(rule, insn->src)) &&
 		       fort_rule_readable(rule, insn->dst) && sane_immediate(rule) &&
-		       arithmetic(rule);
+		       fort_rule_writable(rule, insn->dst) && arithmetic(rule);
 	}
 }

@@ -230,7 +230,7 @@ bool fort_rule_ldx(struct fort_rule *rule)
 	struct fort_reach reach = instruction_reach(rule, insn->src, false);
 	struct fort_value value;
 
-	if (!fort_rule_readable(rule, insn->src) ||
+	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst) ||
 	    (insn->kind == FORT_LDACQ && !atomic_access(rule, &reach)) ||
 	    !access_memory(rule, &reach, NULL, &value))
 		return false;
@@ -279,7 +279,8 @@ bool fort_rule_atomic(struct fort_rule *rule)
 	unsigned to = old_value_to(insn);
 
 	if (!fort_rule_readable(rule, insn->src) || !fort_rule_readable(rule, insn->dst) ||
-	    (to == FORT_R0 && !fort_rule_readable(rule, FORT_R0)) || !atomic_access(rule, &write))
+	    (to == FORT_R0 && !fort_rule_readable(rule, FORT_R0)) ||
+	    (to < FORT_REGS && !fort_rule_writable(rule, to)) || !atomic_access(rule, &write))
 		return false;
 	if (!access_memory(rule, &read, NULL, &old) || !access_memory(rule, &write, &sum, &unused))
 		return false;
@@ -297,6 +298,8 @@ bool fort_rule_ldimm(struct fort_rule *rule)
 	uint32_t map = (uint32_t)insn->imm;
 	int64_t off = (int64_t)((uint64_t)insn->imm >> 32);
 
+	if (!fort_rule_writable(rule, insn->dst))
+		return false;
 	if (insn->op == FORT_OP_CONST) {
 		*dst = fort_value_const((uint64_t)insn->imm);
 		return true;

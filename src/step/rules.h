@@ -30,6 +30,8 @@ bool fort_rule_no_memory(struct fort_rule *rule);
 
 /* The register may be read. */
 bool fort_rule_readable(struct fort_rule *rule, unsigned reg);
+/* The register may be written: it is not r10. */
+bool fort_rule_writable(struct fort_rule *rule, unsigned reg);
 /* A fresh id for symbols, call results and references. */
 uint32_t fort_rule_fresh(struct fort_rule *rule);
 /* Gives a value whose number or offset is not constant a symbol, so that copies stay related. Every

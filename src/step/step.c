@@ -39,6 +39,13 @@ bool fort_rule_readable(struct fort_rule *rule, unsigned reg)
 	return true;
 }
 
+bool fort_rule_writable(struct fort_rule *rule, unsigned reg)
+{
+	if (reg == FORT_R10)
+		return fort_rule_bad(rule, FORT_DIAG_FRAME_POINTER, FORT_REGS, 0, 0, 0, 0);
+	return true;
+}
+
 uint32_t fort_rule_fresh(struct fort_rule *rule)
 {
 	return rule->state->next_id++;

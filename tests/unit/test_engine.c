@@ -395,6 +395,31 @@ static void a_helper_can_end_the_run(void **state)
 	machine_free(&m);
 }
 
+/* In dead code, say, if it was not so dead. */
+static void writing_r10_ends_the_run(void **state)
+{
+	static const char *const sources[] = {
+		"mov r10, 0\nexit\n",
+		"mov32 r10, r1\nexit\n",
+		"add r10, -8\nexit\n",
+		"neg r10\nexit\n",
+		"be16 r10\nexit\n",
+		"ldxdw r10, [r1+0]\nexit\n",
+		"lddw r10, 0x123456789\nexit\n",
+		"lock fetch_add [r1+0], r10\nexit\n",
+	};
+
+	for (unsigned i = 0; i < FORT_LEN(sources); i++)
+		for (unsigned j = 0; j < FORT_LEN(both); j++) {
+			struct machine m;
+
+			run_once(&m, sources[i], both[j]);
+			assert_int_equal(m.run.abort.code, FORT_ABORT_INSN);
+			assert_int_equal(m.run.abort.pc, 0);
+			machine_free(&m);
+		}
+}
+
 static void a_missing_helper_aborts_at_its_call(void **state)
 {
 	struct machine m;
@@ -653,6 +678,7 @@ int main(void)
 		cmocka_unit_test(poison_never_points_to_memory),
 		cmocka_unit_test(helpers_share_the_fuel),
 		cmocka_unit_test(a_helper_can_end_the_run),
+		cmocka_unit_test(writing_r10_ends_the_run),
 		cmocka_unit_test(a_missing_helper_aborts_at_its_call),
 		cmocka_unit_test(calls_by_register_name_helpers),
 		cmocka_unit_test(every_memory_row_is_confined),

@@ -192,37 +192,47 @@ static void registers_end_at_r10(void **state)
 	}
 }
 
-static void the_frame_pointer_is_never_written(void **state)
+/* Decodes, and says whether a program of this may not run unverified. */
+static bool writes_frame_pointer(const struct fort_raw_insn *raw, uint32_t slots)
+{
+	struct fort_insn out[2];
+	struct fort_decode_error error;
+	bool writes;
+
+	assert_int_equal(fort_insn_decode(raw, slots, out, &error), 0);
+	writes = fort_insn_writes_frame_pointer(out);
+	assert_int_equal(fort_insn_check_frame_pointer(out, slots, &error), writes ? -EINVAL : 0);
+	if (writes) {
+		assert_int_equal(error.fault, FORT_DECODE_FRAME_POINTER_WRITE);
+		assert_memory_equal(&error.insn, raw, sizeof(*raw));
+	}
+	return writes;
+}
+
+static void writes_to_the_frame_pointer_are_told(void **state)
 {
 	unsigned writers = 0, readers = 0;
 
 	EACH_ROW(row)
 	{
 		const struct fort_row_info *info = &fort_rows[row];
-		struct fort_insn insn = sample(row), out[2];
+		struct fort_insn insn = sample(row);
 		struct fort_raw_insn raw[2];
-		struct fort_decode_error error;
 		uint32_t slots = fort_insn_encode(&insn, raw);
 
+		assert_false(writes_frame_pointer(raw, slots));
 		if (row_uses(info, dst_letters)) {
+			bool writes = row_uses(info, "Db");
+
 			raw[0].dst = FORT_R10;
-			if (row_uses(info, "Db")) {
-				error = decode_error(raw, slots);
-				assert_int_equal(error.fault, FORT_DECODE_FRAME_POINTER_WRITE);
-				writers++;
-			} else {
-				assert_int_equal(fort_insn_decode(raw, slots, out, &error), 0);
-				readers++;
-			}
+			assert_int_equal(writes_frame_pointer(raw, slots), writes);
+			writers += writes;
+			readers += !writes;
 			raw[0].dst = 3;
 		}
 		if (row_uses(info, src_letters)) {
 			raw[0].src = FORT_R10;
-			if (row_uses(info, "s"))
-				assert_int_equal(decode_error(raw, slots).fault,
-						 FORT_DECODE_FRAME_POINTER_WRITE);
-			else
-				assert_int_equal(fort_insn_decode(raw, slots, out, &error), 0);
+			assert_int_equal(writes_frame_pointer(raw, slots), row_uses(info, "s"));
 		}
 	}
 	assert_true(writers > 50 && readers > 50);
@@ -319,7 +329,7 @@ int main(void)
 		cmocka_unit_test(each_reserved_field_must_be_zero),
 		cmocka_unit_test(each_selecting_value_outside_the_list_is_refused),
 		cmocka_unit_test(registers_end_at_r10),
-		cmocka_unit_test(the_frame_pointer_is_never_written),
+		cmocka_unit_test(writes_to_the_frame_pointer_are_told),
 		cmocka_unit_test(a_64_bit_immediate_has_two_slots),
 		cmocka_unit_test(every_other_opcode_is_unknown),
 		cmocka_unit_test(the_error_says_where),
