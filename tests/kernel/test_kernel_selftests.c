@@ -1,11 +1,13 @@
-/* Our verdict beside the running kernel's, on compiled objects.
+/* Our verdict beside the running kernel's, on the objects of the kernel's selftests.
  *
  * libbpf loads each program of each object into the kernel; on the way the instructions, with the
- * shapes of the maps they name, also go to our verifier. Prints a line per file, and with -v one
- * per difference. A program that only we accept must be listed, with its reason, in the file
- * given by --differs, or the run fails.
+ * shapes of the maps they name, also go to our verifier. What we accept is run, with every value
+ * held against what was claimed (embed.h). A difference must be a row of the file (differs.h), but
+ * for programs that need what bpfort does not support yet and says so; a row that does not differ
+ * fails as well. Prints a line per file.
  *
- * usage: selftests [-v] [--differs FILE] OBJECT...
+ * usage: kernel_selftests DIFFERS OBJECT...
+ * BPFORT_TEST_VERBOSE=1: a line per difference, also of the texts
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,9 @@
 #include <bpf/libbpf.h>
 
 #include "abi/uapi.h"
+#include "differs.h"
+#include "embed.h"
+#include "random.h"
 #include "verify/render.h"
 #include "verify/verify.h"
 
@@ -27,6 +32,8 @@ long __real_syscall(long nr, ...);
 long __wrap_syscall(long nr, ...);
 
 #define KERNEL_LOG_BYTES (1u << 20)
+#define RUNS             4u
+#define FILES_MIN        80u /* objects that compile */
 
 enum side { UNSEEN, ACCEPTS, REJECTS, CANNOT };
 
@@ -40,9 +47,12 @@ struct outcome {
 	size_t certificate_bytes;
 	char cannot[128];
 	const struct fort_state *state;
+	bool later;               /* rejected because we do not support something yet */
+	char not_as_claimed[512]; /* what a run did */
 };
 
 static struct outcome now;
+static unsigned programs_run;
 static char kernel_log[KERNEL_LOG_BYTES];
 
 /* --- our side --- */
@@ -116,8 +126,35 @@ static void note_rejection(const struct fort_env *env, const struct fort_violati
 	const struct fort_diag_info *info = fort_diag_info(violation->diag);
 
 	now.ours = REJECTS;
+	now.later = info->class == FORT_CLASS_LATER;
 	snprintf(now.our_code, sizeof(now.our_code), "%s", info->code);
 	fort_render_text(&render, info->kernel, &text);
+}
+
+/* Runs of an accepted program. Maps that we cannot make, or a context that we cannot: none. */
+static void run_observed(struct subject *s, const struct fort_proven *proven,
+			 struct fort_span certificate)
+{
+	static struct embed_world world;
+	static struct embed embed;
+	static struct embed_input input;
+	struct random random = random_from(1);
+	struct fort_test_output output;
+
+	if (embed_world_open(&world, s->env.maps, s->env.n_maps)) {
+		bool good = embed_open(&embed, &world, &s->env, proven, certificate);
+
+		for (unsigned run = 0; good && run < RUNS; run++) {
+			embed_world_drain(&world);
+			embed_input_make(&random, s->env.prog, &input);
+			good = embed_run(&embed, &input.input, NULL, &output);
+		}
+		if (!good)
+			snprintf(now.not_as_claimed, sizeof(now.not_as_claimed), "%s", embed.error);
+		programs_run += good;
+		embed_close(&embed);
+	}
+	embed_world_close(&world);
 }
 
 static void judge(struct subject *s)
@@ -142,6 +179,8 @@ static void judge(struct subject *s)
 							     result.certificate.bytes},
 					  &s->env, &s->arena, &check, &proven)) {
 		now.ours = ACCEPTS;
+		run_observed(s, &proven,
+			     (struct fort_span){result.certificate.data, result.certificate.bytes});
 	} else {
 		struct fort_violation violation = {.diag = FORT_DIAG_CERTIFICATE, .pc = check.pc};
 
@@ -273,11 +312,11 @@ long __wrap_syscall(long nr, ...)
 /* --- objects --- */
 
 struct tally {
-	unsigned agree, stricter, looser, skipped;
+	unsigned agree, stricter, later, looser, skipped, wrong;
 };
 
 static bool verbose;
-static unsigned unexplained;
+static struct differs differs;
 
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
 {
@@ -287,51 +326,52 @@ static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
 	return 0;
 }
 
-static bool explained(const char *differs, const char *file, const char *prog)
+static void say(const char *what, const char *prog)
 {
-	char line[1024], want[512];
-	bool found = false;
-	FILE *list = differs ? fopen(differs, "r") : NULL;
-
-	snprintf(want, sizeof(want), "%s\t%s\t", file, prog);
-	while (list && !found && fgets(line, sizeof(line), list))
-		found = !strncmp(line, want, strlen(want));
-	if (list)
-		fclose(list);
-	return found;
+	printf("#   %s %s: %s kernel: %s | ours: %s\n", what, prog, now.our_code,
+	       now.kernel == REJECTS ? now.kernel_line : "accepts",
+	       now.ours == REJECTS ? now.our_line : "accepts");
 }
 
-static void conclude(struct tally *tally, const char *differs, const char *file, const char *prog)
+/* A verdict that is not the kernel's. */
+static void differ(struct tally *tally, const char *file, const char *prog)
 {
-	const char *kind = NULL;
+	bool listed = differs_listed(&differs, file, prog, now.ours == ACCEPTS ? "kernel" : "us");
 
+	if (now.ours == REJECTS && now.later)
+		tally->later++;
+	else if (now.ours == REJECTS)
+		tally->stricter++;
+	else
+		tally->looser++;
+	if (!listed && !(now.ours == REJECTS && now.later)) {
+		tally->wrong++;
+		say("NOT LISTED", prog);
+	} else if (verbose) {
+		say("differs", prog);
+	}
+}
+
+static void conclude(struct tally *tally, const char *file, const char *prog)
+{
 	if (now.kernel == UNSEEN || now.ours == CANNOT) {
 		tally->skipped++;
 		if (verbose)
-			printf("  skip    %-40s %s\n", prog,
+			printf("#   skipped %s: %s\n", prog,
 			       now.ours == CANNOT ? now.cannot : "libbpf did not load it");
 		return;
 	}
-	if (now.kernel == now.ours) {
-		tally->agree++;
-		if (verbose && now.ours == REJECTS && strcmp(now.kernel_line, now.our_line))
-			printf("  text    %-40s %s | kernel: %s | ours: %s\n", prog, now.our_code,
-			       now.kernel_line, now.our_line);
+	if (now.not_as_claimed[0]) {
+		tally->wrong++;
+		printf("#   NOT AS CLAIMED %s: %s\n", prog, now.not_as_claimed);
+	}
+	if (now.kernel != now.ours) {
+		differ(tally, file, prog);
 		return;
 	}
-	if (now.ours == ACCEPTS) {
-		tally->looser++;
-		kind = "LOOSER";
-		if (!explained(differs, file, prog))
-			unexplained++;
-	} else {
-		tally->stricter++;
-		kind = "strict";
-	}
-	if (verbose || now.ours == ACCEPTS)
-		printf("  %s  %-40s %s kernel: %s | ours: %s\n", kind, prog, now.our_code,
-		       now.kernel == REJECTS ? now.kernel_line : "accepts",
-		       now.ours == REJECTS ? now.our_line : "accepts");
+	tally->agree++;
+	if (verbose && now.ours == REJECTS && strcmp(now.kernel_line, now.our_line))
+		say("other words", prog);
 }
 
 static void one_program(const char *path, const char *name)
@@ -350,48 +390,85 @@ static void one_program(const char *path, const char *name)
 	bpf_object__close(object);
 }
 
-static void one_file(const char *path, const char *differs, struct tally *total)
+static void file_name(const char *path, char *out, size_t room)
 {
 	const char *file = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	size_t length = strlen(file);
+
+	length -= length > 2 && !strcmp(file + length - 2, ".o") ? 2 : 0;
+	snprintf(out, room, "%.*s", (int)length, file);
+}
+
+static bool one_file(const char *path, unsigned number, struct tally *total)
+{
 	struct bpf_object *object = bpf_object__open(path);
 	struct tally tally = {0};
 	struct bpf_program *prog;
+	char file[64];
 
+	file_name(path, file, sizeof(file));
 	if (libbpf_get_error(object)) {
-		printf("%-36s cannot be opened by libbpf %s\n", file, libbpf_version_string());
-		return;
+		printf("ok %u - %s # SKIP libbpf %s cannot open it\n", number, file,
+		       libbpf_version_string());
+		return true;
 	}
 	bpf_object__for_each_program(prog, object)
 	{
 		one_program(path, bpf_program__name(prog));
-		conclude(&tally, differs, file, bpf_program__name(prog));
+		conclude(&tally, file, bpf_program__name(prog));
 	}
 	bpf_object__close(object);
-	printf("%-36s agree %3u  stricter %3u  looser %3u  skipped %3u\n", file, tally.agree,
-	       tally.stricter, tally.looser, tally.skipped);
+	printf("# %-40s agree %3u  only we reject %3u (+ %3u: later)  only we accept %3u  skipped "
+	       "%3u\n",
+	       file, tally.agree, tally.stricter, tally.later, tally.looser, tally.skipped);
+	printf("%s %u - %s\n", tally.wrong ? "not ok" : "ok", number, file);
 	total->agree += tally.agree;
 	total->stricter += tally.stricter;
+	total->later += tally.later;
 	total->looser += tally.looser;
 	total->skipped += tally.skipped;
+	return !tally.wrong;
+}
+
+/* Rows of objects that no longer differ. */
+static bool all_rows_used(unsigned number)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < differs.n; i++) {
+		const struct differs_row *row = &differs.rows[i];
+
+		if (row->used || !strcmp(row->file, "random"))
+			continue;
+		printf("# %s %s: the verdicts do not differ\n", row->file, row->program);
+		good = false;
+	}
+	printf("%s %u - every listed difference is one\n", good ? "ok" : "not ok", number);
+	return good;
 }
 
 int main(int argc, char **argv)
 {
 	struct tally total = {0};
-	const char *differs = NULL;
-	int i = 1;
+	bool good = true;
+	unsigned files = (unsigned)argc - 2;
 
-	for (; i < argc && argv[i][0] == '-'; i++) {
-		if (!strcmp(argv[i], "-v"))
-			verbose = true;
-		else if (!strcmp(argv[i], "--differs") && i + 1 < argc)
-			differs = argv[++i];
+	if (argc < 3 || !differs_open(&differs, argv[1])) {
+		printf("Bail out! usage: kernel_selftests DIFFERS OBJECT...\n");
+		return 1;
 	}
+	verbose = getenv("BPFORT_TEST_VERBOSE") != NULL;
 	libbpf_set_print(quiet);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	for (; i < argc; i++)
-		one_file(argv[i], differs, &total);
-	printf("total: agree %u, stricter %u, looser %u, skipped %u, unexplained %u\n", total.agree,
-	       total.stricter, total.looser, total.skipped, unexplained);
-	return unexplained ? 1 : 0;
+	for (int i = 2; i < argc; i++)
+		good &= one_file(argv[i], (unsigned)i - 1, &total);
+	printf("# in all: agree %u, only we reject %u (+ %u: later), only we accept %u, skipped "
+	       "%u; %u "
+	       "programs run as claimed\n",
+	       total.agree, total.stricter, total.later, total.looser, total.skipped, programs_run);
+	good &= all_rows_used(files + 1);
+	good &= files >= FILES_MIN;
+	printf("%s %u - at least %u of the kernel's files compile\n1..%u\n",
+	       files >= FILES_MIN ? "ok" : "not ok", files + 2, FILES_MIN, files + 2);
+	return good ? 0 : 1;
 }
