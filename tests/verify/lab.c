@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "abi/uapi.h"
+#include "isa/explain.h"
+#include "verify/render.h"
 
 const struct fort_map_shape lab_shapes[LAB_MAPS] = {
 	[LAB_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, 0},
@@ -22,17 +24,18 @@ static bool prepare(struct lab *lab, const char *type)
 {
 	struct fort_decode_error decode_error;
 	struct fort_graph_error graph_error;
+	struct fort_text text = fort_text_on(lab->error, sizeof(lab->error));
 
 	memcpy(lab->maps, lab_shapes, sizeof(lab_shapes));
 	lab->insns = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_insn);
 	if (fort_insn_decode(lab->raw, lab->n_insns, lab->insns, &decode_error)) {
-		snprintf(lab->error, sizeof(lab->error), "decode: fault %d at %u",
-			 decode_error.fault, decode_error.pc);
+		fort_decode_error_text(&decode_error, &text);
+		lab->form = fort_decode_violation(&decode_error);
 		return false;
 	}
 	if (fort_graph_build(&lab->arena, lab->insns, lab->n_insns, &lab->graph, &graph_error)) {
-		snprintf(lab->error, sizeof(lab->error), "graph: fault %d at %u", graph_error.fault,
-			 graph_error.pc);
+		fort_graph_error_text(&graph_error, &text);
+		lab->form = fort_graph_violation(&graph_error);
 		return false;
 	}
 	lab->env.graph = &lab->graph;

@@ -38,7 +38,9 @@ struct lab {
 	struct fort_verify_result result;
 	struct fort_check check;
 	struct fort_proven proven;
-	char error[256]; /* of assembling, decoding, building the graph */
+	char error[256]; /* of assembling; of decoding and building the graph, in the kernel's words
+			  */
+	struct fort_violation form; /* of decoding and building the graph; else no diag */
 };
 
 /* Prepares a program of this type; false with lab->error. Free with lab_free in any case. */

@@ -33,11 +33,15 @@ static bool renders(const struct fort_render *render, const char *text, const ch
 	return good;
 }
 
-static bool check_rejection(const struct lab_case *want, struct complaint *why)
+static bool check_rejection(const struct lab_case *want, const struct fort_violation *v,
+			    struct complaint *why)
 {
-	const struct fort_violation *v = &lab.result.violation;
 	const struct fort_diag_info *info = fort_diag_info(v->diag);
-	struct fort_render render = {.env = &lab.env, .violation = v, .state = lab.result.state};
+	bool form = v == &lab.form;
+	struct fort_render render = {.env = form ? NULL : &lab.env,
+				     .violation = v,
+				     .state = lab.result.state,
+				     .isa = form ? lab.error : NULL};
 
 	if (strcmp(info->code, want->code)) {
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s) at %u", info->code,
@@ -64,6 +68,8 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 		return false;
 	}
 	if (!lab_open(&lab, want->type, want->assembly)) {
+		if (lab.form.diag && !want->accept)
+			return check_rejection(want, &lab.form, why);
 		snprintf(why->text, room, "%s", lab.error);
 		return false;
 	}
@@ -75,7 +81,7 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 	}
 	if (lab.result.verdict == FORT_REJECT) {
 		if (!want->accept)
-			return check_rejection(want, why);
+			return check_rejection(want, &lab.result.violation, why);
 		snprintf(why->text, room, "rejected with %s at %u",
 			 fort_diag_info(lab.result.violation.diag)->code, lab.result.violation.pc);
 		return false;
@@ -91,12 +97,67 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 	return false;
 }
 
+/* --- every cause has a case --- */
+
+static bool has_case[FORT_DIAGS];
+
+static void note_code(const struct lab_case *want)
+{
+	for (unsigned i = 1; i < FORT_DIAGS; i++)
+		if (!want->accept && !strcmp(fort_diag_info(i)->code, want->code))
+			has_case[i] = true;
+}
+
+/* Causes that no program of the corpora can have. */
+static const struct {
+	enum fort_diag diag;
+	const char *why;
+} elsewhere[] = {
+	{FORT_DIAG_UNKNOWN_OPCODE, "cannot be written in assembly: test_isa_decode"},
+	{FORT_DIAG_RESERVED_FIELD, "the same"},
+	{FORT_DIAG_BAD_ATOMIC, "the same"},
+	{FORT_DIAG_BAD_LDIMM, "the same"},
+	{FORT_DIAG_BAD_LDIMM_SRC, "the same"},
+	{FORT_DIAG_TOO_MANY_SUBPROGS, "too long for a case"},
+	{FORT_DIAG_PACKET_WRITE, "no program type has packets that it may only read"},
+	{FORT_DIAG_REF_NONE, "reservations always hold a reference: a second line of defence"},
+	{FORT_DIAG_CERT_LIMIT, "no program within the budget has so large a proof"},
+	{FORT_DIAG_PROG_LATER, "said by the front door: test_front_road"},
+	{FORT_DIAG_SLEEPABLE, "the same"},
+	{FORT_DIAG_CERTIFICATE, "a fault of ours: test_verify_proof"},
+};
+
+static bool lives_elsewhere(unsigned diag)
+{
+	for (size_t i = 0; i < FORT_LEN(elsewhere); i++)
+		if (elsewhere[i].diag == diag)
+			return true;
+	return false;
+}
+
+static void report_causes(void)
+{
+	bool good = true;
+
+	for (unsigned i = 1; i < FORT_DIAGS; i++) {
+		const struct fort_diag_info *info = fort_diag_info(i);
+
+		if (has_case[i] != lives_elsewhere(i))
+			continue;
+		printf("# %s (%s): %s\n", info->code, info->title,
+		       has_case[i] ? "has a case after all" : "has no case");
+		good = false;
+	}
+	printf("%s %u - every cause of rejection has a case\n", good ? "ok" : "not ok", ++count);
+}
+
 static void run_case(const struct lab_case *want, void *context)
 {
 	struct complaint why = {""};
 	const char *file = context;
 
 	count++;
+	note_code(want);
 	if (judge(want, &why))
 		printf("ok %u - %s: %s\n", count, file, want->name);
 	else
@@ -116,6 +177,7 @@ int main(int argc, char **argv)
 		printf("not ok %u - %s: cannot be read\n", ++count, file);
 		status = 1;
 	}
+	report_causes();
 	printf("1..%u\n", count);
 	return status;
 }
