@@ -10,6 +10,7 @@ struct call {
 	uint32_t map_index;
 	uint32_t const_size;                               /* CONST_SIZE */
 	uint64_t most;                                     /* the last SIZE argument at most */
+	bool found;                                        /* the key is surely in the map */
 	uint32_t released;                                 /* reference given back; 0 for none */
 	struct fort_stack_reach written[FORT_HELPER_ARGS]; /* stack memory the helper fills */
 	unsigned n_written;
@@ -120,6 +121,27 @@ static bool const_size_arg(struct fort_rule *rule, struct call *call, unsigned r
 	return true;
 }
 
+/* Arrays have a value for each index. (K 6.14: the same, for a constant on the stack.) */
+static bool key_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+	struct fort_reach reach = {
+		.reg = reg, .bytes = call->map->key_bytes, .write = false, .helper = true};
+	bool array = call->map->type == BPF_MAP_TYPE_ARRAY ||
+		     call->map->type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	struct fort_stack_reach where;
+	uint64_t index;
+
+	if (!memory_arg(rule, call, reg, reach.bytes, false))
+		return false;
+	if (!array || value->type != FORT_STACK)
+		return true;
+	if (!fort_rule_in_stack(rule, &reach, &where))
+		return false;
+	call->found = fort_stack_known(&reach, &where, &index) && index < call->map->max_entries;
+	return true;
+}
+
 /* What a reserve call returned, unchanged and still held. */
 static bool ring_mem_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 {
@@ -159,7 +181,7 @@ static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 		return false;
 	switch (kind) {
 	case FORT_ARG_MAP: return map_arg(rule, call, reg);
-	case FORT_ARG_KEY: return memory_arg(rule, call, reg, call->map->key_bytes, false);
+	case FORT_ARG_KEY: return key_arg(rule, call, reg);
 	case FORT_ARG_VALUE: return memory_arg(rule, call, reg, call->map->value_bytes, false);
 	case FORT_ARG_SIZE: return size_arg(rule, call, reg, false);
 	case FORT_ARG_SIZE_OR_ZERO: return size_arg(rule, call, reg, true);
@@ -202,6 +224,8 @@ static bool returned_value(struct fort_rule *rule, const struct call *call, stru
 	case FORT_RET_VOID: *out = (struct fort_value){0}; return true;
 	case FORT_RET_MAP_VALUE:
 		*out = fort_value_pointer(FORT_MAP_VALUE, call->map_index);
+		if (call->found && call->helper->number == BPF_FUNC_map_lookup_elem)
+			return true;
 		out->id = fort_rule_fresh(rule);
 		out->maybe_null = 1;
 		return true;

@@ -78,6 +78,10 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 /* What a load of these bytes gives. */
 bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
 		     const struct fort_stack_reach *where, struct fort_value *out);
+/* The number that these bytes surely hold, in *out; false when there is not one. Rejects nothing.
+ */
+bool fort_stack_known(const struct fort_reach *reach, const struct fort_stack_reach *where,
+		      uint64_t *out);
 /* What a store leaves. */
 bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
 		      const struct fort_stack_reach *where, const struct fort_value *value);

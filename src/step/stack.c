@@ -80,6 +80,17 @@ static bool byte_readable(struct fort_rule *rule, const struct fort_reach *reach
 	return false;
 }
 
+/* Is the byte surely zero? */
+static bool byte_is_zero(const struct fort_stack_reach *where, int32_t off)
+{
+	const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+	uint8_t byte = slot->bytes[byte_of(off)];
+
+	if (byte == FORT_BYTE_SPILL)
+		return slot->spill.type == FORT_NUM && fort_scalar_umax(&slot->spill.num) == 0;
+	return byte == FORT_BYTE_ZERO;
+}
+
 /* Every byte of [low, high) as a number: all zero, or unknown. A byte of a pointer is refused where
  * it is surely read; as one of several possible bytes it is a number like any other. */
 static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
@@ -89,16 +100,9 @@ static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
 	bool zero = true;
 
 	for (int32_t off = where->low; off < where->high; off++) {
-		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
-		uint8_t byte = slot->bytes[byte_of(off)];
-
 		if (!byte_readable(rule, reach, where, off, may_leak))
 			return false;
-		if (byte == FORT_BYTE_SPILL)
-			zero &= slot->spill.type == FORT_NUM &&
-				fort_scalar_umax(&slot->spill.num) == 0;
-		else
-			zero &= byte == FORT_BYTE_ZERO;
+		zero &= byte_is_zero(where, off);
 	}
 	*out = zero ? fort_value_const(0)
 		    : fort_value_number(fort_scalar_of_width(reach->bytes * 8));
@@ -111,17 +115,35 @@ bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
 	struct fort_slot *slot = &where->frame->slots[slot_of(where->low)];
 	unsigned spilled = fort_slot_spilled(slot);
 	bool whole = where->fixed && !byte_of(where->low) && spilled >= reach->bytes;
+	bool inside = where->fixed && slot_of(where->low) == slot_of(where->high - 1);
 
-	if (!whole)
-		return load_bytes(rule, reach, where, out);
-	if (fort_value_is_pointer(&slot->spill) && reach->bytes != 8) {
+	if (inside && spilled == 8 && fort_value_is_pointer(&slot->spill) && reach->bytes != 8) {
 		fort_rule_bad(rule, FORT_DIAG_FILL_SIZE, reach->reg, where->low, reach->bytes, 0,
 			      0);
 		rule->out->violation.value = slot->spill;
 		return false;
 	}
+	if (!whole)
+		return load_bytes(rule, reach, where, out);
 	*out = fill(rule, slot, spilled, reach->bytes);
 	return true;
+}
+
+bool fort_stack_known(const struct fort_reach *reach, const struct fort_stack_reach *where,
+		      uint64_t *out)
+{
+	const struct fort_slot *slot = &where->frame->slots[slot_of(where->low)];
+	bool zero = true;
+
+	if (where->fixed && !byte_of(where->low) && fort_slot_spilled(slot) >= reach->bytes &&
+	    reach->bytes <= 8 && fort_value_known(&slot->spill, out)) {
+		*out &= reach->bytes == 8 ? UINT64_MAX : (1ull << (8 * reach->bytes)) - 1;
+		return true;
+	}
+	for (int32_t off = where->low; off < where->high; off++)
+		zero &= byte_is_zero(where, off);
+	*out = 0;
+	return zero;
 }
 
 bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "abi/uapi.h"
+
 static uint16_t bit(unsigned reg)
 {
 	return (uint16_t)(1u << reg);
@@ -255,8 +257,13 @@ static void helper_effect(const struct fort_env *env, const struct fort_state *s
 		}
 		if (arg == FORT_ARG_CONST_SIZE)
 			effect->exact |= bit(reg);
-		if (arg == FORT_ARG_KEY && shape)
+		if (arg == FORT_ARG_KEY && shape) {
 			read_stack(state, reg, 0, shape->key_bytes, effect);
+			/* Which index decides whether there is a value. */
+			effect->reads_exact |= helper->returns == FORT_RET_MAP_VALUE &&
+					       (shape->type == BPF_MAP_TYPE_ARRAY ||
+						shape->type == BPF_MAP_TYPE_PERCPU_ARRAY);
+		}
 		if (arg == FORT_ARG_VALUE && shape)
 			read_stack(state, reg, 0, shape->value_bytes, effect);
 	}
