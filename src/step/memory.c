@@ -84,10 +84,12 @@ bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach)
 	if (reach->write && rule->env->prog->packet != FORT_PACKET_RW)
 		return fort_rule_bad(rule, FORT_DIAG_PACKET_WRITE, reach->reg, off, reach->bytes, 1,
 				     proven);
-	if (fort_scalar_smin(&at) < 0 || fort_scalar_smin(&base->num) < -(int64_t)INT32_MAX)
+	if (!fort_scalar_is_const(&at) &&
+	    (fort_scalar_smin(&at) < 0 || fort_scalar_smin(&base->num) < -(int64_t)INT32_MAX))
 		return fort_rule_bad(rule, FORT_DIAG_PACKET_MIN_NEGATIVE, reach->reg,
 				     fort_scalar_smin(&at), reach->bytes, reach->write, proven);
-	if (base->range == FORT_RANGE_NONE || off + (int64_t)reach->bytes > base->range)
+	if (fort_scalar_smin(&at) < 0 || base->range == FORT_RANGE_NONE ||
+	    off + (int64_t)reach->bytes > base->range)
 		return fort_rule_bad(rule, FORT_DIAG_PACKET_BOUNDS, reach->reg, off, reach->bytes,
 				     base->sym, proven);
 	return true;

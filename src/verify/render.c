@@ -117,10 +117,35 @@ static void put_range(const struct fort_render *render, int64_t arg, struct fort
 
 static void put_bits(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
-	const struct fort_tnum *bits = &render->violation->value.num.bits;
+	const struct fort_value *value = &render->violation->value;
+	struct fort_scalar num = value->num;
 
 	(void)arg;
-	fort_text_add(out, "(0x%" PRIx64 "; 0x%" PRIx64 ")", bits->value, bits->mask);
+	/* K: of a pointer's offset the part that varies. */
+	if (fort_value_is_pointer(value))
+		num = fort_scalar_plus(&num, -fort_scalar_smin(&num));
+	fort_text_add(out, "(0x%" PRIx64 "; 0x%" PRIx64 ")", num.bits.value, num.bits.mask);
+}
+
+/* K: what varies of the offset comes first, 0 if nothing does. */
+static void put_varies(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	if (fort_scalar_is_const(&render->violation->value.num))
+		fort_text_add(out, "0");
+	else
+		put_bits(render, arg, out);
+}
+
+/* "stack ", "value ": the kernel's word for what an access misses. */
+static void put_memory(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	uint8_t type = render->violation->value.type;
+
+	(void)arg;
+	fort_text_add(out, "%s",
+		      type == FORT_STACK       ? "stack "
+		      : type == FORT_MAP_VALUE ? "value "
+					       : "");
 }
 
 static void put_text(const struct fort_render *render, int64_t arg, struct fort_text *out)
@@ -268,6 +293,8 @@ static const struct placeholder placeholders[] = {
 	{"article", false, put_article},
 	{"range", false, put_range},
 	{"bits", false, put_bits},
+	{"varies", false, put_varies},
+	{"memory", false, put_memory},
 	{"group", false, put_text},
 	{"field", false, put_field},
 	{"prog", false, put_prog},
