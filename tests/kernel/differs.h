@@ -4,8 +4,9 @@
  *   FILE <tab> PROGRAM <tab> WHO <tab> REASON
  *
  * FILE is an object's name without ".o" and PROGRAM one of its programs; for random programs FILE
- * is "random" and PROGRAM how the kernel's last line begins, numbers as #. WHO is "kernel" or "us":
- * who rejects it. Lines that begin with # are comments.
+ * is "random" and PROGRAM how the kernel's last line begins, numbers as #. For cases FILE is the
+ * case file's name and PROGRAM the case's. WHO is "kernel" or "us": who rejects it; or "words":
+ * both do, and say it differently. Lines that begin with # are comments.
  */
 #pragma once
 

@@ -20,6 +20,7 @@
 #include "abi/uapi.h"
 #include "differs.h"
 #include "embed.h"
+#include "kernel_lab.h"
 #include "isa/disasm.h"
 #include "random.h"
 #include "verify/render.h"
@@ -29,13 +30,12 @@
 #define RUNS         2u
 #define PROOF_RUNS   16u
 #define BUDGET_INSNS 20000u
-#define LOG_BYTES    (1u << 16)
 
 static struct lab lab;
 static struct embed embed;
 static struct embed_world world;
 static struct random_program program;
-static int fds[LAB_MAPS];
+static struct kernel_lab kernel;
 static unsigned failures, agree, stricter, looser, both_run, by_code[FORT_DIAGS];
 
 static uint64_t number_from(const char *variable, uint64_t otherwise)
@@ -70,80 +70,13 @@ static void fail(uint64_t seed, const char *what, const char *detail)
 
 static bool open_maps(void)
 {
-	for (uint32_t i = 0; i < LAB_MAPS; i++) {
-		const struct fort_map_shape *shape = &lab_shapes[i];
-		LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->flags);
-
-		fds[i] = bpf_map_create(shape->type, "random", shape->key_bytes, shape->value_bytes,
-					shape->max_entries, &opts);
-		if (fds[i] < 0)
-			return false;
-	}
-	return embed_world_open(&world, lab_shapes, LAB_MAPS);
+	return !kernel_lab_open(&kernel) && embed_world_open(&world, lab_shapes, LAB_MAPS);
 }
 
 static void close_maps(void)
 {
-	for (uint32_t i = 0; i < LAB_MAPS; i++)
-		close(fds[i]);
+	kernel_lab_close(&kernel);
 	embed_world_close(&world);
-}
-
-/* The line before the statistics, with numbers as #. */
-static void last_line(char *log, char *out, size_t room)
-{
-	char *end = strstr(log, "\nprocessed "), *start;
-	size_t n = 0;
-
-	if (!end)
-		end = log + strlen(log);
-	for (start = end; start > log && start[-1] != '\n'; start--)
-		;
-	for (; start < end && n + 1 < room; start++)
-		if (!isdigit((unsigned char)*start))
-			out[n++] = *start;
-		else if (!n || out[n - 1] != '#')
-			out[n++] = '#';
-	out[n] = 0;
-}
-
-/* The instruction that the log came to last. */
-static uint32_t last_insn(const char *log)
-{
-	uint32_t last = UINT32_MAX;
-
-	for (const char *at = log; at; at = strchr(at, '\n')) {
-		uint32_t pc;
-
-		at += *at == '\n';
-		if (sscanf(at, "%u: (%*2x)", &pc) == 1 && at[strspn(at, "0123456789")] == ':' &&
-		    at[strspn(at, "0123456789: ")] == '(')
-			last = pc;
-	}
-	return last;
-}
-
-/* The program's descriptor, or -errno with the kernel's last line and instruction. */
-static int load(char *line, size_t room, uint32_t *pc)
-{
-	static char log[LOG_BYTES];
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = fds);
-	int fd, err;
-
-	fd = bpf_prog_load(fort_prog_by_name(program.type)->number, "random", "GPL",
-			   (const struct bpf_insn *)program.insns, program.n_insns, &opts);
-	if (fd >= 0)
-		return fd;
-	err = -errno;
-	opts.log_buf = log;
-	opts.log_size = sizeof(log);
-	opts.log_level = FORT_LOG_PATH;
-	log[0] = 0;
-	(void)bpf_prog_load(fort_prog_by_name(program.type)->number, "random", "GPL",
-			    (const struct bpf_insn *)program.insns, program.n_insns, &opts);
-	*pc = last_insn(log);
-	last_line(log, line, room);
-	return err;
 }
 
 /* --- both sides run --- */
@@ -151,15 +84,15 @@ static int load(char *line, size_t room, uint32_t *pc)
 static bool same_map(uint32_t i)
 {
 	uint8_t key[64] = {0}, next[64], theirs[4096], ours[4096];
-	bool more = !bpf_map_get_next_key(fds[i], NULL, next);
+	bool more = !bpf_map_get_next_key(kernel.fds[i], NULL, next);
 
 	while (more) {
 		memcpy(key, next, sizeof(key));
-		if (bpf_map_lookup_elem(fds[i], key, theirs) ||
+		if (bpf_map_lookup_elem(kernel.fds[i], key, theirs) ||
 		    fort_map_lookup(world.maps[i], key, ours, 0) ||
 		    memcmp(theirs, ours, fort_map_user_bytes(world.maps[i])))
 			return false;
-		more = !bpf_map_get_next_key(fds[i], key, next);
+		more = !bpf_map_get_next_key(kernel.fds[i], key, next);
 	}
 	return true;
 }
@@ -254,6 +187,19 @@ static bool accepted(void)
 	       lab_check(&lab, lab.result.certificate.data, lab.result.certificate.bytes);
 }
 
+/* Numbers and registers as #, so that one row stands for many programs. */
+static void hide_numbers(char *line)
+{
+	char *out = line;
+
+	for (const char *at = line; *at; at++)
+		if (!isdigit((unsigned char)*at))
+			*out++ = *at;
+		else if (out == line || out[-1] != '#')
+			*out++ = '#';
+	*out = 0;
+}
+
 /* Does any path that we know of come to this instruction? */
 static bool visited(uint32_t pc)
 {
@@ -263,19 +209,20 @@ static bool visited(uint32_t pc)
 	return false;
 }
 
-static void compare_accepted(uint64_t seed, int fd, uint32_t pc, const char *line,
+static void compare_accepted(uint64_t seed, const struct kernel_verdict *verdict,
 			     struct differs *differs)
 {
+	const char *line = verdict->line;
 	struct fort_span certificate = {lab.result.certificate.data, lab.result.certificate.bytes};
 
 	if (!embed_open(&embed, &world, &lab.env, &lab.proven, certificate)) {
 		fail(seed, "loading", embed.error);
-	} else if (fd >= 0) {
+	} else if (verdict->fd >= 0) {
 		agree++;
-		compare_runs(seed, fd);
+		compare_runs(seed, verdict->fd);
 	} else {
 		looser++;
-		if (pc < program.n_insns && !visited(pc))
+		if (verdict->pc < program.n_insns && !visited(verdict->pc))
 			line = "(no path leads there)";
 		if (!differs_explain(differs, "random", line))
 			fail(seed, "only we accept it; the kernel says", line);
@@ -287,16 +234,15 @@ static void compare_accepted(uint64_t seed, int fd, uint32_t pc, const char *lin
 
 static void one_program(uint64_t seed, struct differs *differs)
 {
-	char line[512] = "";
-	uint32_t pc = UINT32_MAX;
-	int fd;
+	struct kernel_verdict verdict;
 
 	random_program_make(seed, RANDOM_REPEATABLE | RANDOM_ALIGNED, &program);
 	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
-		fd = load(line, sizeof(line), &pc);
+		kernel_lab_load(&kernel, &lab, true, &verdict);
+		hide_numbers(verdict.line);
 		if (accepted())
-			compare_accepted(seed, fd, pc, line, differs);
-		else if (fd < 0)
+			compare_accepted(seed, &verdict, differs);
+		else if (verdict.fd < 0)
 			agree++;
 		else {
 			stricter++;
@@ -307,8 +253,8 @@ static void one_program(uint64_t seed, struct differs *differs)
 				       fort_diag_info(lab.result.violation.diag)->code,
 				       lab.result.violation.pc);
 		}
-		if (fd >= 0)
-			close(fd);
+		if (verdict.fd >= 0)
+			close(verdict.fd);
 	}
 	lab_free(&lab);
 }

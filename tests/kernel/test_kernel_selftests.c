@@ -438,7 +438,7 @@ static bool all_rows_used(unsigned number)
 	for (unsigned i = 0; i < differs.n; i++) {
 		const struct differs_row *row = &differs.rows[i];
 
-		if (row->used || !strcmp(row->file, "random"))
+		if (row->used || !strcmp(row->file, "random") || strstr(row->file, ".test"))
 			continue;
 		printf("# %s %s: the verdicts do not differ\n", row->file, row->program);
 		good = false;

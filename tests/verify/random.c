@@ -340,7 +340,6 @@ void random_program_make(uint64_t seed, uint32_t options, struct random_program 
 	out->n_insns = 0;
 	g.wild = gen_chance(&g, 50) ? 0 : 1 + gen_below(&g, 100);
 	g.has_packet = prog->packet != FORT_PACKET_NONE;
-	g.has_comm = prog->number == fort_progs[FORT_PROG_KPROBE].number;
 	g.options = options;
 	g.n_functions = gen_below(&g, GEN_FUNCTIONS + 1);
 	for (unsigned i = 0; i < g.n_functions; i++)

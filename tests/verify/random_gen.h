@@ -54,7 +54,7 @@ struct gen {
 	struct signature functions[GEN_FUNCTIONS];
 	unsigned n_functions, function; /* being written; main is n_functions */
 	unsigned wild;                  /* of 1000 choices, how many are mistakes */
-	bool has_packet, has_comm;      /* by program type */
+	bool has_packet;                /* by program type */
 	uint32_t options;               /* of random.h */
 	uint32_t stack_slots;           /* of the function being written */
 	uint32_t n_records;

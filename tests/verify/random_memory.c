@@ -476,7 +476,7 @@ void gen_helper(struct gen *g, unsigned depth)
 		return;
 	switch (gen_below(g, 6)) {
 	case 0:
-		if (!g->has_comm || !stack_area(g, 16, &slot))
+		if (!stack_area(g, 16, &slot))
 			return;
 		point_to_slot(g, FORT_R1, slot);
 		gen_put(g, FORT_ROW_MOV64_K, FORT_R2, 0, 0, 1 + (int)gen_below(g, 16));
