@@ -286,8 +286,7 @@ static bool load_object(const char *path, unsigned number, struct fort_store *st
 		printf("%s: %s\n", path, strerror(errno));
 		return false;
 	}
-	bpf_object__for_each_program(program, object)
-	{
+	bpf_object__for_each_program (program, object) {
 		bpf_program__set_autoload(program, i == number);
 		if (i++ != number)
 			continue;

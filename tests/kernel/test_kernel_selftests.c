@@ -382,7 +382,7 @@ static void one_program(const char *path, const char *name)
 	memset(&now, 0, sizeof(now));
 	if (libbpf_get_error(object))
 		return;
-	bpf_object__for_each_program(prog, object)
+	bpf_object__for_each_program (prog, object)
 		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), name));
 	now.name = name;
 	(void)!bpf_object__load(object);
@@ -412,8 +412,7 @@ static bool one_file(const char *path, unsigned number, struct tally *total)
 		       libbpf_version_string());
 		return true;
 	}
-	bpf_object__for_each_program(prog, object)
-	{
+	bpf_object__for_each_program (prog, object) {
 		one_program(path, bpf_program__name(prog));
 		conclude(&tally, file, bpf_program__name(prog));
 	}
