@@ -29,7 +29,10 @@ class Outcome:
 def introspect(builddir):
     text = subprocess.run(["meson", "introspect", "--tests", builddir], check=True,
                           stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(text)
+    tests = json.loads(text)
+    for test in tests:  # as `meson test` does
+        test["workdir"] = test["workdir"] or builddir
+    return tests
 
 
 def suites(test):
@@ -69,7 +72,7 @@ def run(test):
     start = time.monotonic()
     env = {**os.environ, **test.get("env", {})}
     try:
-        done = subprocess.run(test["cmd"], cwd=test.get("workdir"), env=env,
+        done = subprocess.run(test["cmd"], cwd=test["workdir"], env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=test.get("timeout") or None)
         status, output = done.returncode, done.stdout
