@@ -338,13 +338,14 @@ struct remains harness_remains(pid_t pid)
 void harness_assert_clean(pid_t pid, const struct remains *before)
 {
 	struct remains now = {0};
+	uint64_t late = harness_now_us() + WAIT_US;
 
-	for (int i = 0; i < 100; i++) { /* the agent's thread may be about to end */
+	do { /* the agent's thread may be about to end */
 		now = harness_remains(pid);
-		if (now.threads == before->threads)
+		if (now.threads == before->threads && !now.changed_bytes)
 			break;
-		usleep(10000);
-	}
+		usleep(5000);
+	} while (harness_now_us() < late);
 	assert_int_equal(now.changed_bytes, 0);
 	assert_int_equal(now.threads, before->threads);
 	assert_int_equal(now.fds, before->fds);

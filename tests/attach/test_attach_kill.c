@@ -70,7 +70,7 @@ static void loaders(const char *build, const char *mode, int threads)
 		kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, NULL, 0), pid);
 		/* mostly the next loader comes before the agents of this one have left */
-		if (i % 4 == 0)
+		if (i % 10 == 0)
 			await_clean(victim.pid, &before);
 		harness_progress(&victim, 1);
 	}

@@ -27,7 +27,7 @@ static void count_calls(const char *build, int threads, bool is_return)
 	struct aim aim = harness_aim(victim.pid);
 	uint64_t late = harness_now_us() + LOOP_US, rounds = 0;
 
-	while (harness_now_us() < late) {
+	while (harness_now_us() < late || rounds < 4) {
 		uint64_t start, inner_start, inner_end, end;
 		struct fort_probe_counts counts;
 		struct fort_probe *probe;
@@ -56,7 +56,6 @@ static void count_calls(const char *build, int threads, bool is_return)
 		if (exact)
 			harness_go_on(&victim);
 	}
-	assert_true(rounds > 3); /* a busy machine stops eight busy threads in 100 ms */
 	retire(&aim, &victim, &before);
 }
 
