@@ -15,7 +15,7 @@
 #define TRY_NS       200000000ull /* for one attempt to stop the world */
 #define PAUSE_MIN_NS 1000000ull
 #define PAUSE_MAX_NS 1000000000ull
-#define DRAIN_NS     5000000000ull /* for threads to come out of stubs */
+#define DRAIN_NS     60000000000ull /* for threads to come out of stubs */
 
 struct undo {
 	bool restored; /* no jump of ours is in any code */

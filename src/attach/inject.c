@@ -23,7 +23,7 @@
 
 #define STOP_NS          100000000ull
 #define TRIES            20u
-#define PAUSE_NS         50000000ull
+#define PAUSE_MS         50
 #define HELLO_MS         2000
 #define WORK_STACK_BYTES (256u << 10)
 #define FSGSBASE_BIT     2u     /* of AT_HWCAP2 */
@@ -378,8 +378,13 @@ static int repeat(struct work *work)
 	int err = -EAGAIN;
 
 	for (uint32_t i = 0; i < TRIES && err == -EAGAIN; i++) {
-		if (i)
-			fort_world_pause_ns(PAUSE_NS);
+		struct pollfd ended = {.fd = work->injection->process->pid_fd, .events = POLLIN};
+
+		/* When it ends meanwhile, there is nothing to wait for. */
+		if (i && poll(&ended, 1, PAUSE_MS) == 1) {
+			work->world.reason = FORT_REASON_NONE;
+			return -ESRCH;
+		}
 		err = attempt(work);
 	}
 	return err;

@@ -9,10 +9,11 @@
 #include "attach/restart.h"
 #include "base/sys.h"
 
-#define NS_PER_S   1000000000ull
-#define STOP_EVENT 128 /* PTRACE_EVENT_STOP: our interruption, or a group stop */
-#define SIGNALS    64
-#define TIDS       64
+#define NS_PER_S    1000000000ull
+#define STOP_EVENT  128 /* PTRACE_EVENT_STOP: our interruption, or a group stop */
+#define SIGNALS     64
+#define STRAGGLE_NS (2 * NS_PER_S)
+#define TIDS        64
 
 /* Signals whose default is to do nothing: CHLD, CONT, URG, WINCH. */
 #define DEFAULT_IGNORED (1ull << 16 | 1ull << 17 | 1ull << 22 | 1ull << 27)
@@ -161,6 +162,37 @@ void fort_world_resume(struct fort_world *world)
 	world->n = 0;
 }
 
+/* After a failed stop: threads that were interrupted and stop only now go on as the others do. Let
+ * go by our end instead, they would see their system calls interrupted. */
+static void resume_stragglers(struct fort_world *world)
+{
+	uint64_t deadline = fort_world_now_ns() + STRAGGLE_NS;
+	uint32_t left = 1, rounds = 0;
+	bool late = false;
+
+	while (left && fort_world_now_ns() < deadline) {
+		left = 0;
+		for (uint32_t i = 0; i < world->n; i++) {
+			struct fort_world_thread *thread = &world->threads[i];
+
+			if (!thread->tid)
+				continue;
+			if (!thread->stopped)
+				look(thread);
+			if (!thread->stopped &&
+			    (!late || !has_ended(world->proc_fd, thread->tid))) {
+				left++;
+				continue;
+			}
+			if (thread->stopped && thread->tid)
+				release(world, thread);
+			thread->tid = 0;
+		}
+		late = left && rest(&rounds);
+	}
+	world->n = 0;
+}
+
 static bool known(const struct fort_world *world, uint32_t hint, int32_t tid)
 {
 	/* The kernel lists threads in the order of their creation: mostly the next one. */
@@ -288,6 +320,6 @@ int fort_world_stop(struct fort_world *world)
 	} while (!err && fresh);
 	fort_sys1(SYS_close, task_fd);
 	if (err)
-		fort_world_resume(world);
+		resume_stragglers(world);
 	return err;
 }
