@@ -17,7 +17,7 @@
 #include "base/limits.h"
 
 #define ANSWER_MS      15000
-#define LEAVE_MS       8000
+#define LEAVE_MS       4000
 #define PROBES_DEFAULT 1024u
 #define SWEEPS_MAX     4u
 #define RESIDUE_BYTES  (64u << 10)
