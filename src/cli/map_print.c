@@ -147,9 +147,33 @@ static void print_histogram(struct contents *c, const char *unit, struct fort_te
 
 /* --- entries --- */
 
+/* Indices of arrays are numbers, also of those that libbpf makes, which say nothing of keys. */
+static bool is_index(const struct contents *c, uint32_t key_type)
+{
+	return !key_type && c->info->key_rule == FORT_SIZE_FOUR;
+}
+
+static void print_key(const struct contents *c, struct fort_text *out)
+{
+	uint32_t type = bpf_map__btf_key_type_id(c->map);
+
+	if (is_index(c, type))
+		fort_text_add(out, "%" PRIu64, number_at(c->key, c->key_bytes));
+	else
+		fort_value_print(c->types, type, c->key, c->key_bytes, out);
+}
+
+static json_t *key_json(const struct contents *c)
+{
+	uint32_t type = bpf_map__btf_key_type_id(c->map);
+
+	if (is_index(c, type))
+		return fort_json_number(number_at(c->key, c->key_bytes));
+	return fort_value_json(c->types, type, c->key, c->key_bytes);
+}
+
 static void print_entries(struct contents *c, struct fort_text *out)
 {
-	uint32_t key_type = bpf_map__btf_key_type_id(c->map);
 	uint32_t value_type = bpf_map__btf_value_type_id(c->map);
 	uint32_t n = 0, zero = 0, shown = 0;
 	struct fort_text lines = fort_text_new();
@@ -161,7 +185,7 @@ static void print_entries(struct contents *c, struct fort_text *out)
 		}
 		shown++;
 		fort_text_add(&lines, "  ");
-		fort_value_print(c->types, key_type, c->key, c->key_bytes, &lines);
+		print_key(c, &lines);
 		fort_text_add(&lines, ": ");
 		for (uint32_t i = 0; i < c->copies; i++) {
 			if (c->copies > 1)
@@ -225,11 +249,8 @@ json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types)
 			zero++;
 			continue;
 		}
-		json_array_append_new(
-			entries, json_pack("{s:o, s:o}", "key",
-					   fort_value_json(types, bpf_map__btf_key_type_id(map),
-							   c.key, c.key_bytes),
-					   "value", value_json(&c)));
+		json_array_append_new(entries, json_pack("{s:o, s:o}", "key", key_json(&c), "value",
+							 value_json(&c)));
 	}
 	object =
 		json_pack("{s:o, s:s, s:o, s:o}", "map", fort_json_text(bpf_map__name(map)), "type",
