@@ -43,7 +43,7 @@ def check_user(destdir, name, compiler, static):
         return
     library = "" if static else f"{destdir}/opt/bpfort/lib"
     done = run(program, env=dict(os.environ, LD_LIBRARY_PATH=library))
-    tap.report(done.returncode == 0 and "F0201: " in done.stdout, name,
+    tap.report(done.returncode == 0 and "F0201: " in done.stdout and "bpfort " in done.stdout, name,
                f"{done.returncode} {done.stdout}")
 
 

@@ -1,19 +1,22 @@
 /* A program that uses the library as an installed one: C99, and C++ if compiled as that. Makes a
- * map, loads a good and a bad program, prints what it learned. */
+ * map, loads a good and a bad program, attaches one to another process, prints what it learned. */
 #include <bpfort/bpfort.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-static long load(struct bpfort *store, const void *insns, unsigned int count)
+static long load(struct bpfort *store, unsigned int type, const void *insns, unsigned int count)
 {
 	static const char license[] = "GPL";
 	union bpf_attr attr;
 
 	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
+	attr.prog_type = type;
 	attr.insns = (__u64)(size_t)insns;
 	attr.insn_cnt = count;
 	attr.license = (__u64)(size_t)license;
@@ -47,25 +50,119 @@ static int check_map(struct bpfort *store)
 	return close((int)map);
 }
 
+/* r0 = 7; exit    and    exit alone: r0 was never written */
+static const unsigned char good[16] = {0xb7, 0, 0, 0, 7, 0, 0, 0, 0x95};
+static const unsigned char bad[8] = {0x95};
+
 static int check_programs(struct bpfort *store)
 {
-	/* r0 = 7; exit    and    exit alone: r0 was never written */
-	static const unsigned char good[16] = {0xb7, 0, 0, 0, 7, 0, 0, 0, 0x95};
-	static const unsigned char bad[8] = {0x95};
 	struct bpfort_report report;
-	long prog = load(store, good, 2);
+	long prog = load(store, BPF_PROG_TYPE_SOCKET_FILTER, good, 2);
 
 	memset(&report, 0, sizeof(report));
 	report.size = sizeof(report);
 	if (prog < 0 || bpfort_last_load(store, &report) || !report.accepted || report.err)
 		return 4;
 	close((int)prog);
-	if (load(store, bad, 1) != -EACCES || bpfort_last_load(store, &report) || report.accepted ||
-	    report.err != -EACCES || report.code[0] != 'F')
+	if (load(store, BPF_PROG_TYPE_SOCKET_FILTER, bad, 1) != -EACCES ||
+	    bpfort_last_load(store, &report) || report.accepted || report.err != -EACCES ||
+	    report.code[0] != 'F')
 		return 5;
 	printf("%s: %s (%s)\n", report.code, report.message, report.type);
 	report.size = 8;
 	return bpfort_last_load(store, &report) == -EINVAL ? 0 : 6;
+}
+
+__attribute__((noinline)) static unsigned int work(volatile unsigned int *counter)
+{
+	for (int i = 0; i < 100; i++)
+		*counter += *counter / 3 + 1;
+	return *counter;
+}
+
+/* The file that `address` is mapped from, and where in it that is. */
+static int find_in_file(unsigned long address, char *path, size_t room, unsigned long *offset)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end, from;
+	char line[4096], name[4096];
+	int found = 0;
+
+	while (maps && !found && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %4095s", &start, &end, &from, name) != 4)
+			continue;
+		found = start <= address && address < end && strlen(name) < room;
+		if (found) {
+			strcpy(path, name);
+			*offset = address - start + from;
+		}
+	}
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+static int read_code(pid_t pid, unsigned long address, unsigned char code[8])
+{
+	char path[64];
+	FILE *memory;
+	int ok;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	memory = fopen(path, "r");
+	ok = memory && !fseek(memory, (long)address, SEEK_SET) && fread(code, 8, 1, memory) == 1;
+	if (memory)
+		fclose(memory);
+	return ok;
+}
+
+static int attach(struct bpfort *store, pid_t pid, unsigned long address)
+{
+	long prog = load(store, BPF_PROG_TYPE_KPROBE, good, 2), event, result = -1;
+	unsigned char before[8], during[8], after[8];
+	struct perf_event_attr attr;
+	unsigned long offset;
+	char path[4096];
+
+	memset(&attr, 0, sizeof(attr));
+	if (!find_in_file(address, path, sizeof(path), &offset) || !read_code(pid, address, before))
+		return 10;
+	attr.size = sizeof(attr);
+	attr.type = bpfort_uprobe_type(store);
+	attr.config1 = (__u64)(size_t)path;
+	attr.config2 = offset;
+	event = bpfort_perf_event_open(store, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (prog < 0 || event < 0)
+		return 11;
+	if (!bpfort_ioctl(store, (int)event, PERF_EVENT_IOC_SET_BPF, (unsigned long)prog,
+			  &result) ||
+	    result || !bpfort_ioctl(store, (int)event, PERF_EVENT_IOC_ENABLE, 0, &result) ||
+	    result) {
+		bpfort_attach_why(store, path, sizeof(path));
+		printf("%ld: %s\n", result, path);
+		return 12;
+	}
+	if (!read_code(pid, address, during) || !memcmp(before, during, 8))
+		return 13;
+	close((int)event);
+	bpfort_reap(store);
+	if (!read_code(pid, address, after) || memcmp(before, after, 8) != 0)
+		return 14;
+	return close((int)prog);
+}
+
+static int check_attaching(struct bpfort *store)
+{
+	volatile unsigned int counter = 0;
+	pid_t pid = fork();
+	int status;
+
+	while (!pid)
+		work(&counter);
+	status = attach(store, pid, (unsigned long)(size_t)work);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return status;
 }
 
 int main(void)
@@ -85,6 +182,7 @@ int main(void)
 		return 8;
 	status = check_map(store);
 	status = status ? status : check_programs(store);
+	status = status ? status : check_attaching(store);
 	bpfort_close(store);
 	printf("bpfort %s\n", bpfort_version());
 	return status;
