@@ -10,9 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +18,7 @@
 #include "cli/front.h"
 #include "cli/json.h"
 #include "cli/table.h"
+#include "cli/target.h"
 #include "cli/verb.h"
 
 enum state { OK, LIMITED, BROKEN };
@@ -158,50 +157,44 @@ static void check_engines(struct finding *finding)
 
 /* --- probing other processes --- */
 
-/* Traces a child as `bpfort run` traces its target. 0 or what failed. */
-static int try_ptrace(pid_t pid)
+/* Attaches to a process of its own as `bpfort run` would, and leaves it again. */
+static int try_attaching(pid_t pid, struct fort_text *why)
 {
-	char byte = 1, copy = 0;
-	struct iovec local = {&copy, 1}, remote = {&byte, 1}; /* same address in the child */
-	int status;
+	struct fort_run_target *target = NULL;
+	struct fort_front *front;
+	int err = fort_front_open(&front);
 
-	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL))
-		return errno;
-	if (waitpid(pid, &status, __WALL) < 0)
-		return errno;
-	if (process_vm_readv(pid, &local, 1, &remote, 1, 0) != 1)
-		return errno;
-	return ptrace(PTRACE_DETACH, pid, NULL, NULL) ? errno : 0;
+	if (err) {
+		fort_text_add(why, "no object store: %s", strerror(-err));
+		return err;
+	}
+	err = fort_run_target_open(front, pid, NULL, &target, why);
+	fort_run_target_close(target);
+	fort_front_close(front);
+	return err;
 }
 
-static int trace_a_child(void)
+static void check_attaching(struct finding *finding)
 {
+	struct fort_text why = fort_text_on(finding->found, sizeof(finding->found));
 	pid_t pid = fork();
 	int err, status;
 
-	if (pid < 0)
-		return errno;
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}
-	err = try_ptrace(pid);
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, __WALL);
-	return err;
-}
-
-static void check_ptrace(struct finding *finding)
-{
-	int err = trace_a_child();
-
+	err = pid < 0 ? -errno : try_attaching(pid, &why);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, __WALL);
+	}
 	if (!err) {
 		FOUND("processes that bpfort starts can be probed (`bpfort run ... -- CMD`)");
 		return;
 	}
 	finding->state = LIMITED;
-	FOUND("tracing a child: %s", strerror(err));
 	FIX("allow ptrace(2) and process_vm_readv(2): containers need"
 	    " --cap-add=SYS_PTRACE or a seccomp profile that has them");
 }
@@ -310,7 +303,7 @@ static const struct check checks[] = {
 	{"store", "everything", check_store},
 	{"engines", "running programs", check_engines},
 	{"seccomp", "attaching", check_seccomp},
-	{"ptrace", "run -- CMD", check_ptrace},
+	{"attaching", "run -- CMD", check_attaching},
 	{"ptrace scope", "run --pid", check_yama},
 	{"clang", "compiling programs", check_clang},
 	{"headers", "compiling programs", check_headers},

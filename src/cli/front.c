@@ -77,7 +77,6 @@ int fort_front_open(struct fort_front **out)
 		free(front);
 		return err;
 	}
-	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(hear);
 	front_door = front;
 	*out = front;

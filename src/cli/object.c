@@ -90,7 +90,7 @@ static bool is_probe(void *owner, const struct fort_attr_prog_load *attr)
 
 /* In a process of its own: opens and relocates the object, loads nothing, and forgets it. What is
  * merely wrong with it is found out again, and said, by the process that needs it. */
-static void try(const struct fort_file *file)
+static void attempt(const struct fort_file *file)
 {
 	struct rlimit seconds = {FORT_OBJECT_SECONDS, FORT_OBJECT_SECONDS}, none = {0, 0};
 	struct trial trial = {0};
@@ -144,7 +144,7 @@ static int try_in_child(const struct fort_file *file, struct fort_text *why)
 
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
-		try(file);
+		attempt(file);
 		_exit(0);
 	}
 	err = pid < 0 ? -errno : wait_for(pid, &status);

@@ -40,6 +40,7 @@ struct session {
 	struct bpf_link **links;
 	size_t n_links;
 	int epoll, signals;
+	sigset_t mask; /* as we found it, and as a command gets it */
 	struct fort_text *why;
 	bool rejected;
 	/* of the program that was loaded last */
@@ -194,8 +195,9 @@ static int take_signals(struct session *s)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
+	sigaddset(&set, SIGPIPE); /* seen as an error of stdout */
+	sigprocmask(SIG_BLOCK, &set, &s->mask);
+	sigdelset(&set, SIGPIPE);
 	s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	err = s->epoll < 0 ? -errno : watch(s, s->signals);
@@ -266,14 +268,26 @@ static void print_maps(const struct session *s)
 	fort_text_free(&text);
 }
 
+/* Until it is opened, a process loses nothing when we are interrupted. */
+static int open_target(struct session *s)
+{
+	sigset_t blocked;
+	int err;
+
+	sigprocmask(SIG_SETMASK, &s->mask, &blocked);
+	err = fort_run_target_open(s->front, (pid_t)s->request->pid, s->request->command,
+				   &s->target, s->why);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	return err;
+}
+
 static int attach_and_follow(struct session *s)
 {
 	int err = fort_stream_open(s->front, s->object, &s->types, s->request->json, &s->stream);
 
 	if (err)
 		return fail(s, err, "ring buffers");
-	err = fort_run_target_open(s->front, (pid_t)s->request->pid, s->request->command,
-				   &s->target, s->why);
+	err = open_target(s);
 	err = err ? err : attach_all(s);
 	if (err)
 		return err;

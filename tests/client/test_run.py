@@ -2,7 +2,7 @@
 """`bpfort run` on processes of the same, ordinary user: what it prints, how it ends, what it leaves
 behind, and what it says when it cannot. Speaks TAP.
 
-usage: test_run.py BPFORT VICTIM LATENCY.o PROBES.o PACKETS.o
+usage: test_run.py BPFORT VICTIM LATENCY.o PROBES.o PACKETS.o LIBC.o
 """
 import json
 import os
@@ -20,8 +20,8 @@ tap = Tap()
 # Ordinary users can neither read everything that root built nor trace what root runs.
 scratch = tempfile.mkdtemp(prefix="bpfort-run-")
 os.chmod(scratch, 0o755)
-FILES = [shutil.copy(path, scratch) for path in sys.argv[1:6]]
-PATH, VICTIM, LATENCY, PROBES, PACKETS = FILES
+FILES = [shutil.copy(path, scratch) for path in sys.argv[1:7]]
+PATH, VICTIM, LATENCY, PROBES, PACKETS, LIBC = FILES
 USER = pwd.getpwnam("nobody") if os.getuid() == 0 else None
 
 
@@ -132,6 +132,11 @@ def check_command():
     records = [e["value"] for e in happened if e["event"] == "record"]
     tap.report(records == ["01 02 03 04"], "records without a type are bytes", records)
     tap.report(b"nowhere" in done.stderr, "a program without a place is named", done.stderr)
+    done = bpfort("run", LIBC, "--", "grep", "Sig[BI]", "/proc/self/status")
+    text = done.stdout.decode()
+    tap.report(done.returncode == 0 and "SigBlk:\t0000000000000000" in text
+               and "SigIgn:\t0000000000000000" in text and ".writes = " in text,
+               "a command gets the signals as they were", f"{text} {done.stderr}")
     done = bpfort("run", PROBES, "--", "/bin/false/no")
     tap.report(done.returncode == 2 and b"/bin/false/no" in done.stderr, "no such command",
                done.stderr)
