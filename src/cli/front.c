@@ -139,44 +139,39 @@ static long to_errno(long result)
 	return -1;
 }
 
-/* The linker gives every reference to NAME to __wrap_NAME, and __real_NAME to NAME. */
+/* The linker gives every reference to NAME to __wrap_NAME, and __real_NAME to NAME. Callers see
+ * libc's variadic prototypes. Here, as in libc's own code, the parameters are fixed: which of them
+ * were passed depends on the call, and those that were not are passed on without being looked at.
+ */
 long __real_syscall(long number, ...);
 int __real_ioctl(int fd, unsigned long request, ...);
 FILE *__real_fopen64(const char *path, const char *mode);
-long __wrap_syscall(long number, ...);
-int __wrap_ioctl(int fd, unsigned long request, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
+int __wrap_ioctl(int fd, unsigned long request, unsigned long arg);
 FILE *__wrap_fopen64(const char *path, const char *mode);
 
-long __wrap_syscall(long number, ...)
+static long front_perf_event_open(const void *attr, pid_t pid, int cpu, int group_fd,
+				  unsigned long flags)
 {
-	long arg[6];
-	va_list args;
-
-	va_start(args, number);
-	for (unsigned i = 0; i < FORT_LEN(arg); i++)
-		arg[i] = va_arg(args, long);
-	va_end(args);
-	if (number == SYS_bpf)
-		return to_errno(front_bpf((int)arg[0], (void *)arg[1], (unsigned int)arg[2]));
-	if (number == SYS_perf_event_open)
-		return to_errno(!front_door ? -ENOSYS
-					    : fort_store_perf_event_open(front_door->store,
-									 (const void *)arg[0],
-									 (pid_t)arg[1], (int)arg[2],
-									 (int)arg[3],
-									 (unsigned long)arg[4]));
-	return __real_syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+	if (!front_door)
+		return -ENOSYS;
+	return fort_store_perf_event_open(front_door->store, attr, pid, cpu, group_fd, flags);
 }
 
-int __wrap_ioctl(int fd, unsigned long request, ...)
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-	unsigned long arg;
-	va_list args;
+	if (number == SYS_bpf)
+		return to_errno(front_bpf((int)a, (void *)b, (unsigned int)c));
+	if (number == SYS_perf_event_open)
+		return to_errno(front_perf_event_open((const void *)a, (pid_t)b, (int)c, (int)d,
+						      (unsigned long)e));
+	return __real_syscall(number, a, b, c, d, e, f);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, unsigned long arg)
+{
 	long result;
 
-	va_start(args, request);
-	arg = va_arg(args, unsigned long);
-	va_end(args);
 	if (front_door && fort_store_ioctl(front_door->store, fd, request, arg, &result))
 		return (int)to_errno(result);
 	return __real_ioctl(fd, request, arg);
