@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 bpfort=build/bin/bpfort
 out=build/demo
-seconds=${DEMO_SECONDS:-3}
+seconds=${DEMO_SECONDS:-2}
 victim_pid=
 scratch=
 
