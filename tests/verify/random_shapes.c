@@ -103,7 +103,7 @@ static void bound_below(struct gen *g, unsigned reg, uint32_t most)
 			gen_put(g, FORT_ROW_AND64_K, reg, 0, 0, (int32_t)most);
 			break;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	case 1: /* 32-bit comparison of a number whose upper half is zero */
 		gen_put(g, FORT_ROW_MOV32_X, reg, reg, 0, 0);
 		jump = gen_put(g, FORT_ROW_JLE32_K, reg, 0, 0, (int32_t)most);
