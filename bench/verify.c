@@ -68,21 +68,25 @@ static long load(struct fort_store *store, union fort_attr *attr, struct outcome
 	return fd;
 }
 
-/* Loads several times: medians. */
-static void measure(struct fort_store *store, union fort_attr *attr, struct outcome *out)
+/* Loads several times, on the sides in turns: medians. */
+static void measure(struct fort_store *const stores[], union fort_attr *const attrs[],
+		    struct outcome *const out[], unsigned n_sides)
 {
-	double verify[BENCH_ROUNDS], check[BENCH_ROUNDS];
+	double verify[2][BENCH_ROUNDS], check[2][BENCH_ROUNDS];
 
-	for (unsigned i = 0; i < BENCH_ROUNDS; i++) {
-		long fd = load(store, attr, out);
+	for (unsigned i = 0; i < BENCH_ROUNDS; i++)
+		for (unsigned s = 0; s < n_sides; s++) {
+			long fd = load(stores[s], attrs[s], out[s]);
 
-		if (fd >= 0)
-			close((int)fd);
-		verify[i] = out->verify_us;
-		check[i] = out->check_us;
+			if (fd >= 0)
+				close((int)fd);
+			verify[s][i] = out[s]->verify_us;
+			check[s][i] = out[s]->check_us;
+		}
+	for (unsigned s = 0; s < n_sides; s++) {
+		out[s]->verify_us = bench_median(verify[s], BENCH_ROUNDS);
+		out[s]->check_us = bench_median(check[s], BENCH_ROUNDS);
 	}
-	out->verify_us = bench_median(verify, BENCH_ROUNDS);
-	out->check_us = bench_median(check, BENCH_ROUNDS);
 }
 
 static struct {
@@ -211,7 +215,7 @@ static void measure_made(const struct made *one, struct fort_store *store, int f
 	struct fort_asm_error error;
 	struct outcome ours, kernel = {0};
 	struct fort_arena arena;
-	union fort_attr attr;
+	union fort_attr attr[2];
 
 	one->write(&text);
 	fort_arena_init(&arena, 64u << 20);
@@ -220,15 +224,16 @@ static void measure_made(const struct made *one, struct fort_store *store, int f
 			error.expected);
 		exit(2);
 	}
-	attr = (union fort_attr){.prog_load = {.prog_type = one->type,
-					       .insns = PTR(assembly.insns),
-					       .insn_cnt = assembly.n_insns,
-					       .license = PTR("GPL"),
-					       .fd_array = PTR(fds[0])}};
-	measure(store, &attr, &ours);
-	attr.prog_load.fd_array = PTR(fds[1]);
-	if (kernel_answers)
-		measure(NULL, &attr, &kernel);
+	attr[0] = (union fort_attr){.prog_load = {.prog_type = one->type,
+						  .insns = PTR(assembly.insns),
+						  .insn_cnt = assembly.n_insns,
+						  .license = PTR("GPL"),
+						  .fd_array = PTR(fds[0])}};
+	attr[1] = attr[0];
+	attr[1].prog_load.fd_array = PTR(fds[1]);
+	measure((struct fort_store *const[]){store, NULL},
+		(union fort_attr *const[]){&attr[0], &attr[1]},
+		(struct outcome *const[]){&ours, &kernel}, kernel_answers ? 2 : 1);
 	print(one->name, &ours, &kernel);
 	fort_arena_free(&arena);
 	fort_text_free(&text);
@@ -239,7 +244,7 @@ static void measure_made(const struct made *one, struct fort_store *store, int f
 static long measured_load(union fort_attr *attr)
 {
 	if (subject.name && !strncmp(attr->prog_load.prog_name, subject.name, FORT_NAME_BYTES - 1))
-		measure(subject.store, attr, subject.now);
+		measure(&subject.store, &attr, &subject.now, 1);
 	return bench_bpf(subject.store, FORT_CMD_PROG_LOAD, attr);
 }
 
