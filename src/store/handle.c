@@ -33,11 +33,12 @@ static struct fort_identity *find(struct fort_identity_table *table, uint64_t in
 				  uint64_t device)
 {
 	uint32_t at = position(table, inode, device);
-	struct fort_identity *entry = &table->entries[at];
+	struct fort_identity *entry;
 
-	if (at == table->n_entries || entry->inode != inode || entry->device != device)
+	if (at == table->n_entries)
 		return NULL;
-	return entry;
+	entry = &table->entries[at];
+	return entry->inode == inode && entry->device == device ? entry : NULL;
 }
 
 static int insert(struct fort_identity_table *table, struct fort_identity identity)

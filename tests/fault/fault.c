@@ -275,7 +275,14 @@ struct fault_report fault_disarm(void)
 
 /* --- what is held --- */
 
-#define LARGE_BYTES (1ull << 30) /* a window; nothing else of ours is as large */
+/* What is left of a window's 4 GiB; sanitizers reserve more, all else is smaller. */
+#define WINDOW_BYTES_MIN (1ull << 30)
+#define WINDOW_BYTES_MAX (5ull << 30)
+
+static bool is_window(uint64_t bytes)
+{
+	return bytes >= WINDOW_BYTES_MIN && bytes <= WINDOW_BYTES_MAX;
+}
 
 static uint32_t count_descriptors(void)
 {
@@ -299,7 +306,7 @@ static uint64_t count_mapped(void)
 	while (maps && fgets(line, sizeof(line), maps)) {
 		if (sscanf(line, "%lx-%lx", &start, &end) != 2)
 			continue;
-		if (strstr(line, "/memfd:") || end - start >= LARGE_BYTES)
+		if (strstr(line, "/memfd:") || is_window(end - start))
 			bytes += end - start;
 	}
 	if (maps)
