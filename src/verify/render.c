@@ -220,7 +220,7 @@ static void put_stack_access(const struct fort_render *render, int64_t arg, stru
 	const int64_t *args = render->violation->args;
 
 	(void)arg;
-	fort_text_add(out, args[3] ? "indirect access to" : args[2] ? "write to" : "read from");
+	fort_text_add(out, args[2] ? "write to" : "read from");
 }
 
 /* What the kernel expects in place of a wrong argument; args[2] is the prototype's kind. */
