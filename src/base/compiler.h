@@ -23,6 +23,17 @@
 /* The object of type `type` whose member `member` is at `ptr`. */
 #define FORT_CONTAINER(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+/* Sums and differences modulo 2^64: offsets that programs choose may be anything. */
+static inline int64_t fort_wrap_add(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static inline int64_t fort_wrap_sub(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
 static inline uint64_t fort_round_up(uint64_t value, uint64_t power_of_two)
 {
 	return (value + power_of_two - 1) & ~(power_of_two - 1);

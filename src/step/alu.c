@@ -6,11 +6,6 @@ static void set(struct fort_rule *rule, struct fort_value value)
 	*fort_rule_reg(rule, rule->insn->dst) = value;
 }
 
-static int64_t wrap_add(int64_t a, int64_t b)
-{
-	return (int64_t)((uint64_t)a + (uint64_t)b);
-}
-
 /* The right operand as a value: the register, or the immediate as the width reads it. */
 static struct fort_value right_operand(const struct fort_rule *rule)
 {
@@ -104,7 +99,8 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 	    (insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB) &&
 	    !fort_scalar_is_const(&out.num)) {
 		out.sym = dst->sym;
-		out.delta = wrap_add(dst->delta, (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
+		out.delta =
+			fort_wrap_add(dst->delta, (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
 	}
 	set(rule, out);
 	return true;
@@ -150,10 +146,10 @@ static void relate_offset(struct fort_rule *rule, struct fort_value *out,
 	out->delta = 0;
 	if (fort_value_known(number, &by)) {
 		out->sym = pointer->sym;
-		out->delta = wrap_add(pointer->delta, (int64_t)(add ? by : 0 - by));
+		out->delta = fort_wrap_add(pointer->delta, (int64_t)(add ? by : 0 - by));
 	} else if (add && number->sym && fort_scalar_is_const(&pointer->num)) {
 		out->sym = number->sym;
-		out->delta = wrap_add(number->delta, (int64_t)pointer->num.arc.base);
+		out->delta = fort_wrap_add(number->delta, (int64_t)pointer->num.arc.base);
 	} else {
 		fort_rule_name(rule, out);
 	}
@@ -175,7 +171,7 @@ static bool inherit_range(struct fort_value *value, void *context)
 	if (value->type != same->value->type || !same->value->sym ||
 	    value->sym != same->value->sym || value->range == FORT_RANGE_NONE)
 		return true;
-	distance = wrap_add(same->value->delta, -value->delta);
+	distance = fort_wrap_sub(same->value->delta, value->delta);
 	if (distance > INT32_MAX || distance < -INT32_MAX)
 		return true;
 	if (value->range - distance > same->range)

@@ -46,7 +46,7 @@ bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
 	const struct fort_map_shape *map = &rule->env->maps[base->object];
-	int64_t off = fort_scalar_smin(&base->num) + (int64_t)reach->off;
+	int64_t off = fort_wrap_add(fort_scalar_smin(&base->num), reach->off);
 
 	if (reach->write && (map->flags & BPF_F_RDONLY_PROG))
 		return fort_rule_bad(rule, FORT_DIAG_VALUE_WRITE, reach->reg, off, reach->bytes, 1,

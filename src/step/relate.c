@@ -15,8 +15,7 @@ static bool narrow_one(struct fort_value *value, void *context)
 
 	if (value->type == FORT_NONE || value->sym != narrow->sym)
 		return true;
-	moved = fort_scalar_plus(narrow->num,
-				 (int64_t)((uint64_t)value->delta - (uint64_t)narrow->delta));
+	moved = fort_scalar_plus(narrow->num, fort_wrap_sub(value->delta, narrow->delta));
 	narrow->some = fort_scalar_meet(&value->num, &moved);
 	if (narrow->some && fort_scalar_is_const(&value->num) && value->type == FORT_NUM)
 		value->sym = 0; /* a known number needs no relatives */
@@ -81,8 +80,8 @@ static bool range_one(struct fort_value *value, void *context)
 	    (!value->sym && !fort_scalar_is_const(&value->num)))
 		return true;
 	/* value = fact's pointer + distance, so it has that much less before it. */
-	distance = value->sym ? (int64_t)((uint64_t)value->delta - (uint64_t)fact->delta)
-			      : fort_scalar_smin(&value->num) - fact->delta;
+	distance = fort_wrap_sub(value->sym ? value->delta : fort_scalar_smin(&value->num),
+				 fact->delta);
 	if (distance > INT32_MAX || distance < -INT32_MAX)
 		return true;
 	range = fact->range - distance;

@@ -86,6 +86,10 @@ static bool stack_access(const struct fort_state *state, unsigned reg, int32_t o
 
 	if (base->type != FORT_STACK || bytes > FORT_STACK_BYTES)
 		return false;
+	/* Far away from any stack: it is not allowed. */
+	if (fort_scalar_smin(&base->num) < -(int64_t)FORT_PTR_OFFSET_MAX ||
+	    fort_scalar_smax(&base->num) > (int64_t)FORT_PTR_OFFSET_MAX)
+		return false;
 	*low = fort_scalar_smin(&base->num) + off;
 	*high = fort_scalar_smax(&base->num) + off + (int64_t)bytes;
 	return true;

@@ -127,7 +127,7 @@ static void put_offset(const struct fort_value *value, struct fort_text *out,
 {
 	bool known = fort_scalar_is_const(&value->num);
 	int64_t fixed = known ? (int64_t)value->num.arc.base : value->sym ? value->delta : 0;
-	struct fort_scalar rest = fort_scalar_plus(&value->num, (int64_t)(0 - (uint64_t)fixed));
+	struct fort_scalar rest = fort_scalar_plus(&value->num, fort_wrap_sub(0, fixed));
 	bool packet = value->type == FORT_PACKET || value->type == FORT_PACKET_META;
 
 	if (fixed) {
@@ -138,7 +138,9 @@ static void put_offset(const struct fort_value *value, struct fort_text *out,
 	if (packet) {
 		put_separated(out, separator);
 		fort_text_add(out, "r=");
-		put_signed(out, value->range == FORT_RANGE_NONE ? 0 : value->range + fixed);
+		put_signed(out, value->range == FORT_RANGE_NONE
+					? 0
+					: fort_wrap_add(value->range, fixed));
 	}
 	if (value->type == FORT_RING_MEM) {
 		put_separated(out, separator);

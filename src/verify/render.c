@@ -123,7 +123,7 @@ static void put_bits(const struct fort_render *render, int64_t arg, struct fort_
 	(void)arg;
 	/* K: of a pointer's offset the part that varies. */
 	if (fort_value_is_pointer(value))
-		num = fort_scalar_plus(&num, -fort_scalar_smin(&num));
+		num = fort_scalar_plus(&num, fort_wrap_sub(0, fort_scalar_smin(&num)));
 	fort_text_add(out, "(0x%" PRIx64 "; 0x%" PRIx64 ")", num.bits.value, num.bits.mask);
 }
 
@@ -176,7 +176,7 @@ static void put_last(const struct fort_render *render, int64_t arg, struct fort_
 {
 	const int64_t *args = render->violation->args;
 
-	fort_text_add(out, "%" PRId64, args[0] + args[1] - 1 + arg);
+	fort_text_add(out, "%" PRId64, fort_wrap_add(args[0], args[1] - 1 + arg));
 }
 
 static void put_end(const struct fort_render *render, int64_t arg, struct fort_text *out)
@@ -205,14 +205,15 @@ static void put_packet_line(const struct fort_render *render, int64_t arg, struc
 	const struct fort_violation *v = render->violation;
 	bool known = fort_scalar_is_const(&v->value.num);
 	int64_t fixed = known ? fort_scalar_smin(&v->value.num) : v->value.sym ? v->value.delta : 0;
-	int64_t proven = v->value.range == FORT_RANGE_NONE ? 0 : v->value.range + fixed;
+	int64_t proven =
+		v->value.range == FORT_RANGE_NONE ? 0 : fort_wrap_add(v->value.range, fixed);
+	int64_t off = fort_wrap_add(fixed, v->args[0]);
 
 	(void)arg;
 	fort_text_add(out,
 		      "invalid access to packet, off=%" PRId64 " size=%" PRId64
 		      ", R%u(id=%u,off=%" PRId64 ",r=%" PRId64 ")",
-		      fixed + v->args[0], v->args[1], v->reg, v->value.sym, fixed + v->args[0],
-		      proven);
+		      off, v->args[1], v->reg, v->value.sym, off, proven);
 }
 
 static void put_stack_access(const struct fort_render *render, int64_t arg, struct fort_text *out)
