@@ -65,10 +65,12 @@ struct fort_engine {
 };
 
 extern const struct fort_engine fort_engine_interp;
+/* Machine code. Host programs only: it catches faults by signals (x64_faults.h). */
+extern const struct fort_engine fort_engine_x64;
 
-/* All engines built in, NULL-terminated. */
+/* All engines built in, NULL-terminated; the first is the default. */
 extern const struct fort_engine *const fort_engines[];
-/* "interp"; NULL if unknown. */
+/* "interp", "x64"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);
 /* "none", "sfi"; -EINVAL for unknown names. */
 FORT_CHECKED int fort_isolation_by_name(const char *name, enum fort_isolation *out);

@@ -5,6 +5,7 @@
 
 #include "base/pages.h"
 #include "domain/scalar.h"
+#include "engine/resolve.h"
 
 /* One slot, ready to run: 16 bytes. */
 struct record {
@@ -151,56 +152,27 @@ uint64_t fort_interp_run_observed(const struct fort_code *code, struct fort_run 
 
 /* --- compiling --- */
 
-static int compile_ldimm(const struct fort_compile *request, const struct fort_insn *insn,
-			 struct record *out)
+static void compile_call(const struct fort_compile *request, const struct fort_insn *insn,
+			 uint32_t pc, struct record *out)
 {
-	const struct fort_domain *domain = request->domain;
-	uint32_t index = (uint32_t)insn->imm, offset = (uint32_t)((uint64_t)insn->imm >> 32);
-
-	switch (insn->op) {
-	case FORT_OP_CONST: return 0;
-	case FORT_OP_MAP_IDX:
-		if (index >= domain->n_maps)
-			return -EINVAL;
-		out->imm = (int64_t)fort_map_handle(index);
-		return 0;
-	case FORT_OP_MAP_IDX_VALUE:
-		if (index >= domain->n_maps || !domain->map_start[index])
-			return -EINVAL;
-		out->imm =
-			(int64_t)(fort_domain_address(domain, domain->map_start[index]) + offset);
-		return 0;
-	case FORT_OP_MAP_FD:
-	case FORT_OP_MAP_VALUE: return -EINVAL;
-	default: return -EOPNOTSUPP;
-	}
-}
-
-static int compile_call(const struct fort_compile *request, const struct fort_insn *insn,
-			uint32_t pc, struct record *out)
-{
-	const struct fort_program *program = request->program;
-	const struct fort_subprog *callee;
 	int64_t target = fort_insn_target(insn, pc);
 
-	switch (insn->op) {
-	case FORT_OP_HELPER:
+	if (insn->op == FORT_OP_LOCAL) {
+		out->offset = (int32_t)(target - pc);
+		out->imm = fort_resolve_callee_slots(request->program, (uint32_t)target);
+	} else {
 		out->offset = (int32_t)insn->imm;
 		out->imm = (int64_t)(uintptr_t)request->helper((uint32_t)insn->imm);
-		return 0;
-	case FORT_OP_LOCAL:
-		callee = &program->subprogs[fort_subprog_of(program, (uint32_t)target)];
-		out->offset = (int32_t)(target - pc);
-		out->imm = callee->end - callee->start;
-		return 0;
-	default: return -EOPNOTSUPP;
 	}
 }
 
 static int compile_one(const struct fort_compile *request, uint32_t pc, struct record *out)
 {
 	const struct fort_insn *insn = &request->program->insns[pc];
+	int err = fort_resolve_check(request, insn);
 
+	if (err)
+		return err;
 	*out = (struct record){
 		.row = insn->row,
 		.dst = insn->dst,
@@ -216,12 +188,8 @@ static int compile_one(const struct fort_compile *request, uint32_t pc, struct r
 	case FORT_JA:
 	case FORT_JCC_K:
 	case FORT_JCC_X: out->offset = (int32_t)(fort_insn_target(insn, pc) - pc); return 0;
-	case FORT_CALL: return compile_call(request, insn, pc, out);
-	case FORT_LDIMM: return compile_ldimm(request, insn, out);
-	case FORT_CALLX: return request->callx ? 0 : -EOPNOTSUPP;
-	case FORT_LDABS:
-	case FORT_LDIND:
-	case FORT_MAY_GOTO: return -EOPNOTSUPP;
+	case FORT_CALL: compile_call(request, insn, pc, out); return 0;
+	case FORT_LDIMM: return fort_resolve_imm(request, insn, &out->imm);
 	default: return 0;
 	}
 }

@@ -64,6 +64,7 @@ struct fort_run {
 	uint32_t n_maps;
 	uint32_t slot;
 	uint64_t fuel;       /* what is left */
+	void *engine;        /* the engine's own, while it runs */
 	uint64_t ctx;        /* address of the context image: r1 at entry */
 	uint64_t ctx_length; /* r2 at entry (conformance tests), else 0 */
 	struct fort_abort abort;

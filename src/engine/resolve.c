@@ -1,0 +1,46 @@
+#include "engine/resolve.h"
+
+#include <errno.h>
+
+int fort_resolve_check(const struct fort_compile *request, const struct fort_insn *insn)
+{
+	switch (insn->kind) {
+	case FORT_CALL:
+		return insn->op == FORT_OP_HELPER || insn->op == FORT_OP_LOCAL ? 0 : -EOPNOTSUPP;
+	case FORT_CALLX: return request->callx ? 0 : -EOPNOTSUPP;
+	case FORT_LDABS:
+	case FORT_LDIND:
+	case FORT_MAY_GOTO: return -EOPNOTSUPP;
+	default: return 0;
+	}
+}
+
+int fort_resolve_imm(const struct fort_compile *request, const struct fort_insn *insn, int64_t *out)
+{
+	const struct fort_domain *domain = request->domain;
+	uint32_t index = (uint32_t)insn->imm, offset = (uint32_t)((uint64_t)insn->imm >> 32);
+
+	switch (insn->op) {
+	case FORT_OP_CONST: *out = insn->imm; return 0;
+	case FORT_OP_MAP_IDX:
+		if (index >= domain->n_maps)
+			return -EINVAL;
+		*out = (int64_t)fort_map_handle(index);
+		return 0;
+	case FORT_OP_MAP_IDX_VALUE:
+		if (index >= domain->n_maps || !domain->map_start[index])
+			return -EINVAL;
+		*out = (int64_t)(fort_domain_address(domain, domain->map_start[index]) + offset);
+		return 0;
+	case FORT_OP_MAP_FD:
+	case FORT_OP_MAP_VALUE: return -EINVAL;
+	default: return -EOPNOTSUPP;
+	}
+}
+
+uint32_t fort_resolve_callee_slots(const struct fort_program *program, uint32_t target)
+{
+	const struct fort_subprog *callee = &program->subprogs[fort_subprog_of(program, target)];
+
+	return callee->end - callee->start;
+}

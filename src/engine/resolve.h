@@ -1,0 +1,17 @@
+/* What all engines settle when they compile, so that they refuse the same programs with the same
+ * errors and give constants the same values.
+ */
+#pragma once
+
+#include "engine/engine.h"
+
+/* Does any engine run this instruction, as this request asks? 0 or -EOPNOTSUPP. */
+FORT_CHECKED int fort_resolve_check(const struct fort_compile *request,
+				    const struct fort_insn *insn);
+/* The value of a 64-bit immediate: a number, a map's handle or the address of its values. Returns
+ * 0, -EOPNOTSUPP or -EINVAL as fort_engine.compile says.
+ */
+FORT_CHECKED int fort_resolve_imm(const struct fort_compile *request, const struct fort_insn *insn,
+				  int64_t *out);
+/* What a call of the subprogram at slot `target` costs. */
+uint32_t fort_resolve_callee_slots(const struct fort_program *program, uint32_t target);

@@ -1,0 +1,275 @@
+/* The x64 engine: machine code from a program in two passes over its instructions, in linear time.
+ *
+ * A BPF register is a machine register, an instruction is one to a few machine instructions, a call
+ * is a call. What a run can do to its host is bounded by what can be emitted: accesses go through
+ * x64_memory.c, jumps and calls lead to the starts of instructions of the same image or to slots,
+ * and no instruction of a program names rsp, r9 to r12 or writes rbp.
+ */
+#include "engine/x64_code.h"
+
+#include <errno.h>
+
+#include "base/pages.h"
+#include "engine/resolve.h"
+#include "engine/x64_faults.h"
+#include "engine/x64_image.h"
+#include "engine/x64_run.h"
+
+struct fort_code {
+	size_t bytes; /* of this, with accesses */
+	bool confined, fast_gs;
+	struct fort_x64_image image;
+	struct fort_x64_faults faults;
+	uint32_t place; /* in the list of images */
+	struct fort_x64_access accesses[];
+};
+
+/* --- emitting --- */
+
+static void nothing(struct fort_x64 *x, const struct fort_insn *insn)
+{
+}
+
+static void ldimm(struct fort_x64 *x, const struct fort_insn *insn)
+{
+	int64_t value = 0;
+	int err = fort_resolve_imm(x->request, insn, &value);
+
+	(void)err; /* checked before */
+	fort_x64_const(&x->bytes, fort_x64_home(insn->dst), (uint64_t)value);
+}
+
+static fort_x64_emitter *const emitters[] = {
+	[FORT_ALU_K] = fort_x64_alu_k,   [FORT_ALU_X] = fort_x64_alu_x,
+	[FORT_NEG] = fort_x64_neg,       [FORT_MOV_K] = fort_x64_mov_k,
+	[FORT_MOV_X] = fort_x64_mov_x,   [FORT_MOVSX] = fort_x64_movsx,
+	[FORT_END] = fort_x64_end,       [FORT_LDX] = fort_x64_ldx,
+	[FORT_ST] = fort_x64_st,         [FORT_STX] = fort_x64_stx,
+	[FORT_ATOMIC] = fort_x64_atomic, [FORT_LDACQ] = fort_x64_ldx,
+	[FORT_STREL] = fort_x64_stx,     [FORT_LDIMM] = ldimm,
+	[FORT_LDIMM_HIGH] = nothing,     [FORT_JA] = fort_x64_ja,
+	[FORT_JCC_K] = fort_x64_jcc_k,   [FORT_JCC_X] = fort_x64_jcc_x,
+	[FORT_CALL] = fort_x64_calls,    [FORT_CALLX] = fort_x64_callx,
+	[FORT_EXIT] = fort_x64_exit,
+};
+
+int64_t fort_x64_slot(struct fort_x64 *x, fort_helper_fn *function)
+{
+	uint32_t i = 0;
+
+	while (i < x->n_helpers && x->helpers[i] != function)
+		i++;
+	if (i == x->n_helpers) {
+		x->helpers[i] = function;
+		x->n_helpers++;
+	}
+	return -(int64_t)(i + 1) * (int64_t)sizeof(function);
+}
+
+static void emit(struct fort_x64 *x)
+{
+	const struct fort_program *program = x->request->program;
+
+	x->bytes.at = x->n_fixups = x->n_stops = x->n_accesses = 0;
+	for (x->pc = 0; x->pc < program->n_insns; x->pc++) {
+		const struct fort_insn *insn = &program->insns[x->pc];
+
+		x->estimate = x->offsets[x->pc];
+		x->offsets[x->pc] = x->bytes.at;
+		emitters[insn->kind](x, insn);
+	}
+	fort_x64_stops(x);
+}
+
+static void patch(struct fort_x64 *x)
+{
+	for (uint32_t i = 0; i < x->n_fixups; i++)
+		fort_x64_patch(&x->bytes, x->fixups[i].at, x->fixups[i].bytes,
+			       x->offsets[x->fixups[i].target]);
+}
+
+/* --- compiling --- */
+
+static int check(const struct fort_compile *request)
+{
+	const struct fort_program *program = request->program;
+
+	if (request->isolation >= FORT_ISOLATIONS)
+		return -EOPNOTSUPP;
+	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
+		const struct fort_insn *insn = &program->insns[pc];
+		int64_t value;
+		int err = fort_resolve_check(request, insn);
+
+		if (!err && insn->kind == FORT_LDIMM)
+			err = fort_resolve_imm(request, insn, &value);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* No instruction has more than one jump to a slot, two helpers or three stops. */
+static size_t scratch_bytes(uint32_t n)
+{
+	return n * (3 * sizeof(struct fort_x64_stop) + 2 * sizeof(fort_helper_fn *) +
+		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t));
+}
+
+static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
+{
+	x->helpers = scratch;
+	x->stops = (struct fort_x64_stop *)(x->helpers + 2 * (size_t)n);
+	x->fixups = (struct fort_x64_fixup *)(x->stops + 3 * (size_t)n);
+	x->offsets = (uint32_t *)(x->fixups + n);
+}
+
+static int new_code(const struct fort_x64 *x, struct fort_code **out)
+{
+	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access);
+	void *pages;
+	int err = fort_pages_alloc(bytes, &pages);
+
+	if (err)
+		return err;
+	*out = pages;
+	(*out)->bytes = bytes;
+	(*out)->confined = x->request->isolation != FORT_ISOLATION_NONE;
+	(*out)->fast_gs = fort_x64_gs_is_fast();
+	return 0;
+}
+
+/* The second pass, into memory, and what becomes of it. */
+static int finish(struct fort_x64 *x, struct fort_code *code)
+{
+	struct fort_x64_draft draft;
+	int err = fort_x64_draft_open(x->n_helpers, x->bytes.at, &draft);
+
+	if (err)
+		return err;
+	x->last = true;
+	x->accesses = code->accesses;
+	x->bytes = (struct fort_x64_bytes){.out = draft.code, .room = (uint32_t)draft.code_bytes};
+	emit(x);
+	patch(x);
+	for (uint32_t i = 0; i < x->n_helpers; i++)
+		((fort_helper_fn **)draft.code)[-1 - (int64_t)i] = x->helpers[i];
+	err = fort_x64_draft_seal(&draft, &code->image);
+	if (err)
+		return err;
+	code->faults = (struct fort_x64_faults){
+		.start = (uint64_t)(uintptr_t)code->image.code,
+		.bytes = code->image.code_bytes,
+		.accesses = code->accesses,
+		.n_accesses = x->n_accesses,
+	};
+	err = fort_x64_faults_list(&code->faults, &code->place);
+	if (err)
+		fort_x64_image_close(&code->image);
+	return err;
+}
+
+static int compile_into(struct fort_x64 *x, struct fort_code **out)
+{
+	struct fort_code *code;
+	int err;
+
+	emit(x);
+	if (x->bytes.at > INT32_MAX)
+		return -ENOMEM;
+	err = new_code(x, &code);
+	if (err)
+		return err;
+	err = finish(x, code);
+	if (err) {
+		fort_pages_free(code, code->bytes);
+		return err;
+	}
+	*out = code;
+	return 0;
+}
+
+static int compile(const struct fort_compile *request, struct fort_code **out)
+{
+	struct fort_x64 x = {.request = request};
+	uint32_t n = request->program->n_insns;
+	void *scratch;
+	int err = check(request);
+
+	if (err)
+		return err;
+	err = fort_pages_alloc(scratch_bytes(n), &scratch);
+	if (err)
+		return err;
+	use_scratch(&x, scratch, n);
+	err = compile_into(&x, out);
+	fort_pages_free(scratch, scratch_bytes(n));
+	return err;
+}
+
+static void free_code(struct fort_code *code)
+{
+	if (!code)
+		return;
+	fort_x64_faults_unlist(code->place);
+	fort_x64_image_close(&code->image);
+	fort_pages_free(code, code->bytes);
+}
+
+/* --- running --- */
+
+static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
+{
+	if (entry->stop == FORT_ABORT_NONE)
+		return;
+	if (entry->stop != FORT_X64_STOP_HELPER)
+		fort_run_abort(run, entry->stop, entry->detail);
+	run->abort.pc = entry->pc;
+	if (entry->stop == FORT_ABORT_MEMORY) {
+		run->abort.address = entry->address;
+		run->abort.bytes = entry->bytes;
+	}
+}
+
+/* A thread's gs stays with the last program that ran on it, unless the host uses it: most runs then
+ * find it as they need it, and writing it is slow. */
+static uint64_t enter_confined(const struct fort_code *code, struct fort_x64_entry *entry,
+			       struct fort_run *run)
+{
+	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
+	uint64_t before = fort_x64_gs_get(code->fast_gs), r0;
+
+	if (before != window)
+		fort_x64_gs_set(code->fast_gs, window);
+	r0 = fort_x64_enter(entry, run);
+	if (before && before != window)
+		fort_x64_gs_set(code->fast_gs, before);
+	return r0;
+}
+
+static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
+{
+	struct fort_x64_entry entry = {
+		.code = (uint64_t)(uintptr_t)code->image.code,
+		.r1 = run->ctx,
+		.r2 = run->ctx_length,
+		.r10 = fort_domain_stack_top(run->domain, run->slot),
+		.fuel = run->fuel,
+	};
+	uint64_t r0;
+
+	run->engine = &entry;
+	r0 = code->confined ? enter_confined(code, &entry, run) : fort_x64_enter(&entry, run);
+	run->engine = NULL;
+	run->fuel = entry.fuel;
+	tell(run, &entry);
+	return r0;
+}
+
+const struct fort_engine fort_engine_x64 = {
+	.name = "x64",
+	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI,
+	.compile = compile,
+	.free = free_code,
+	.run = run_code,
+};

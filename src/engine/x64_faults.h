@@ -1,0 +1,27 @@
+/* Faults of programs: which images of code there are, and the handler that ends a run whose access
+ * has no memory behind it.
+ *
+ * The handler is process-wide and the only thing that is: SIGSEGV and SIGBUS that the processor
+ * raised at an access noted by the compiler, in an image listed here, end that run. Everything else
+ * goes to the handler that was there before, with its mask and flags, so that the host sees its own
+ * faults as ever. It is installed when the first image is listed, and stays; a host that sets its
+ * own handlers later must call the previous one for faults that are not its own. Threads that run
+ * programs must not block the two signals: the kernel kills processes that fault while they are
+ * blocked.
+ */
+#pragma once
+
+#include "engine/x64_code.h"
+
+struct fort_x64_faults {
+	uint64_t start, bytes;                  /* of the image; whole pages */
+	const struct fort_x64_access *accesses; /* by place */
+	uint32_t n_accesses;
+};
+
+/* Lists an image, which must be unlisted before it is unmapped. `faults` must live as long, and is
+ * read by the handler. Returns 0, -ENOMEM, -ENOSPC for more than FORT_CODE_IMAGES_MAX, or
+ * sigaction's error.
+ */
+FORT_CHECKED int fort_x64_faults_list(const struct fort_x64_faults *faults, uint32_t *place);
+void fort_x64_faults_unlist(uint32_t place);
