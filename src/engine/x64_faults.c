@@ -23,14 +23,19 @@ struct line {
 	_Atomic(const struct fort_x64_faults *) faults; /* NULL: the line is free */
 };
 
-/* What was there before ours. */
+/* What was there before ours, of one signal. Never changes but for `spent`, is never given back: a
+ * handler may be on its way through it.
+ */
 struct previous {
 	struct sigaction action;
 	_Atomic bool spent; /* it asked to be called once (SA_RESETHAND), and was */
 };
 
+enum { SEGV, BUS, SIGNALS };
+static const int numbers[SIGNALS] = {[SEGV] = SIGSEGV, [BUS] = SIGBUS};
+
 struct registry {
-	struct previous previous[2]; /* SIGSEGV, SIGBUS */
+	_Atomic(struct previous *) previous[SIGNALS];
 	_Atomic bool installed;
 	_Atomic uint32_t n_lines; /* no line at or beyond was ever used */
 	struct line lines[FORT_CODE_IMAGES_MAX];
@@ -162,63 +167,66 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	struct registry *all = atomic_load(&registry);
 
 	if (!ours(all, info, context))
-		call_previous(&all->previous[number == SIGBUS], number, info, context);
+		call_previous(atomic_load(&all->previous[number == SIGBUS ? BUS : SEGV]), number,
+			      info, context);
 }
 
 /* --- installing and listing --- */
 
-static int number_of(unsigned i)
+static int the_registry(struct registry **out)
 {
-	return i ? SIGBUS : SIGSEGV;
-}
-
-/* Two threads with a first image each may both come here: the one whose registry is found knows
- * the previous handlers, and installing ours twice is as once. */
-static int make_registry(struct registry **out)
-{
-	struct registry *mine, *none = NULL;
+	struct registry *none = NULL;
 	void *pages;
-	int err = fort_pages_alloc(sizeof(struct registry), &pages);
+	int err;
 
+	*out = atomic_load(&registry);
+	if (*out)
+		return 0;
+	err = fort_pages_alloc(sizeof(struct registry), &pages);
 	if (err)
 		return err;
-	mine = pages;
-	for (unsigned i = 0; i < FORT_LEN(mine->previous); i++)
-		if (sigaction(number_of(i), NULL, &mine->previous[i].action))
-			err = -errno;
-	if (err || !atomic_compare_exchange_strong(&registry, &none, mine))
-		fort_pages_free(mine, sizeof(*mine));
-	*out = none ? none : mine;
-	return err;
-}
-
-/* With the masks that the previous handlers asked for, so that they run under them. */
-static int install(struct registry *all)
-{
-	for (unsigned i = 0; i < FORT_LEN(all->previous); i++) {
-		const struct sigaction *previous = &all->previous[i].action;
-		struct sigaction action = {
-			.sa_sigaction = on_fault,
-			.sa_mask = previous->sa_mask,
-			.sa_flags = SA_SIGINFO | SA_ONSTACK | (previous->sa_flags & SA_RESTART),
-		};
-
-		if (sigaction(number_of(i), &action, NULL))
-			return -errno;
+	*out = pages;
+	if (!atomic_compare_exchange_strong(&registry, &none, *out)) {
+		fort_pages_free(pages, sizeof(struct registry)); /* another thread's came first */
+		*out = none;
 	}
-	atomic_store(&all->installed, true);
 	return 0;
 }
 
-static int the_registry(struct registry **out)
+/* Ours before what is there now, with its mask, so that it runs under it. Threads that do this at
+ * once find the same or find ours; both are well.
+ */
+static int go_in_front(struct registry *all, unsigned i)
 {
-	int err = 0;
+	struct sigaction action = {.sa_sigaction = on_fault}, now;
+	struct previous *previous;
+	void *pages;
+	int err;
 
-	*out = atomic_load(&registry);
-	if (!*out)
-		err = make_registry(out);
-	if (!err && !atomic_load(&(*out)->installed))
-		err = install(*out);
+	if (sigaction(numbers[i], NULL, &now))
+		return -errno;
+	if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_fault)
+		return 0;
+	err = fort_pages_alloc(sizeof(*previous), &pages);
+	if (err)
+		return err;
+	previous = pages;
+	previous->action = now;
+	atomic_store(&all->previous[i], previous);
+	action.sa_mask = now.sa_mask;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | (now.sa_flags & SA_RESTART);
+	return sigaction(numbers[i], &action, NULL) ? -errno : 0;
+}
+
+int fort_x64_faults_install(void)
+{
+	struct registry *all;
+	int err = the_registry(&all);
+
+	for (unsigned i = 0; i < SIGNALS && !err; i++)
+		err = go_in_front(all, i);
+	if (!err)
+		atomic_store(&all->installed, true);
 	return err;
 }
 
@@ -227,6 +235,8 @@ int fort_x64_faults_list(const struct fort_x64_faults *faults, uint32_t *place)
 	struct registry *all;
 	int err = the_registry(&all);
 
+	if (!err && !atomic_load(&all->installed))
+		err = fort_x64_faults_install();
 	if (err)
 		return err;
 	for (uint32_t i = 0; i < FORT_CODE_IMAGES_MAX; i++) {

@@ -1,12 +1,20 @@
-/* A program from assembly text, in a domain of its own, ready to run: for tests of engines. */
+/* A program from assembly text, in a domain of its own, ready to run: for tests of engines. They
+ * are built once for each engine, with MACHINE_ENGINE its object.
+ */
 #pragma once
 
 #include <string.h>
 
 #include "engine/interp.h"
+#include "engine/x64_faults.h"
 #include "isa/asm.h"
 
+#ifndef MACHINE_ENGINE
+#define MACHINE_ENGINE fort_engine_interp
+#endif
+
 struct machine {
+	const struct fort_engine *engine;
 	struct fort_arena arena;
 	struct fort_graph graph;
 	struct fort_domain domain;
@@ -34,7 +42,7 @@ static inline void machine_load(struct machine *m, const char *source,
 	struct fort_graph_error graph_error;
 	struct fort_insn *insns;
 
-	*m = (struct machine){.helper = machine_no_helper};
+	*m = (struct machine){.engine = &MACHINE_ENGINE, .helper = machine_no_helper};
 	fort_arena_init(&m->arena, 1u << 20);
 	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
 		fail_msg("line %u, column %u: expected %s", error.line, error.column,
@@ -59,17 +67,20 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 
 	m->run = (struct fort_run){.domain = &m->domain, .fuel = MACHINE_FUEL};
 	m->run.ctx = fort_domain_ctx(&m->domain, 0);
-	return fort_engine_interp.compile(&request, &m->code);
+	/* cmocka sets handlers of its own for each test. */
+	if (m->engine == &fort_engine_x64)
+		assert_int_equal(fort_x64_faults_install(), 0);
+	return m->engine->compile(&request, &m->code);
 }
 
 static inline uint64_t machine_run(struct machine *m)
 {
-	return fort_engine_interp.run(m->code, &m->run);
+	return m->engine->run(m->code, &m->run);
 }
 
 static inline void machine_free(struct machine *m)
 {
-	fort_engine_interp.free(m->code);
+	m->engine->free(m->code);
 	fort_domain_close(&m->domain);
 	fort_arena_free(&m->arena);
 }

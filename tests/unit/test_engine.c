@@ -1,5 +1,6 @@
-/* Runs, and the interpreter's side of the engine contract: what starts, what is charged, what
- * aborts and what helpers see. What instructions compute is in tests/isa/cases.
+/* Runs, and what an engine owes by contract (the interpreter unless built for another): what
+ * starts, what is charged, what aborts and what helpers see. What instructions compute is in
+ * tests/isa/cases.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,6 +38,8 @@ static void everything_has_a_name(void **state)
 		assert_non_null(fort_abort_name(code));
 	assert_string_equal(fort_abort_name(FORT_ABORT_CODES), "unknown");
 	assert_ptr_equal(fort_engine_by_name("interp"), &fort_engine_interp);
+	assert_ptr_equal(fort_engine_by_name("x64"), &fort_engine_x64);
+	assert_ptr_equal(fort_engines[0], &fort_engine_interp);
 	assert_null(fort_engine_by_name("inter"));
 	assert_null(fort_engine_by_name(""));
 	for (unsigned i = 0; i < FORT_ISOLATIONS; i++) {
@@ -642,6 +645,7 @@ static void observers_see_each_instruction_before_it_runs(void **state)
 		struct machine m;
 
 		machine_load(&m, source, NULL, 0);
+		m.engine = &fort_engine_interp; /* the only one that can be looked at */
 		assert_int_equal(machine_compile(&m, both[i]), 0);
 		assert_int_equal(fort_interp_run_observed(m.code, &m.run, &observer), 12);
 		assert_int_equal(m.run.abort.code, FORT_ABORT_NONE);
