@@ -25,8 +25,9 @@
 #define FORT_X64_FREE2 FORT_X64_R11
 
 /* Why emitted code leaves before the program's end. Codes of aborts, and: */
-#define FORT_X64_STOP_HELPER FORT_ABORT_CODES /* a helper has written run->abort, all but the pc \
-					       */
+#define FORT_X64_STOP_HELPER                                                \
+	FORT_ABORT_CODES /* a helper has written run->abort, all but the pc \
+			  */
 
 /* What stops lead to, once an image. Index of `stops` and of FORT_X64_STOP codes. */
 #define FORT_X64_STOPS (FORT_ABORT_CODES + 1)
