@@ -71,14 +71,30 @@ static void emit(struct fort_x64 *x)
 	const struct fort_program *program = x->request->program;
 
 	x->bytes.at = x->n_fixups = x->n_stops = x->n_accesses = 0;
-	for (x->pc = 0; x->pc < program->n_insns; x->pc++) {
+	for (x->pc = 0; x->pc < program->n_insns;) {
 		const struct fort_insn *insn = &program->insns[x->pc];
+		uint32_t fused;
 
 		x->estimate = x->offsets[x->pc];
 		x->offsets[x->pc] = x->bytes.at;
-		emitters[insn->kind](x, insn);
+		fused = fort_x64_fuse(x);
+		if (!fused)
+			emitters[insn->kind](x, insn);
+		x->pc += fused ? fused : 1;
 	}
 	fort_x64_stops(x);
+}
+
+static void mark_targets(struct fort_x64 *x)
+{
+	const struct fort_program *program = x->request->program;
+
+	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
+		const struct fort_insn *insn = &program->insns[pc];
+
+		if (fort_insn_jumps(insn) || insn->op == FORT_OP_LOCAL)
+			x->targets[fort_insn_target(insn, pc)] = 1;
+	}
 }
 
 static void patch(struct fort_x64 *x)
@@ -113,7 +129,7 @@ static int check(const struct fort_compile *request)
 static size_t scratch_bytes(uint32_t n)
 {
 	return n * (3 * sizeof(struct fort_x64_stop) + 2 * sizeof(fort_helper_fn *) +
-		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t));
+		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t) + sizeof(uint8_t));
 }
 
 static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
@@ -122,6 +138,7 @@ static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
 	x->stops = (struct fort_x64_stop *)(x->helpers + 2 * (size_t)n);
 	x->fixups = (struct fort_x64_fixup *)(x->stops + 3 * (size_t)n);
 	x->offsets = (uint32_t *)(x->fixups + n);
+	x->targets = (uint8_t *)(x->offsets + n);
 }
 
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
@@ -202,6 +219,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	if (err)
 		return err;
 	use_scratch(&x, scratch, n);
+	mark_targets(&x);
 	err = compile_into(&x, out);
 	fort_pages_free(scratch, scratch_bytes(n));
 	return err;

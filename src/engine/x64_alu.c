@@ -10,7 +10,7 @@ static const uint8_t two_operands[FORT_ALU_OPS] = {
 };
 
 static const uint8_t shift_digits[FORT_ALU_OPS] = {
-#define FORT_X64_SHIFT(op, digit) [FORT_OP_##op] = digit,
+#define FORT_X64_SHIFT(op, shift) [FORT_OP_##op] = FORT_X64_##shift,
 #include "engine/x64.def"
 };
 
@@ -121,8 +121,8 @@ void fort_x64_end(struct fort_x64 *x, const struct fort_insn *insn)
 	bool swap = insn->op != FORT_OP_LE;
 
 	if (insn->bits == 16) {
-		if (swap) /* rotated by 8 to the right, whose digit is 1 */
-			fort_x64_rri(to, FORT_X64_SHIFT_I8, 16, 1, dst, 8);
+		if (swap)
+			fort_x64_rri(to, FORT_X64_SHIFT_I8, 16, FORT_X64_ROR, dst, 8);
 		fort_x64_rr(to, FORT_X64_MOVZX16, 32, dst, dst);
 	} else if (swap) {
 		fort_x64_reg(to, FORT_X64_BSWAP, insn->bits, dst);

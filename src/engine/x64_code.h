@@ -64,6 +64,7 @@ struct fort_x64 {
 	uint32_t pc;       /* being emitted */
 	uint32_t estimate; /* of its place, from the first pass */
 	uint32_t *offsets; /* of each slot: bounds ahead of pc in the second pass, else exact */
+	uint8_t *targets;  /* of each slot: does a jump or call lead there? */
 	struct fort_x64_fixup *fixups;
 	struct fort_x64_stop *stops;
 	struct fort_x64_access *accesses; /* NULL in the first pass */
@@ -91,6 +92,10 @@ struct fort_x64_stop *fort_x64_leave(struct fort_x64 *x, enum fort_x64_cc cc, ui
 void fort_x64_stops(struct fort_x64 *x);
 /* The slot of a function that code may call, as an offset in the image: before its start. */
 int64_t fort_x64_slot(struct fort_x64 *x, fort_helper_fn *function);
+
+/* Emits several instructions from pc on as one; returns the slots done, or 0 and nothing emitted.
+ */
+uint32_t fort_x64_fuse(struct fort_x64 *x);
 
 /* Emitters, by kind. */
 typedef void fort_x64_emitter(struct fort_x64 *x, const struct fort_insn *insn);

@@ -20,16 +20,44 @@ static struct division division_of(const struct fort_insn *insn)
 	};
 }
 
+/* rdx = 0; rdx:rax divided. */
+static void divide_unsigned(struct fort_x64 *x, unsigned bits, enum fort_x64_reg divisor)
+{
+	fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, FORT_X64_RDX, FORT_X64_RDX);
+	fort_x64_rr(&x->bytes, FORT_X64_DIV, bits, 0, divisor);
+}
+
+/* Division of 64 bits is slow on many processors, and most numbers are small: where both have no
+ * upper half, 32 bits do. */
+static void divide_unsigned_64(struct fort_x64 *x, enum fort_x64_reg divisor)
+{
+	struct fort_x64_bytes *to = &x->bytes;
+	uint32_t large, done;
+
+	fort_x64_mov(to, 64, FORT_X64_RDX, FORT_X64_RAX);
+	fort_x64_rr(to, FORT_X64_OR, 64, divisor, FORT_X64_RDX);
+	fort_x64_rri(to, FORT_X64_SHIFT_I8, 64, FORT_X64_SHR, FORT_X64_RDX, 32);
+	large = fort_x64_skip(x, FORT_X64_NOT_EQUAL);
+	fort_x64_rr(to, FORT_X64_DIV, 32, 0, divisor); /* rdx is 0 */
+	done = fort_x64_skip(x, FORT_X64_ALWAYS);
+	fort_x64_land(x, large);
+	divide_unsigned(x, 64, divisor);
+	fort_x64_land(x, done);
+}
+
 /* From rax, with the divisor anywhere but in rax and rdx, to dst; rax and rdx from FREE1, FREE2. */
 static void divide(struct fort_x64 *x, const struct division *d, enum fort_x64_reg divisor)
 {
 	struct fort_x64_bytes *to = &x->bytes;
 
-	if (d->is_signed)
+	if (d->is_signed) {
 		fort_x64_plain(to, FORT_X64_CQO, d->bits);
-	else
-		fort_x64_rr(to, FORT_X64_XOR, 32, FORT_X64_RDX, FORT_X64_RDX);
-	fort_x64_rr(to, d->is_signed ? FORT_X64_IDIV : FORT_X64_DIV, d->bits, 0, divisor);
+		fort_x64_rr(to, FORT_X64_IDIV, d->bits, 0, divisor);
+	} else if (d->bits == 64) {
+		divide_unsigned_64(x, divisor);
+	} else {
+		divide_unsigned(x, 32, divisor);
+	}
 	fort_x64_mov(to, 64, d->dst, d->remainder ? FORT_X64_RDX : FORT_X64_RAX);
 	if (d->dst != FORT_X64_RAX)
 		fort_x64_mov(to, 64, FORT_X64_RAX, FORT_X64_FREE1);
@@ -121,7 +149,7 @@ static bool divide_by_power(struct fort_x64 *x, const struct division *d, uint64
 		if (divisor == 1)
 			fort_x64_mov(&x->bytes, d->bits, d->dst, d->dst);
 		else
-			fort_x64_rri(&x->bytes, FORT_X64_SHIFT_I8, d->bits, 5, d->dst,
+			fort_x64_rri(&x->bytes, FORT_X64_SHIFT_I8, d->bits, FORT_X64_SHR, d->dst,
 				     __builtin_ctzll(divisor));
 		return true;
 	}

@@ -3,6 +3,7 @@
 #define REX        0x40
 #define REX_W      0x08
 #define REX_R      0x04
+#define REX_X      0x02
 #define REX_B      0x01
 #define LOCK       0xf0
 #define OPERAND_16 0x66
@@ -34,10 +35,10 @@ void fort_x64_word(struct fort_x64_bytes *to, uint64_t word, unsigned n)
 /* Everything before the ModRM byte. `reg` and `rm` are numbers of registers, for their fourth bits
  * and, in byte rows, for the registers that only a REX prefix names. */
 static void put_opcode(struct fort_x64_bytes *to, const struct encoding *e, unsigned bits,
-		       unsigned reg, unsigned rm, unsigned plus)
+		       unsigned reg, unsigned index, unsigned rm, unsigned plus)
 {
-	uint8_t rex =
-		(uint8_t)((bits == 64 ? REX_W : 0) | (reg & 8 ? REX_R : 0) | (rm & 8 ? REX_B : 0));
+	uint8_t rex = (uint8_t)((bits == 64 ? REX_W : 0) | (reg & 8 ? REX_R : 0) |
+				(index & 8 ? REX_X : 0) | (rm & 8 ? REX_B : 0));
 
 	if (e->lock)
 		fort_x64_byte(to, LOCK);
@@ -60,15 +61,18 @@ static void put_modrm(struct fort_x64_bytes *to, unsigned mod, unsigned reg, uns
 	fort_x64_byte(to, (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7)));
 }
 
-/* [base + disp]. rsp and r12 take a SIB byte; rbp and r13 have no form without displacement. */
+/* [base + index + disp]. rsp and r12 take a SIB byte; rbp and r13 have no form without
+ * displacement. */
 static void put_mem(struct fort_x64_bytes *to, unsigned reg, struct fort_x64_mem mem)
 {
 	bool none = !mem.disp && (mem.base & 7) != FORT_X64_RBP;
 	bool byte = mem.disp == (int8_t)mem.disp;
 
-	put_modrm(to, none ? 0 : byte ? 1 : 2, reg, mem.base);
-	if ((mem.base & 7) == FORT_X64_RSP)
-		fort_x64_byte(to, 0x24);
+	put_modrm(to, none ? 0 : byte ? 1 : 2, reg, mem.indexed ? FORT_X64_RSP : mem.base);
+	if (mem.indexed) /* a SIB byte has the fields of a ModRM byte; scale 1 */
+		put_modrm(to, 0, mem.index, mem.base);
+	else if ((mem.base & 7) == FORT_X64_RSP)
+		put_modrm(to, 0, FORT_X64_RSP, mem.base);
 	if (!none)
 		fort_x64_word(to, (uint32_t)mem.disp, byte ? 1 : 4);
 }
@@ -79,7 +83,7 @@ void fort_x64_rri(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bit
 	const struct encoding *e = &encodings[row];
 
 	reg = field(e, reg);
-	put_opcode(to, e, bits, reg, rm, 0);
+	put_opcode(to, e, bits, reg, 0, rm, 0);
 	put_modrm(to, 3, reg, rm);
 	fort_x64_word(to, (uint32_t)imm, e->imm);
 }
@@ -100,7 +104,7 @@ void fort_x64_rmi(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bit
 		fort_x64_byte(to, SEGMENT_GS);
 		fort_x64_byte(to, ADDRESS_32);
 	}
-	put_opcode(to, e, bits, reg, mem.base, 0);
+	put_opcode(to, e, bits, reg, mem.indexed ? mem.index : 0, mem.base, 0);
 	put_mem(to, reg, mem);
 	fort_x64_word(to, (uint32_t)imm, e->imm);
 }
@@ -114,12 +118,12 @@ void fort_x64_rm(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits
 void fort_x64_reg(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits,
 		  enum fort_x64_reg reg)
 {
-	put_opcode(to, &encodings[row], bits, 0, reg, reg & 7);
+	put_opcode(to, &encodings[row], bits, 0, 0, reg, reg & 7);
 }
 
 void fort_x64_plain(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits)
 {
-	put_opcode(to, &encodings[row], bits, 0, 0, 0);
+	put_opcode(to, &encodings[row], bits, 0, 0, 0, 0);
 }
 
 void fort_x64_alu_imm(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits,
@@ -167,7 +171,7 @@ uint32_t fort_x64_jump(struct fort_x64_bytes *to, enum fort_x64_cc cc, unsigned 
 		fort_x64_plain(to, bytes == 1 ? FORT_X64_JMP_SHORT : FORT_X64_JMP, 32);
 	else
 		put_opcode(to, &encodings[bytes == 1 ? FORT_X64_JCC_SHORT : FORT_X64_JCC], 32, 0, 0,
-			   cc);
+			   0, cc);
 	at = to->at;
 	to->at += bytes;
 	fort_x64_patch(to, at, bytes, target);
@@ -189,7 +193,7 @@ void fort_x64_call_slot(struct fort_x64_bytes *to, int64_t target)
 {
 	const struct encoding *e = &encodings[FORT_X64_CALL_SLOT];
 
-	put_opcode(to, e, 32, 0, 0, 0);
+	put_opcode(to, e, 32, 0, 0, 0, 0);
 	put_modrm(to, 0, e->digit, FORT_X64_RBP); /* rip */
 	fort_x64_word(to, (uint64_t)(target - ((int64_t)to->at + 4)), 4);
 }

@@ -40,6 +40,9 @@ enum fort_x64_cc {
 	FORT_X64_ALWAYS = 0x10, /* not a code: the unconditional jump */
 };
 
+/* Digits of the rows that shift and rotate. */
+enum fort_x64_shift { FORT_X64_ROR = 1, FORT_X64_SHL = 4, FORT_X64_SHR = 5, FORT_X64_SAR = 7 };
+
 /* Where bytes go. Without memory nothing is written and `at` only measures. */
 struct fort_x64_bytes {
 	uint8_t *out;
@@ -47,8 +50,9 @@ struct fort_x64_bytes {
 };
 
 struct fort_x64_mem {
-	enum fort_x64_reg base;
+	enum fort_x64_reg base, index; /* index: where `indexed`, added; never rsp */
 	int32_t disp;
+	bool indexed;
 	bool window; /* gs:[r32 + disp]: 32-bit address arithmetic from the segment's base */
 };
 

@@ -253,7 +253,7 @@ void fort_x64_callx(struct fort_x64 *x, const struct fort_insn *insn)
 
 	fort_x64_mov(to, 64, FORT_X64_FREE1, number);
 	fort_x64_mov(to, 64, FORT_X64_FREE2, number);
-	fort_x64_rri(to, FORT_X64_SHIFT_I8, 64, 5, FORT_X64_FREE2, 32);
+	fort_x64_rri(to, FORT_X64_SHIFT_I8, 64, FORT_X64_SHR, FORT_X64_FREE2, 32);
 	stop = fort_x64_leave(x, FORT_X64_NOT_EQUAL, FORT_ABORT_HELPER);
 	stop->detail_in_free1 = true;
 	for (unsigned i = 0; i < FORT_LEN(around_lookup); i++)

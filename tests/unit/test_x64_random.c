@@ -234,6 +234,26 @@ static void add_simple(struct recipe *recipe, enum fort_row row)
 			   src ? (uint8_t)below(FORT_REGS) : 0, 0, imm ? (int32_t)number() : 0));
 }
 
+/* What compilers write and x64 takes together: a copy that is added to, and a low half extended. */
+static void add_idiom(struct recipe *recipe)
+{
+	uint8_t dst = writable_register(recipe), src = (uint8_t)below(FORT_REGS);
+	bool sign = one_in(2);
+
+	if (!one_in(3))
+		add(recipe, fort_insn_make(FORT_ROW_MOV64_X, dst, src, 0, 0));
+	switch (below(3)) {
+	case 0: add(recipe, fort_insn_make(FORT_ROW_ADD64_K, dst, 0, 0, (int32_t)number())); break;
+	case 1:
+		add(recipe, fort_insn_make(FORT_ROW_ADD64_X, dst, (uint8_t)below(FORT_REGS), 0, 0));
+		break;
+	default:
+		add(recipe, fort_insn_make(FORT_ROW_LSH64_K, dst, 0, 0, one_in(8) ? 31 : 32));
+		add(recipe, fort_insn_make(sign ? FORT_ROW_ARSH64_K : FORT_ROW_RSH64_K, dst, 0, 0,
+					   one_in(2) ? 32 : (int32_t)below(70)));
+	}
+}
+
 /* Where jumps and local calls go is settled when everything has its place. */
 static void add_row(struct recipe *recipe, enum fort_row row)
 {
@@ -291,7 +311,10 @@ static bool runs(enum fort_row row)
 static void add_body(struct recipe *recipe, const enum fort_row *rows, uint32_t n_rows)
 {
 	for (uint32_t left = 3 + below(BODY_MAX / recipe->n_functions); left; left--)
-		add_row(recipe, rows[below(n_rows)]);
+		if (one_in(8))
+			add_idiom(recipe);
+		else
+			add_row(recipe, rows[below(n_rows)]);
 }
 
 static void add_start(struct recipe *recipe)
