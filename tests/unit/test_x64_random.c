@@ -217,6 +217,20 @@ static struct fort_insn access_insn(const struct recipe *recipe, enum fort_row r
 			      info->kind == FORT_ST ? (int32_t)number() : 0);
 }
 
+/* The word at which a compare-and-exchange is aimed, in r0, so that it happens; above it, for 32
+ * bits, something that must go. */
+static void aim(struct recipe *recipe, struct fort_insn insn)
+{
+	bool wide = insn.bits == 64;
+
+	add(recipe,
+	    fort_insn_make(wide ? FORT_ROW_LDX64 : FORT_ROW_LDX32, FORT_R0, insn.dst, insn.off, 0));
+	if (wide)
+		return;
+	add(recipe, fort_insn_make(FORT_ROW_LDIMM, FORT_R5, 0, 0, 0x7bull << 40));
+	add(recipe, fort_insn_make(FORT_ROW_OR64_X, FORT_R0, FORT_R5, 0, 0));
+}
+
 /* Over what comes next, so that the rest of the function stays reachable. */
 static void add_way_around(struct recipe *recipe)
 {
@@ -257,13 +271,20 @@ static void add_idiom(struct recipe *recipe)
 /* Where jumps and local calls go is settled when everything has its place. */
 static void add_row(struct recipe *recipe, enum fort_row row)
 {
+	struct fort_insn insn;
+
 	switch (fort_rows[row].kind) {
 	case FORT_LDX:
 	case FORT_ST:
 	case FORT_STX:
 	case FORT_ATOMIC:
 	case FORT_LDACQ:
-	case FORT_STREL: add(recipe, access_insn(recipe, row)); break;
+	case FORT_STREL:
+		insn = access_insn(recipe, row);
+		if (insn.op == FORT_OP_A_CMPXCHG && one_in(2))
+			aim(recipe, insn);
+		add(recipe, insn);
+		break;
 	case FORT_LDIMM:
 		add(recipe, fort_insn_make(row, writable_register(recipe), 0, 0,
 					   row == FORT_ROW_LDIMM ? number() : below(2)));
