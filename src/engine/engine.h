@@ -52,7 +52,8 @@ struct fort_compile {
 struct fort_engine {
 	const char *name;
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
-	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM,
+	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM (or
+	 * what else the kernel says to memory for code, such as -EACCES where it allows none),
 	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, or -EINVAL for
 	 * maps by descriptor (they must have been rewritten to indexes) or by an index that the
 	 * domain does not have.

@@ -66,21 +66,31 @@ int64_t fort_x64_slot(struct fort_x64 *x, fort_helper_fn *function)
 	return -(int64_t)(i + 1) * (int64_t)sizeof(function);
 }
 
+/* What is at pc; returns the slots done. Nothing that writes r10 is ever emitted. */
+static uint32_t emit_next(struct fort_x64 *x)
+{
+	const struct fort_insn *insn = &x->request->program->insns[x->pc];
+	uint32_t fused;
+
+	if (fort_insn_writes_frame_pointer(insn)) {
+		fort_x64_leave(x, FORT_X64_ALWAYS, FORT_ABORT_INSN);
+		return 1;
+	}
+	fused = fort_x64_fuse(x);
+	if (fused)
+		return fused;
+	emitters[insn->kind](x, insn);
+	return 1;
+}
+
 static void emit(struct fort_x64 *x)
 {
-	const struct fort_program *program = x->request->program;
-
 	x->bytes.at = x->n_fixups = x->n_stops = x->n_accesses = 0;
-	for (x->pc = 0; x->pc < program->n_insns;) {
-		const struct fort_insn *insn = &program->insns[x->pc];
-		uint32_t fused;
-
+	x->pc = 0;
+	while (x->pc < x->request->program->n_insns) {
 		x->estimate = x->offsets[x->pc];
 		x->offsets[x->pc] = x->bytes.at;
-		fused = fort_x64_fuse(x);
-		if (!fused)
-			emitters[insn->kind](x, insn);
-		x->pc += fused ? fused : 1;
+		x->pc += emit_next(x);
 	}
 	fort_x64_stops(x);
 }
@@ -117,7 +127,7 @@ static int check(const struct fort_compile *request)
 		int64_t value;
 		int err = fort_resolve_check(request, insn);
 
-		if (!err && insn->kind == FORT_LDIMM)
+		if (!err && insn->kind == FORT_LDIMM && !fort_insn_writes_frame_pointer(insn))
 			err = fort_resolve_imm(request, insn, &value);
 		if (err)
 			return err;

@@ -1,7 +1,8 @@
 /* Pairs and triples of BPF instructions that the machine does in one: what compilers write because
  * BPF has no three-operand addition, no zero-extension of its own and no scaled index.
  *
- * Only instructions that nothing jumps to may be taken together with the one before.
+ * Only instructions that nothing jumps to may be taken together with the one before. All that are
+ * write the register that the first one writes, which is not r10.
  */
 #include "engine/x64_code.h"
 

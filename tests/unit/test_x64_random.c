@@ -184,7 +184,7 @@ static const uint8_t pointers[PLACES] = {
 
 static uint8_t writable_register(const struct recipe *recipe)
 {
-	return (uint8_t)(recipe->tame || !one_in(12) ? below(FORT_R6) : below(FORT_R10));
+	return (uint8_t)(recipe->tame || !one_in(12) ? below(FORT_R6) : below(FORT_REGS));
 }
 
 static bool is_load(const struct fort_row_info *info)
@@ -537,7 +537,8 @@ static void random_programs_reach_everything(void **state)
 {
 	static const enum fort_abort_code ends[] = {FORT_ABORT_NONE,       FORT_ABORT_FUEL,
 						    FORT_ABORT_MEMORY,     FORT_ABORT_DEPTH,
-						    FORT_ABORT_HELPER_ARG, FORT_ABORT_HELPER};
+						    FORT_ABORT_HELPER_ARG, FORT_ABORT_HELPER,
+						    FORT_ABORT_INSN};
 
 	if (n_programs < 10000)
 		skip();
