@@ -42,7 +42,7 @@ BPFORT_API const char *bpfort_version(void);
 /* How programs run. Members added later are behind these; `size` says which a caller knows. */
 struct bpfort_options {
 	size_t size;           /* sizeof(struct bpfort_options) */
-	const char *engine;    /* "interp"; NULL: the default */
+	const char *engine;    /* "interp", "x64"; NULL: the default */
 	const char *isolation; /* "sfi", "none"; NULL: the default */
 };
 

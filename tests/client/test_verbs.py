@@ -4,6 +4,7 @@
 usage: test_verbs.py BPFORT PACKETS.o WRONG.o OTHER.o LATENCY.o BUGGY.o FIXED.o
 """
 import ctypes
+import itertools
 import os
 import signal
 import struct
@@ -117,11 +118,15 @@ def check_run():
                and result["repeat"] == 50 and result["engine"] == "interp"
                and result["isolation"] == "sfi" and result["aborted"] is None,
                "prog run --json: the keys of the format", result)
-    for isolation in ("none", "sfi"):
+    results = set()
+    for engine, isolation in itertools.product(("interp", "x64"), ("none", "sfi")):
         status, result = bpfort.json(*run, "name", "checksum", "data_in", PACKET, "engine",
-                                     "interp", "isolation", isolation)
-        tap.report(status == 0 and result["isolation"] == isolation, f"isolation {isolation}",
-                   result)
+                                     engine, "isolation", isolation)
+        tap.report(status == 0 and result["engine"] == engine
+                   and result["isolation"] == isolation and result["aborted"] is None,
+                   f"engine {engine}, isolation {isolation}", result)
+        results.add((result or {}).get("retval"))
+    tap.report(len(results) == 1, "all engines give the same", results)
     out = os.path.join(scratch.name, "out")
     done = bpfort(*run, "name", "swap_macs", "data_in", PACKET, "data_out", out)
     data = open(out, "rb").read() if os.path.exists(out) else b""
@@ -132,7 +137,7 @@ def check_run():
     gives("no packet", 2, *run, "name", "length", err="Invalid argument")
     gives("a missing packet file", 2, *run, "name", "length", "data_in", "/none",
           err="No such file")
-    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp")
+    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp x64")
     gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi")
     gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
           "no_null_check", "data_in", PACKET, err="needed:")
