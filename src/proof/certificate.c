@@ -47,6 +47,8 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 		add_u32(&hash, map->max_entries);
 		add_u32(&hash, map->flags);
 		add_u32(&hash, map->frozen);
+		if (map->frozen && env->constants && env->constants[i])
+			fort_sha256_add(&hash, env->constants[i], map->value_bytes);
 	}
 	fort_sha256_end(&hash, out);
 }
