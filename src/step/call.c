@@ -61,9 +61,8 @@ static bool memory_arg(struct fort_rule *rule, struct call *call, unsigned reg, 
 static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bool zero_allowed)
 {
 	const struct fort_value *size = fort_rule_reg(rule, reg);
-	const struct fort_value *pointer = fort_rule_reg(rule, reg - 1);
 	bool write = call->helper->args[reg - 2] == FORT_ARG_MEM_OUT;
-	uint64_t low, high, number;
+	uint64_t low, high;
 
 	if (size->type != FORT_NUM)
 		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
@@ -78,8 +77,6 @@ static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bo
 	if (high >= FORT_ACCESS_BYTES_MAX)
 		return fort_rule_bad(rule, FORT_DIAG_SIZE_UNBOUNDED, reg, (int64_t)high, 0, 0, 0);
 	call->most = high;
-	if (!high && fort_value_known(pointer, &number) && !number)
-		return true; /* NULL and no bytes */
 	if (!memory_arg(rule, call, reg - 1, (uint32_t)high, write))
 		return false;
 	/* Of a buffer that may be filled in part, nothing is surely written. */

@@ -254,8 +254,7 @@ static void helper_effect(const struct fort_env *env, const struct fort_state *s
 			continue;
 		effect->uses |= bit(reg);
 		if (arg == FORT_ARG_SIZE || arg == FORT_ARG_SIZE_OR_ZERO) {
-			/* Of the pointer only "is it NULL" may be a number. */
-			effect->exact |= bit(reg) | bit(reg - 1);
+			effect->exact |= bit(reg);
 			read_stack(state, reg - 1, 0,
 				   fort_scalar_umax(&fort_state_reg(state, reg)->num), effect);
 		}
