@@ -323,7 +323,8 @@ void fort_attacher_free(struct fort_attacher *attacher)
 void fort_attacher_why(struct fort_attacher *attacher, struct fort_text *text)
 {
 	pthread_mutex_lock(&attacher->lock);
-	fort_text_put(text, attacher->why.data, attacher->why.length);
+	if (attacher->why.length)
+		fort_text_put(text, attacher->why.data, attacher->why.length);
 	pthread_mutex_unlock(&attacher->lock);
 }
 

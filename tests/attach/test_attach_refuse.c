@@ -36,7 +36,7 @@ static void processes(void **state)
 
 	victim = harness_start("VICTIM", "work", 1);
 	kill(victim.pid, SIGSTOP);
-	usleep(20000);
+	assert_int_equal(waitpid(victim.pid, NULL, WUNTRACED), victim.pid);
 	refused_process(victim.pid, -EAGAIN, "kill -CONT");
 	kill(victim.pid, SIGCONT);
 	assert_int_equal(ptrace(PTRACE_SEIZE, victim.pid, NULL, NULL), 0);
