@@ -161,6 +161,7 @@ struct fort_rest fort_agent_main(const struct fort_boot *boot)
 		return (struct fort_rest){0};
 	serve();
 	left = fort_agent_undo(alone);
+	left.ended = alone();
 	(void)!fort_channel_send(fort_agent.socket, FORT_LEFT, 0, &left, NULL, 0);
 	if (left.kept)
 		return (struct fort_rest){0};

@@ -137,9 +137,9 @@ struct fort_answer {
 };
 
 struct fort_left {
-	uint64_t page; /* one page of the agent that only someone else can unmap; 0: none */
-	uint32_t kept; /* 1: stubs and agent stay mapped, because a thread may still be in them */
-	uint32_t reserved;
+	uint64_t page;  /* one page of the agent that only someone else can unmap; 0: none */
+	uint32_t kept;  /* 1: stubs and agent stay mapped, because a thread may still be in them */
+	uint32_t ended; /* 1: only agents were left of the process, which so has ended */
 };
 
 /* Bytes of the body of a type; UINT32_MAX for types that do not exist. */

@@ -48,7 +48,7 @@ static void lost(struct fort_target *target)
 	/* A process that ends closes its sockets a moment before it is reported. */
 	if (!target->has_left)
 		(void)!poll(&poll_fd, 1, 100);
-	if (has_exited(target))
+	if (has_exited(target) || (target->has_left && target->left.ended))
 		target->state = FORT_TARGET_EXITED;
 	else
 		target->state = target->has_left ? FORT_TARGET_LEFT : FORT_TARGET_REPLACED;
