@@ -11,7 +11,16 @@
 #include <sys/ptrace.h>
 
 #define VALUE_BYTES 64u
-#define STEPS_MAX   20000u
+
+/* Instructions of the longest operation; sanitizers add their own. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define STEPS_MAX 100000u
+#endif
+#endif
+#ifndef STEPS_MAX
+#define STEPS_MAX 20000u
+#endif
 
 static struct fort_shared *shared;
 
