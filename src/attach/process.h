@@ -48,8 +48,6 @@ struct fort_regions {
 /* The mappings of the process now. Freed by fort_regions_free. */
 FORT_CHECKED int fort_regions_read(const struct fort_process *process, struct fort_regions *out);
 void fort_regions_free(struct fort_regions *regions);
-/* The one that holds `address`, or NULL. */
-const struct fort_region *fort_regions_find(const struct fort_regions *regions, uint64_t address);
 
 /* Room for `bytes` (whole pages) such that all of it is within `reach` of `near`, away from where
  * the heap and stacks grow. 0 when there is none.

@@ -96,14 +96,6 @@ void fort_regions_free(struct fort_regions *regions)
 	*regions = (struct fort_regions){0};
 }
 
-const struct fort_region *fort_regions_find(const struct fort_regions *regions, uint64_t address)
-{
-	for (size_t i = 0; i < regions->n; i++)
-		if (address >= regions->region[i].start && address < regions->region[i].end)
-			return &regions->region[i];
-	return NULL;
-}
-
 /* Distance from `near` to the farther end of [start, start + bytes). */
 static uint64_t farthest(uint64_t near, uint64_t start, uint64_t bytes)
 {

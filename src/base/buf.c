@@ -61,11 +61,6 @@ void fort_buf_u32(struct fort_buf *buf, uint32_t value)
 	fort_buf_put(buf, &value, sizeof(value));
 }
 
-void fort_buf_u64(struct fort_buf *buf, uint64_t value)
-{
-	fort_buf_put(buf, &value, sizeof(value));
-}
-
 void fort_buf_varint(struct fort_buf *buf, uint64_t value)
 {
 	uint8_t bytes[10];

@@ -16,5 +16,4 @@ void fort_buf_free(struct fort_buf *buf);
 void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes);
 void fort_buf_u8(struct fort_buf *buf, uint8_t value);
 void fort_buf_u32(struct fort_buf *buf, uint32_t value);
-void fort_buf_u64(struct fort_buf *buf, uint64_t value);
 void fort_buf_varint(struct fort_buf *buf, uint64_t value);

@@ -38,11 +38,6 @@ int fort_reader_u32(struct fort_reader *reader, uint32_t *out)
 	return copy(reader, out, sizeof(*out));
 }
 
-int fort_reader_u64(struct fort_reader *reader, uint64_t *out)
-{
-	return copy(reader, out, sizeof(*out));
-}
-
 int fort_reader_varint(struct fort_reader *reader, uint64_t *out)
 {
 	const uint8_t *at = reader->at;

@@ -37,6 +37,5 @@ FORT_CHECKED int fort_reader_take(struct fort_reader *reader, size_t bytes, cons
 FORT_CHECKED int fort_reader_u8(struct fort_reader *reader, uint8_t *out);
 FORT_CHECKED int fort_reader_u16(struct fort_reader *reader, uint16_t *out);
 FORT_CHECKED int fort_reader_u32(struct fort_reader *reader, uint32_t *out);
-FORT_CHECKED int fort_reader_u64(struct fort_reader *reader, uint64_t *out);
 /* LEB128, at most ten bytes, only the shortest form; -EBADMSG otherwise. */
 FORT_CHECKED int fort_reader_varint(struct fort_reader *reader, uint64_t *out);

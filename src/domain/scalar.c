@@ -107,11 +107,6 @@ bool fort_scalar_is_const(const struct fort_scalar *a)
 	return scalar_is_const(a);
 }
 
-bool fort_scalar_is_unknown(const struct fort_scalar *a)
-{
-	return scalar_is_unknown(a);
-}
-
 bool fort_scalar_has(const struct fort_scalar *a, uint64_t x)
 {
 	return scalar_has(a, x);
@@ -120,11 +115,6 @@ bool fort_scalar_has(const struct fort_scalar *a, uint64_t x)
 bool fort_scalar_covers(const struct fort_scalar *a, const struct fort_scalar *b)
 {
 	return scalar_covers(a, b);
-}
-
-bool fort_scalar_equal(const struct fort_scalar *a, const struct fort_scalar *b)
-{
-	return scalar_equal(a, b);
 }
 
 bool fort_scalar_validate(const struct fort_scalar *a)
@@ -185,11 +175,6 @@ bool fort_scalar_reduce(struct fort_scalar *a)
 bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b)
 {
 	return scalar_meet(a, b);
-}
-
-struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b)
-{
-	return scalar_join(a, b);
 }
 
 struct fort_scalar fort_scalar_alu(enum fort_op op, unsigned bits, const struct fort_scalar *a,

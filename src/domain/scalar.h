@@ -40,12 +40,10 @@ struct fort_scalar fort_scalar_signed_range(int64_t low, int64_t high);
 struct fort_scalar fort_scalar_of_width(unsigned bits);
 
 bool fort_scalar_is_const(const struct fort_scalar *a);
-bool fort_scalar_is_unknown(const struct fort_scalar *a);
 bool fort_scalar_has(const struct fort_scalar *a, uint64_t x);
 /* Every member of b is a member of a. May say no for views that are not fully narrowed, never
  * wrongly yes. */
 bool fort_scalar_covers(const struct fort_scalar *a, const struct fort_scalar *b);
-bool fort_scalar_equal(const struct fort_scalar *a, const struct fort_scalar *b);
 /* Is this a value that the rules can produce? For debug builds, tests and untrusted input: views
  * are well-formed and no view contradicts the others on the spot. */
 bool fort_scalar_validate(const struct fort_scalar *a);
@@ -63,8 +61,6 @@ int32_t fort_scalar_smax32(const struct fort_scalar *a);
 FORT_CHECKED bool fort_scalar_reduce(struct fort_scalar *a);
 /* a = a and b. */
 FORT_CHECKED bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b);
-/* Around both. */
-struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b);
 
 /* The result of `a op b` for an ALU operation of isa.def, at 64 bits or at 32 bits and then
  * zero-extended. `same`: both operands are known to be one value. */

@@ -24,14 +24,6 @@ const struct fort_diag_info *fort_diag_info(enum fort_diag diag)
 	return &rows[diag < FORT_DIAGS ? diag : FORT_DIAG_NONE];
 }
 
-enum fort_diag fort_diag_by_code(const char *code)
-{
-	for (unsigned i = FORT_DIAG_NONE + 1; i < FORT_DIAGS; i++)
-		if (!strcmp(rows[i].code, code))
-			return i;
-	return FORT_DIAG_NONE;
-}
-
 /* --- placeholders --- */
 
 /* A placeholder: a name, perhaps followed by the number of an argument. */

@@ -22,8 +22,6 @@ struct fort_diag_info {
 };
 
 const struct fort_diag_info *fort_diag_info(enum fort_diag diag);
-/* By its stable code ("F0502"), or FORT_DIAG_NONE. */
-enum fort_diag fort_diag_by_code(const char *code);
 
 /* What the placeholders refer to. */
 struct fort_render {
