@@ -21,13 +21,16 @@
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
 #define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
 #define FORT_REFS_MAX         16u        /* references held at one point */
-#define FORT_REACH_MAX        16u        /* proven packet lengths remembered in one state */
+#define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
+#define FORT_GHOSTS_MAX       16u        /* values remembered for loops around one point */
 #define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
 #define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */
 #define FORT_CERT_BYTES_MAX   (64u << 20)
 #define FORT_CERT_STATES_MAX  (1u << 20)
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
+#define FORT_LOOP_DEPTH_MAX   32u /* loops within loops that are told apart */
+#define FORT_LIVE_PASSES_MAX  64u /* of one function, until everything counts as live */
 #define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
 
 /* Runs */

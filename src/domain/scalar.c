@@ -231,3 +231,28 @@ bool fort_scalar_assume(enum fort_op op, unsigned bits, bool holds, struct fort_
 {
 	return scalar_assume(op, bits == 64, holds, a, b);
 }
+
+struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b)
+{
+	return scalar_join(a, b);
+}
+
+struct fort_scalar fort_scalar_widen(const struct fort_scalar *a, const struct fort_scalar *b,
+				     const int64_t *thresholds, uint32_t n)
+{
+	int64_t low = fort_scalar_smin(a), high = fort_scalar_smax(a);
+
+	if (fort_scalar_smin(b) < low) {
+		low = INT64_MIN;
+		for (uint32_t i = 0; i < n; i++)
+			if (thresholds[i] <= fort_scalar_smin(b))
+				low = thresholds[i];
+	}
+	if (fort_scalar_smax(b) > high) {
+		high = INT64_MAX;
+		for (uint32_t i = n; i-- > 0;)
+			if (thresholds[i] >= fort_scalar_smax(b))
+				high = thresholds[i];
+	}
+	return fort_scalar_signed_range(low, high);
+}

@@ -59,6 +59,10 @@ int32_t fort_scalar_smax32(const struct fort_scalar *a);
 
 /* Narrows each view by the others. */
 FORT_CHECKED bool fort_scalar_reduce(struct fort_scalar *a);
+/* Around both. */
+struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b);
+struct fort_scalar fort_scalar_widen(const struct fort_scalar *a, const struct fort_scalar *b,
+				     const int64_t *thresholds, uint32_t n);
 /* a = a and b. */
 FORT_CHECKED bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b);
 

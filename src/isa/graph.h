@@ -57,6 +57,10 @@ FORT_CHECKED int fort_graph_build(struct fort_arena *arena, const struct fort_in
 				  uint32_t count, struct fort_graph *out,
 				  struct fort_graph_error *error);
 
+/* Where control may go from slot pc within its function, falling through first: how many, at most
+ * two. A call goes on behind itself. */
+unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t out[2]);
+
 /* The subprogram that contains slot pc. */
 uint32_t fort_subprog_of(const struct fort_program *program, uint32_t pc);
 /* The subprogram that starts at slot pc, or -1. */

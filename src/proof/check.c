@@ -3,14 +3,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proof/cover.h"
+#include "step/relate.h"
+
 static const char *const fault_texts[FORT_CHECK_FAULTS] = {
 	[FORT_CHECK_OK] = "no fault",
 	[FORT_CHECK_FORM] = "the bytes are no certificate",
 	[FORT_CHECK_BINDING] = "made for another program, map or version",
 	[FORT_CHECK_CLAIM] = "a claim is malformed",
-	[FORT_CHECK_EDGE] = "an edge names no earlier state at this instruction",
+	[FORT_CHECK_EDGE] = "an edge names no state at this instruction",
 	[FORT_CHECK_EDGES] = "the number of edges does not fit the paths",
 	[FORT_CHECK_COVER] = "the named state does not cover what arrives",
+	[FORT_CHECK_RANK] = "nothing shows that a loop ends",
+	[FORT_CHECK_ROOT] = "a function that is called from outside is missing",
 	[FORT_CHECK_UNSAFE] = "an instruction may be unsafe",
 	[FORT_CHECK_STEPS] = "more steps than declared",
 	[FORT_CHECK_MEMORY] = "not enough memory",
@@ -31,10 +36,12 @@ struct pending {
 struct checker {
 	struct fort_env *env;
 	struct fort_certificate cert;
+	struct fort_state **claims; /* what the listed states say */
 	struct fort_pool pool;
 	struct fort_arena *arena;
 	struct pending *todo, *spare;
-	uint32_t index; /* of the state whose region is walked */
+	uint32_t index; /* of the state whose region is walked; roots come after all states */
+	uint32_t group; /* of that state, or n_groups */
 	struct fort_reader edges;
 	uint32_t edges_left;
 	struct fort_check *check;
@@ -63,24 +70,77 @@ static bool push(struct checker *c, struct fort_state *state, uint32_t pc)
 	return true;
 }
 
-/* An arrival at a cut point: true with *stop saying whether the path ends here. */
-static bool arrive(struct checker *c, const struct fort_state *state, uint32_t pc, bool *stop)
+/* --- loops --- */
+
+/* Is the state's rank past what the group's ghost remembers? */
+static bool progresses(const struct checker *c, const struct fort_state *state, uint32_t group)
 {
-	const struct fort_cert_state *target;
-	uint64_t distance;
+	const struct fort_cert_group *of = &c->cert.groups[group];
+	const struct fort_value *now = fort_state_cell(state, of->rank);
+
+	if (!now || now->type == FORT_NONE)
+		return false;
+	for (uint32_t i = 0; i < state->n_ghosts; i++) {
+		const struct fort_ghost *ghost = &state->ghosts[i];
+
+		if (ghost->owner == group)
+			return of->falls ? fort_relate_most(state, now, NULL, &ghost->value) < 0
+					 : fort_relate_most(state, &ghost->value, NULL, now) < 0;
+	}
+	return group < state->unset_below;
+}
+
+/* Edges go down, or around a loop that ends. */
+static bool leads_to_an_end(const struct checker *c, const struct fort_state *state,
+			    uint32_t target)
+{
+	uint32_t group = fort_certificate_group(&c->cert, target);
+
+	if (target < c->index && (group == c->cert.n_groups || group != c->group))
+		return true;
+	return group < c->cert.n_groups && progresses(c, state, group);
+}
+
+bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
+			    struct fort_state *state)
+{
+	uint32_t group = fort_certificate_group(cert, index), n = 0;
+	struct fort_value *rank;
+
+	state->unset_below = fort_certificate_groups_below(cert, index);
+	for (uint32_t i = 0; i < state->n_ghosts; i++)
+		if (state->ghosts[i].owner >= state->unset_below && state->ghosts[i].owner != group)
+			state->ghosts[n++] = state->ghosts[i];
+	state->n_ghosts = n;
+	if (group == cert->n_groups)
+		return true;
+	rank = fort_state_cell(state, cert->groups[group].rank);
+	if (!rank || rank->type == FORT_NONE || n == FORT_GHOSTS_MAX)
+		return false;
+	fort_state_remember(state, group, rank);
+	return true;
+}
+
+/* --- walking --- */
+
+/* An arrival at a cut point: true with *stop saying whether the path ends here. */
+static bool arrive(struct checker *c, struct fort_state *state, uint32_t pc, bool *stop)
+{
+	uint64_t edge;
 
 	*stop = false;
-	if (!c->edges_left || fort_reader_varint(&c->edges, &distance))
+	if (!fort_state_settle(&c->pool, state))
+		return fail(c, FORT_CHECK_MEMORY, pc);
+	if (!c->edges_left || fort_reader_varint(&c->edges, &edge))
 		return fail(c, FORT_CHECK_EDGES, pc);
 	c->edges_left--;
-	if (!distance)
+	if (!edge)
 		return true;
-	if (distance > c->index)
+	if (edge > c->cert.n_states || c->cert.states[edge - 1].pc != pc)
 		return fail(c, FORT_CHECK_EDGE, pc);
-	target = &c->cert.states[c->index - distance];
-	if (target->pc != pc)
-		return fail(c, FORT_CHECK_EDGE, pc);
-	if (!fort_claim_covers(target->claim, state))
+	if (!leads_to_an_end(c, state, (uint32_t)edge - 1))
+		return fail(c, FORT_CHECK_RANK, pc);
+	if (!fort_state_covers(&c->pool, c->claims[edge - 1], state))
 		return fail(c, FORT_CHECK_COVER, pc);
 	*stop = true;
 	return true;
@@ -118,12 +178,14 @@ static bool walk_path(struct checker *c, struct fort_state *state, uint32_t pc, 
 }
 
 /* All paths from one claimed state. On failure memory is the arena's business. */
-static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc)
+static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc,
+			struct fort_span edges, uint32_t n_edges)
 {
-	const struct fort_cert_state *from = &c->cert.states[c->index];
-
-	c->edges = fort_reader_on(from->edges.data, from->edges.bytes);
-	c->edges_left = from->n_edges;
+	c->edges = fort_reader_on(edges.data, edges.bytes);
+	c->edges_left = n_edges;
+	c->group = fort_certificate_group(&c->cert, c->index);
+	if (!fort_certificate_enter(&c->cert, c->index, state))
+		return fail(c, FORT_CHECK_RANK, pc);
 	if (!walk_path(c, state, pc, true))
 		return false;
 	while (c->todo) {
@@ -140,23 +202,59 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 	return c->edges_left ? fail(c, FORT_CHECK_EDGES, pc) : true;
 }
 
+static bool read_claims(struct checker *c)
+{
+	uint32_t n = c->cert.n_states;
+
+	c->claims = FORT_ARENA_ARRAY(c->arena, n, struct fort_state *);
+	if (!c->claims)
+		return fail(c, FORT_CHECK_MEMORY, 0);
+	for (c->index = 0; c->index < n; c->index++) {
+		const struct fort_cert_state *from = &c->cert.states[c->index];
+		int err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups,
+					  &c->claims[c->index]);
+
+		if (err)
+			return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM,
+				    from->pc);
+	}
+	return true;
+}
+
 static bool check_states(struct checker *c)
 {
-	const struct fort_env *env = c->env;
-	struct fort_state *state;
-
 	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
 		const struct fort_cert_state *from = &c->cert.states[c->index];
+		struct fort_state *state = fort_state_clone(&c->pool, c->claims[c->index]);
 
-		if (fort_claim_read(from->claim, &c->pool, env, &state))
-			return fail(c, FORT_CHECK_CLAIM, from->pc);
-		if (!walk_region(c, state, from->pc))
+		if (!state)
+			return fail(c, FORT_CHECK_MEMORY, from->pc);
+		if (!walk_region(c, state, from->pc, from->edges, from->n_edges))
 			return false;
 	}
-	state = fort_step_entry(env, &c->pool);
-	if (!state)
-		return fail(c, FORT_CHECK_MEMORY, 0);
-	return walk_region(c, state, 0);
+	return true;
+}
+
+/* The program is the first root; each root is listed once. */
+static bool check_roots(struct checker *c)
+{
+	const struct fort_program *program = &c->env->graph->program;
+
+	if (c->cert.n_roots != 1 || c->cert.roots[0].root.kind != FORT_ROOT_MAIN)
+		return fail(c, FORT_CHECK_ROOT, 0);
+	for (uint32_t i = 0; i < c->cert.n_roots; i++) {
+		const struct fort_cert_root *from = &c->cert.roots[i];
+		uint32_t pc = program->subprogs[from->root.subprog].start;
+		struct fort_state *state;
+		int err = fort_step_enter(c->env, &c->pool, &from->root, &state);
+
+		c->index = c->cert.n_states + i;
+		if (err)
+			return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_ROOT, pc);
+		if (!walk_region(c, state, pc, from->edges, from->n_edges))
+			return false;
+	}
+	return true;
 }
 
 static void clear_outputs(struct fort_env *env)
@@ -180,7 +278,7 @@ bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct
 	fort_binding(env, binding);
 	if (memcmp(binding, c.cert.binding, sizeof(binding)))
 		return fail(&c, FORT_CHECK_BINDING, 0);
-	if (!check_states(&c))
+	if (!read_claims(&c) || !check_states(&c) || !check_roots(&c))
 		return false;
 	out->env = env;
 	memcpy(out->binding, binding, sizeof(binding));

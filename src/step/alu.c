@@ -79,12 +79,97 @@ static bool change_one(struct fort_rule *rule)
 
 /* --- numbers --- */
 
-static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
+/* Values of which sums and differences are worth remembering: lengths, indices, offsets. */
+static bool is_measure(const struct fort_value *value)
+{
+	const int64_t far = 1ll << 31;
+
+	return !fort_scalar_is_const(&value->num) && fort_scalar_smin(&value->num) >= -far &&
+	       fort_scalar_smax(&value->num) <= far;
+}
+
+/* sum = x + y. False when nothing is left of what was known. */
+static bool learn_sum(struct fort_rule *rule, const struct fort_value *x,
+		      const struct fort_value *y, const struct fort_value *sum)
+{
+	return fort_relate_learn(rule->state, x, y, sum, 0) &&
+	       fort_relate_learn(rule->state, x, NULL, sum, -fort_scalar_smin(&y->num)) &&
+	       fort_relate_learn(rule->state, sum, NULL, x, fort_scalar_smax(&y->num));
+}
+
+/* difference = x - y; numbers, or offsets in one object. What is known of x and y together bounds
+ * it. */
+static bool subtract(struct fort_rule *rule, struct fort_value *x, struct fort_value *y,
+		     struct fort_value *out)
+{
+	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst);
+	int64_t high = fort_relate_most(rule->state, x, NULL, y);
+	int64_t low = fort_relate_most(rule->state, y, NULL, x);
+	struct fort_scalar range;
+	bool learns = is_measure(x) || is_measure(y);
+
+	*out = fort_value_number(fort_scalar_alu(FORT_OP_SUB, 64, &x->num, &y->num, false));
+	if (high != INT64_MAX && low != INT64_MAX && low != INT64_MIN) {
+		range = fort_scalar_signed_range(-low, high);
+		if (-low > high || !fort_scalar_meet(&out->num, &range))
+			return fort_rule_dead(rule);
+	}
+	if (learns && is_measure(out)) {
+		fort_rule_name(rule, out);
+		*dst = *out;
+		if (!fort_relate_learn(rule->state, y, out, x, 0))
+			return fort_rule_dead(rule);
+		*out = *dst;
+	}
+	return true;
+}
+
+static bool sum_of_numbers(struct fort_rule *rule, struct fort_value *right, struct fort_value *out)
+{
+	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst), left;
+
+	if (rule->insn->kind != FORT_ALU_X || !is_measure(dst) || !is_measure(right))
+		return true;
+	fort_rule_name(rule, dst);
+	fort_rule_name(rule, fort_rule_reg(rule, rule->insn->src));
+	*right = *fort_rule_reg(rule, rule->insn->src);
+	left = *dst;
+	fort_rule_name(rule, out);
+	*dst = *out;
+	if (!learn_sum(rule, &left, right, out))
+		return fort_rule_dead(rule);
+	*out = *dst;
+	return true;
+}
+
+/* A number that was halved, or divided, is less: what shows that some loops end. */
+static bool shrunk_number(struct fort_rule *rule, struct fort_value *out)
+{
+	const struct fort_insn *insn = rule->insn;
+	struct fort_value *dst = fort_rule_reg(rule, insn->dst), before = *dst;
+	bool divides = insn->op == FORT_OP_DIV && insn->imm > 1;
+	bool shifts = insn->op == FORT_OP_RSH && insn->imm > 0;
+
+	if (!rule->state->n_ghosts || insn->kind != FORT_ALU_K || !(divides || shifts) ||
+	    fort_scalar_smin(&dst->num) < 0 || !before.sym ||
+	    (insn->bits == 32 && fort_scalar_umax(&dst->num) > UINT32_MAX))
+		return true;
+	fort_rule_name(rule, out);
+	*dst = *out;
+	if (!fort_relate_learn(rule->state, out, NULL, &before,
+			       fort_scalar_smin(&before.num) > 0 ? -1 : 0))
+		return fort_rule_dead(rule);
+	*out = *dst;
+	return true;
+}
+
+static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	bool itself = insn->kind == FORT_ALU_X && insn->src == insn->dst;
 	bool related = itself || (dst->sym && dst->sym == right->sym);
+	bool adds = insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB;
 	struct fort_value out;
 	uint64_t by;
 
@@ -94,13 +179,29 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 	}
 	out = fort_value_number(fort_scalar_alu(insn->op, insn->bits, &dst->num, &right->num,
 						related && dst->delta == right->delta));
-	/* x + constant stays related to x. */
-	if (dst->sym && insn->bits == 64 && fort_value_known(right, &by) &&
-	    (insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB) &&
-	    !fort_scalar_is_const(&out.num)) {
-		out.sym = dst->sym;
-		out.delta =
-			fort_wrap_add(dst->delta, (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
+	if (fort_scalar_is_const(&out.num)) {
+		/* nothing to remember */
+	} else if (adds && insn->bits == 64 && fort_value_known(right, &by)) {
+		if (dst->sym) { /* x + constant stays related to x */
+			out.sym = dst->sym;
+			out.delta = fort_wrap_add(dst->delta,
+						  (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
+		}
+	} else if (insn->op == FORT_OP_SUB && insn->bits == 64) {
+		struct fort_value left = *dst;
+
+		fort_rule_name(rule, &left);
+		if (insn->kind == FORT_ALU_X) {
+			fort_rule_name(rule, fort_rule_reg(rule, insn->src));
+			*right = *fort_rule_reg(rule, insn->src);
+		}
+		if (!subtract(rule, &left, right, &out))
+			return false;
+	} else if (insn->op == FORT_OP_ADD && insn->bits == 64) {
+		if (!sum_of_numbers(rule, right, &out))
+			return false;
+	} else if (!shrunk_number(rule, &out)) {
+		return false;
 	}
 	set(rule, out);
 	return true;
@@ -113,26 +214,13 @@ static bool movable(struct fort_rule *rule, unsigned reg, const struct fort_valu
 {
 	uint64_t by;
 
-	if (pointer->maybe_null)
+	if (pointer->flags & FORT_MAYBE_NULL)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH_NULL, reg, 0, 0, 0, 0);
 	if (pointer->type == FORT_MAP && fort_value_known(number, &by) && !by)
 		return true;
 	if (pointer->type == FORT_PACKET_END || pointer->type == FORT_MAP)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH, reg, 0, 0, 0, 0);
 	return true;
-}
-
-/* Proven bytes move with a packet pointer by a known distance, while offsets are far from any
- * wrap; otherwise nothing is proven. */
-static int32_t moved_range(const struct fort_value *pointer, bool known, int64_t by)
-{
-	int64_t range = pointer->range;
-
-	if (pointer->range == FORT_RANGE_NONE || !known || by > INT32_MAX || by < -INT32_MAX ||
-	    !fort_value_is_near(pointer))
-		return FORT_RANGE_NONE;
-	range -= by;
-	return range > FORT_RANGE_NONE && range <= INT32_MAX ? (int32_t)range : FORT_RANGE_NONE;
 }
 
 /* The symbol of pointer + number. */
@@ -157,64 +245,76 @@ static void relate_offset(struct fort_rule *rule, struct fort_value *out,
 		out->delta = 0;
 }
 
-struct same_symbol {
-	const struct fort_value *value;
-	int64_t range;
-};
-
-/* Another pointer made from the same numbers may know how much of the packet is proven. */
-static bool inherit_range(struct fort_value *value, void *context)
-{
-	struct same_symbol *same = context;
-	int64_t distance;
-
-	if (value->type != same->value->type || !same->value->sym ||
-	    value->sym != same->value->sym || value->range == FORT_RANGE_NONE)
-		return true;
-	distance = fort_wrap_sub(same->value->delta, value->delta);
-	if (distance > INT32_MAX || distance < -INT32_MAX)
-		return true;
-	if (value->range - distance > same->range)
-		same->range = value->range - distance;
-	return true;
-}
-
-static bool is_packet(const struct fort_value *value)
-{
-	return value->type == FORT_PACKET || value->type == FORT_PACKET_META;
-}
-
 /* pointer + number or pointer - number, into dst. */
 static bool move_pointer(struct fort_rule *rule, struct fort_value pointer, unsigned reg,
 			 struct fort_value *number)
 {
 	bool add = rule->insn->op == FORT_OP_ADD;
-	struct fort_value out = pointer;
-	struct same_symbol same = {.value = &out, .range = FORT_RANGE_NONE};
-	uint64_t by = 0;
-	bool known = fort_value_known(number, &by);
+	struct fort_value out = pointer, moved_by;
 
 	if (!movable(rule, reg, &pointer, number))
 		return false;
-	if (!known && add)
+	if (add)
 		fort_rule_name(rule, number);
+	moved_by = *number;
 	out.num = fort_scalar_alu(rule->insn->op, 64, &pointer.num, &number->num, false);
 	relate_offset(rule, &out, &pointer, number, add);
-	if (is_packet(&out)) {
-		out.range = moved_range(&pointer, known, (int64_t)(add ? by : 0 - by));
-		if (fort_value_is_near(&out))
-			(void)fort_state_visit(rule->state, inherit_range, &same);
-		if (same.range > out.range && same.range <= INT32_MAX)
-			out.range = (int32_t)same.range;
-	}
 	set(rule, out);
+	if (add && is_measure(&pointer) && is_measure(&moved_by) &&
+	    !learn_sum(rule, &pointer, &moved_by, &out))
+		return fort_rule_dead(rule);
 	return true;
 }
 
-/* A difference of pointers, or one cut to 32 bits, is a number about which nothing is known. */
-static bool make_number(struct fort_rule *rule)
+/* The offset of a pointer in the object that it shares with others; false if nothing says so. */
+static bool offset_in(const struct fort_rule *rule, const struct fort_value *pointer,
+		      struct fort_value *out)
 {
-	set(rule, fort_value_number(fort_scalar_of_width(rule->insn->bits)));
+	if (pointer->flags & FORT_MAYBE_NULL)
+		return false;
+	*out = pointer->type == FORT_PACKET_END ? *fort_packet_length(rule->state, pointer)
+						: *pointer;
+	*out = (struct fort_value){
+		.type = FORT_NUM, .sym = out->sym, .delta = out->delta, .num = out->num};
+	return true;
+}
+
+/* Are both in one object, so that their difference is one of offsets? */
+static bool same_object(const struct fort_value *a, const struct fort_value *b)
+{
+	bool packet_a = a->type == FORT_PACKET || a->type == FORT_PACKET_END;
+	bool packet_b = b->type == FORT_PACKET || b->type == FORT_PACKET_END;
+
+	if (packet_a || packet_b)
+		return packet_a && packet_b;
+	if (a->type != b->type || a->object != b->object || a->frame != b->frame)
+		return false;
+	return a->type == FORT_STACK || a->type == FORT_CTX || a->type == FORT_PACKET_META ||
+	       (a->base && a->base == b->base);
+}
+
+/* A difference of pointers is a number. */
+static bool distance(struct fort_rule *rule, struct fort_value *right)
+{
+	const struct fort_insn *insn = rule->insn;
+	struct fort_value *dst = fort_rule_reg(rule, insn->dst), x, y, out;
+	uint64_t by;
+
+	if (insn->bits == 32 || !same_object(dst, right) || !offset_in(rule, dst, &x) ||
+	    !offset_in(rule, right, &y)) {
+		set(rule, fort_value_number(fort_scalar_of_width(insn->bits)));
+		return true;
+	}
+	if (x.sym && x.sym == y.sym) {
+		out = fort_value_const((uint64_t)x.delta - (uint64_t)y.delta);
+	} else if (fort_value_known(&y, &by)) {
+		out = x;
+		out.num = fort_scalar_plus(&x.num, (int64_t)(0 - by));
+		out.delta = fort_wrap_sub(x.delta, (int64_t)by);
+	} else if (!subtract(rule, &x, &y, &out)) {
+		return false;
+	}
+	set(rule, out);
 	return true;
 }
 
@@ -243,8 +343,12 @@ static bool arithmetic(struct fort_rule *rule)
 
 	if (dst->type == FORT_NUM && right.type == FORT_NUM)
 		return add_numbers(rule, &right);
-	if (insn->op == FORT_OP_SUB && (both || insn->bits == 32))
-		return make_number(rule);
+	if (insn->op == FORT_OP_SUB && both)
+		return distance(rule, &right);
+	if (insn->op == FORT_OP_SUB && insn->bits == 32) {
+		set(rule, fort_value_number(fort_scalar_of_width(32)));
+		return true;
+	}
 	if (both)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_PTR, insn->dst, insn->op, 0, 0, 0);
 	if (!pointer_operator(rule, dst->type != FORT_NUM ? insn->dst : insn->src))

@@ -33,7 +33,7 @@ static bool memory_arg(struct fort_rule *rule, struct call *call, unsigned reg, 
 	struct fort_reach reach = {.reg = reg, .bytes = bytes, .write = write, .helper = true};
 	struct fort_stack_reach where;
 
-	if (value->maybe_null)
+	if (value->flags & FORT_MAYBE_NULL)
 		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
 	switch (value->type) {
 	case FORT_MAP_VALUE: return fort_rule_in_value(rule, &reach);
@@ -144,7 +144,7 @@ static bool ring_mem_arg(struct fort_rule *rule, struct call *call, unsigned reg
 {
 	const struct fort_value *value = fort_rule_reg(rule, reg);
 
-	if (value->type != FORT_RING_MEM || value->maybe_null)
+	if (value->type != FORT_RING_MEM || (value->flags & FORT_MAYBE_NULL))
 		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
 	if (!fort_scalar_is_const(&value->num) || value->num.arc.base)
 		return arg_bad(rule, FORT_DIAG_ARG_MODIFIED, reg, call, 0);
@@ -223,8 +223,9 @@ static bool returned_value(struct fort_rule *rule, const struct call *call, stru
 		*out = fort_value_pointer(FORT_MAP_VALUE, call->map_index);
 		if (call->found && call->helper->number == BPF_FUNC_map_lookup_elem)
 			return true;
-		out->id = fort_rule_fresh(rule);
-		out->maybe_null = 1;
+		out->base = fort_rule_fresh(rule);
+		out->id = out->base;
+		out->flags = FORT_MAYBE_NULL;
 		return true;
 	case FORT_RET_RING_MEM:
 		if (!fort_ref_acquire(rule, &id))
@@ -232,7 +233,7 @@ static bool returned_value(struct fort_rule *rule, const struct call *call, stru
 		*out = fort_value_pointer(FORT_RING_MEM, call->const_size);
 		out->id = id;
 		out->ref = id;
-		out->maybe_null = 1;
+		out->flags = FORT_MAYBE_NULL;
 		return true;
 	case FORT_RET_LENGTH:
 		*out = fort_value_number(

@@ -78,7 +78,7 @@ bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
 	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
-	int64_t proven = base->range == FORT_RANGE_NONE ? 0 : base->range;
+	int64_t proven = fort_packet_proven(rule->state, base);
 	int64_t off = reach->off;
 
 	if (reach->write && rule->env->prog->packet != FORT_PACKET_RW)
@@ -88,8 +88,8 @@ bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach)
 	    (fort_scalar_smin(&at) < 0 || fort_scalar_smin(&base->num) < -(int64_t)INT32_MAX))
 		return fort_rule_bad(rule, FORT_DIAG_PACKET_MIN_NEGATIVE, reach->reg,
 				     fort_scalar_smin(&at), reach->bytes, reach->write, proven);
-	if (fort_scalar_smin(&at) < 0 || base->range == FORT_RANGE_NONE ||
-	    off + (int64_t)reach->bytes > base->range)
+	if (fort_scalar_smin(&at) < 0 || !fort_value_is_near(base) ||
+	    off + (int64_t)reach->bytes > proven)
 		return fort_rule_bad(rule, FORT_DIAG_PACKET_BOUNDS, reach->reg, off, reach->bytes,
 				     base->sym, proven);
 	return true;
@@ -139,16 +139,12 @@ bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bo
 
 static struct fort_value ctx_load(const struct fort_ctx_field *field, const struct fort_insn *insn)
 {
-	struct fort_value value;
-
 	switch (field->yields) {
-	case FORT_YIELD_PACKET: value = fort_value_pointer(FORT_PACKET, 0); break;
-	case FORT_YIELD_PACKET_META: value = fort_value_pointer(FORT_PACKET_META, 0); break;
+	case FORT_YIELD_PACKET: return fort_value_pointer(FORT_PACKET, 0);
+	case FORT_YIELD_PACKET_META: return fort_value_pointer(FORT_PACKET_META, 0);
 	case FORT_YIELD_PACKET_END: return fort_value_pointer(FORT_PACKET_END, 0);
 	default: return fort_value_number(fort_scalar_of_width(insn->bits));
 	}
-	value.range = 0; /* the start itself is in bounds */
-	return value;
 }
 
 /* --- one access of any kind --- */
@@ -159,7 +155,9 @@ static bool bad_pointer(struct fort_rule *rule, unsigned reg)
 
 	if (base->type == FORT_MAP)
 		return fort_rule_bad(rule, FORT_DIAG_MAP_DIRECT, reg, 0, 0, 0, 0);
-	return fort_rule_bad(rule, base->maybe_null ? FORT_DIAG_MEM_NULL : FORT_DIAG_MEM_SCALAR,
+	return fort_rule_bad(rule,
+			     base->flags & FORT_MAYBE_NULL ? FORT_DIAG_MEM_NULL
+							   : FORT_DIAG_MEM_SCALAR,
 			     reg, 0, 0, 0, 0);
 }
 
@@ -174,7 +172,7 @@ static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach
 	struct fort_stack_reach where;
 
 	*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
-	if (base->maybe_null)
+	if (base->flags & FORT_MAYBE_NULL)
 		return bad_pointer(rule, reach->reg);
 	switch (base->type) {
 	case FORT_MAP_VALUE:

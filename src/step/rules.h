@@ -1,6 +1,7 @@
 /* Inside step/: what the files of the semantics share. */
 #pragma once
 
+#include "step/relate.h"
 #include "step/step.h"
 
 /* One instruction being applied. */
@@ -90,21 +91,6 @@ bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
 			 const struct fort_stack_reach *where);
 /* Something unknown was written there. */
 void fort_stack_clobber(const struct fort_stack_reach *where);
-
-/* --- relations --- */
-
-/* Narrows every value with this symbol to what `num` at `delta` says; false when one of them has
- * no members left. */
-FORT_CHECKED bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
-				     const struct fort_scalar *num);
-/* All copies of call result `id` are NULL, or are not. */
-void fort_relate_null(struct fort_state *state, uint32_t id, bool null);
-/* Is the offset so far from any wrap that adding less than 2^32 is addition of integers? Only then
- * do proven packet bytes move with a pointer. */
-bool fort_value_is_near(const struct fort_value *value);
-/* From every packet pointer with this symbol: offset + range (relative to delta) is in bounds. */
-void fort_relate_range(struct fort_state *state, enum fort_type type, uint32_t sym, int64_t delta,
-		       int64_t range);
 
 /* --- references --- */
 

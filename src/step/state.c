@@ -33,6 +33,19 @@ static void give(struct fort_pool_item **list, void *memory)
 	*list = item;
 }
 
+void *fort_pool_scratch(struct fort_pool *pool, size_t bytes)
+{
+	if (bytes > pool->scratch_bytes) {
+		size_t room = pool->scratch_bytes ? pool->scratch_bytes : 4096;
+
+		while (room < bytes)
+			room *= 2;
+		pool->scratch = fort_arena_alloc(pool->arena, room);
+		pool->scratch_bytes = pool->scratch ? room : 0;
+	}
+	return pool->scratch;
+}
+
 static unsigned slot_class(uint32_t n_slots)
 {
 	unsigned class = 0;
@@ -107,7 +120,8 @@ struct fort_state *fort_state_new(struct fort_pool *pool)
 
 	if (!state)
 		return NULL;
-	memset(state, 0, sizeof(*state));
+	/* Lists are empty, and may hold anything behind their ends. */
+	memset(state, 0, offsetof(struct fort_state, refs));
 	state->next_id = 1;
 	if (++pool->live_states > pool->peak_states)
 		pool->peak_states = pool->live_states;
@@ -121,8 +135,15 @@ struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_st
 	if (!copy)
 		return NULL;
 	copy->next_id = state->next_id;
+	copy->unset_below = state->unset_below;
+	copy->packet = state->packet;
+	copy->meta = state->meta;
 	copy->n_refs = state->n_refs;
-	memcpy(copy->refs, state->refs, sizeof(copy->refs));
+	copy->n_facts = state->n_facts;
+	copy->n_ghosts = state->n_ghosts;
+	memcpy(copy->refs, state->refs, state->n_refs * sizeof(copy->refs[0]));
+	memcpy(copy->facts, state->facts, state->n_facts * sizeof(copy->facts[0]));
+	memcpy(copy->ghosts, state->ghosts, state->n_ghosts * sizeof(copy->ghosts[0]));
 	for (uint32_t i = 0; i < state->n_frames; i++) {
 		copy->frames[i] = clone_frame(pool, state->frames[i]);
 		if (!copy->frames[i]) {
@@ -168,7 +189,7 @@ void fort_state_pop_frame(struct fort_pool *pool, struct fort_state *state)
 
 struct fort_value fort_value_number(struct fort_scalar num)
 {
-	return (struct fort_value){.type = FORT_NUM, .range = FORT_RANGE_NONE, .num = num};
+	return (struct fort_value){.type = FORT_NUM, .num = num};
 }
 
 struct fort_value fort_value_const(uint64_t number)
@@ -185,7 +206,6 @@ struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
 {
 	return (struct fort_value){.type = (uint8_t)type,
 				   .object = object,
-				   .range = FORT_RANGE_NONE,
 				   .num = fort_scalar_const(0)};
 }
 
@@ -196,6 +216,23 @@ unsigned fort_slot_spilled(const struct fort_slot *slot)
 	while (n < 8 && slot->bytes[n] == FORT_BYTE_SPILL)
 		n++;
 	return n;
+}
+
+bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *out)
+{
+	unsigned spilled = fort_slot_spilled(slot);
+
+	if (spilled >= n && (spilled == n || slot->spill.type == FORT_NUM)) {
+		*out = slot->spill;
+		if (spilled > n && fort_scalar_umax(&out->num) >= 1ull << (8 * n))
+			*out = fort_value_number(fort_scalar_truncate(&out->num, 8 * n));
+		return true;
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (slot->bytes[i] != FORT_BYTE_ZERO)
+			return false;
+	*out = fort_value_const(0);
+	return true;
 }
 
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context)
@@ -211,7 +248,46 @@ bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, voi
 			    !visitor(&frame->slots[s].spill, context))
 				return false;
 	}
+	if (!visitor(&state->packet, context) || !visitor(&state->meta, context))
+		return false;
+	for (uint32_t i = 0; i < state->n_ghosts; i++)
+		if (!visitor(&state->ghosts[i].value, context))
+			return false;
 	return true;
+}
+
+struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_cell cell)
+{
+	struct fort_state *of = (struct fort_state *)(uintptr_t)state; /* the caller's constness */
+	struct fort_frame *frame = cell.frame < state->n_frames ? of->frames[cell.frame] : NULL;
+
+	switch (cell.kind) {
+	case FORT_CELL_REG:
+		return frame && cell.index < FORT_REGS ? &frame->regs[cell.index] : NULL;
+	case FORT_CELL_SLOT:
+		if (!frame || cell.index >= frame->n_slots ||
+		    !fort_slot_spilled(&frame->slots[cell.index]))
+			return NULL;
+		return &frame->slots[cell.index].spill;
+	case FORT_CELL_PACKET: return &of->packet;
+	case FORT_CELL_META: return &of->meta;
+	case FORT_CELL_GHOST:
+		return cell.index < state->n_ghosts ? &of->ghosts[cell.index].value : NULL;
+	default: return NULL;
+	}
+}
+
+void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_value *value)
+{
+	if (!value->sym && !fort_scalar_is_const(&value->num)) {
+		value->sym = state->next_id++;
+		value->delta = 0;
+	}
+	state->ghosts[state->n_ghosts++] = (struct fort_ghost){.owner = owner,
+							       .value = {.type = FORT_NUM,
+									 .sym = value->sym,
+									 .delta = value->delta,
+									 .num = value->num}};
 }
 
 static bool holds_ref(const struct fort_state *state, uint32_t id)
@@ -233,11 +309,12 @@ static bool valid_value(const struct fort_state *state, const struct fort_value 
 	if (value->type == FORT_STACK && value->frame > holder)
 		return false;
 	if (value->id >= state->next_id || value->ref >= state->next_id ||
-	    value->sym >= state->next_id)
+	    value->sym >= state->next_id || value->base >= state->next_id)
 		return false;
-	if (value->type == FORT_NUM && (value->maybe_null || value->id || value->ref))
+	if (value->type == FORT_NUM && (value->flags || value->id || value->ref || value->base))
 		return false;
-	if ((value->maybe_null && !value->id) || (value->ref && !holds_ref(state, value->ref)))
+	if (((value->flags & FORT_MAYBE_NULL) && !value->id) ||
+	    (value->ref && !holds_ref(state, value->ref)))
 		return false;
 	return fort_scalar_validate(&value->num);
 }
@@ -260,9 +337,33 @@ static bool valid_slot(const struct fort_state *state, const struct fort_slot *s
 	return fort_is_power_of_two(spilled);
 }
 
+static bool valid_lists(const struct fort_state *state)
+{
+	if (state->packet.type != FORT_NUM || state->meta.type != FORT_NUM ||
+	    !valid_value(state, &state->packet, 0) || !valid_value(state, &state->meta, 0))
+		return false;
+	for (uint32_t i = 0; i < state->n_refs; i++)
+		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
+			return false;
+	for (uint32_t i = 0; i < state->n_facts; i++) {
+		const struct fort_fact *fact = &state->facts[i];
+
+		if (!fact->a || fact->a >= state->next_id || fact->b >= state->next_id ||
+		    fact->c >= state->next_id || (!fact->b && !fact->c))
+			return false;
+	}
+	for (uint32_t i = 0; i < state->n_ghosts; i++)
+		if (state->ghosts[i].value.type != FORT_NUM ||
+		    !valid_value(state, &state->ghosts[i].value, 0))
+			return false;
+	return true;
+}
+
 bool fort_state_validate(const struct fort_state *state)
 {
-	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX || state->n_refs > FORT_REFS_MAX)
+	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX ||
+	    state->n_refs > FORT_REFS_MAX || state->n_facts > FORT_FACTS_MAX ||
+	    state->n_ghosts > FORT_GHOSTS_MAX)
 		return false;
 	for (uint32_t i = 0; i < state->n_frames; i++) {
 		const struct fort_frame *frame = state->frames[i];
@@ -276,8 +377,5 @@ bool fort_state_validate(const struct fort_state *state)
 			if (!valid_slot(state, &frame->slots[s], i))
 				return false;
 	}
-	for (uint32_t i = 0; i < state->n_refs; i++)
-		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
-			return false;
-	return true;
+	return valid_lists(state);
 }

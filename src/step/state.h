@@ -28,17 +28,19 @@ enum fort_type {
 	FORT_TYPES
 };
 
-#define FORT_RANGE_NONE INT32_MIN
+enum fort_value_flag {
+	FORT_MAYBE_NULL = 1, /* a call's result that was not tested: offset is 0 */
+};
 
 struct fort_value {
-	uint8_t type;       /* enum fort_type */
-	uint8_t maybe_null; /* a call's result that was not tested: offset is 0 */
-	uint8_t frame;      /* STACK */
-	uint32_t object;    /* MAP, MAP_VALUE: map number; RING_MEM: bytes */
-	uint32_t id;        /* which call's result: testing one copy tests all; 0 for none */
-	uint32_t ref;       /* reference that this pointer holds; 0 for none */
-	uint32_t sym;       /* num = sym + delta; 0 for none */
-	int32_t range;      /* PACKET, META: offset + range <= length is proven; or RANGE_NONE */
+	uint8_t type;    /* enum fort_type */
+	uint8_t frame;   /* STACK */
+	uint16_t flags;  /* enum fort_value_flag */
+	uint32_t object; /* MAP, MAP_VALUE: map number; RING_MEM: bytes */
+	uint32_t id;     /* MAYBE_NULL: which result; testing one copy tests all. 0 for none */
+	uint32_t ref;    /* reference that this pointer holds; 0 for none */
+	uint32_t sym;    /* num = sym + delta; 0 for none */
+	uint32_t base;   /* which object of its kind: equal ones are one; 0 for unknown */
 	int64_t delta;
 	struct fort_scalar num; /* the number, or the pointer's offset */
 };
@@ -70,17 +72,56 @@ struct fort_ref {
 	uint32_t id, pc; /* and the instruction that acquired it */
 };
 
+/* What holds between symbols, as integers: S(a) + S(b) <= S(c) + most, where S reads a word as a
+ * signed number; b and c may be 0, for nothing. Sums here do not wrap, those of words may: what
+ * leads from values to symbols is in relate.c.
+ */
+struct fort_fact {
+	uint32_t a, b, c;
+	int64_t most;
+};
+
+/* A number that was remembered, for showing that loops end (proof/certificate.h). Ghosts of owners
+ * below `unset_below` that are not in the list were never set; of others nothing is known. */
+struct fort_ghost {
+	uint32_t owner;
+	struct fort_value value;
+};
+
 struct fort_state {
-	uint32_t n_frames, n_refs;
-	uint32_t next_id; /* for id, ref and sym alike; grows only */
+	uint32_t n_frames, n_refs, n_facts, n_ghosts;
+	uint32_t next_id; /* for id, ref, sym and base alike; grows only */
+	uint32_t unset_below;
+	/* Lengths of the packet and of the metadata before it: numbers like others. */
+	struct fort_value packet, meta;
 	struct fort_frame *frames[FORT_FRAMES_MAX];
 	struct fort_ref refs[FORT_REFS_MAX];
+	struct fort_fact facts[FORT_FACTS_MAX];
+	struct fort_ghost ghosts[FORT_GHOSTS_MAX];
 };
+
+/* A place of a state that holds a value. */
+enum fort_cell_kind {
+	FORT_CELL_REG,
+	FORT_CELL_SLOT,
+	FORT_CELL_PACKET,
+	FORT_CELL_META,
+	FORT_CELL_GHOST
+};
+
+struct fort_cell {
+	uint8_t kind, frame, index; /* index: register, slot, place in the list of ghosts */
+};
+
+/* The value there, or NULL when there is none (no such frame; nothing spilled). */
+struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_cell cell);
 
 /* Where states and frames come from and go back to: free lists over an arena. */
 struct fort_pool {
 	struct fort_arena *arena;
 	struct fort_pool_item *free_states, *free_frames, *free_slots[5];
+	void *scratch; /* for one function at a time */
+	size_t scratch_bytes;
 	uint64_t live_states, peak_states;
 };
 
@@ -89,6 +130,9 @@ void fort_pool_init(struct fort_pool *pool, struct fort_arena *arena);
 struct fort_state *fort_state_new(struct fort_pool *pool);
 struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_state *state);
 void fort_state_free(struct fort_pool *pool, struct fort_state *state);
+
+/* Working memory of at least so many bytes, until the next call; NULL when exhausted. */
+void *fort_pool_scratch(struct fort_pool *pool, size_t bytes);
 
 /* Adds a frame whose registers are all NONE but r10. False when out of memory; the caller has
  * checked FORT_FRAMES_MAX. */
@@ -132,11 +176,25 @@ static inline bool fort_value_known(const struct fort_value *value, uint64_t *ou
 /* Leading SPILL bytes of a slot: 0 when nothing is spilled there. */
 unsigned fort_slot_spilled(const struct fort_slot *slot);
 
+/* The number in the first n bytes, 1, 2, 4 or 8, where one is known: spilled as such, or as a wider
+ * one, or all zeroes. A pointer only whole. */
+bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *out);
+
 /* Is the state one that the rules can produce? For debug builds, tests and fuzzers: types in
  * range, frames present, spills consistent, no pointer to something already given back. */
 bool fort_state_validate(const struct fort_state *state);
 
-/* Iteration over every value of a state: registers of all frames, then spilled values. The
- * function may change the value; returning false stops. */
+/* Puts the number at a cell (or a pointer's offset) into the list of ghosts, related to it. The
+ * list has room, and no ghost of this owner. */
+void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_value *value);
+
+/* Numbers ids anew, from 1 without gaps, and forgets those that connect nothing: symbols and bases
+ * with one holder, facts about symbols without any. What is known stays the same, and two states
+ * that say the same of the same cells come out alike but for the order of ids. Done wherever paths
+ * may meet. False when out of memory. */
+FORT_CHECKED bool fort_state_settle(struct fort_pool *pool, struct fort_state *state);
+
+/* Iteration over every value of a state: by frame registers and spilled values, then lengths, then
+ * ghosts. The function may change the value; returning false stops. */
 typedef bool fort_value_visitor(struct fort_value *value, void *context);
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context);

@@ -59,19 +59,27 @@ void fort_rule_name(struct fort_rule *rule, struct fort_value *value)
 	value->delta = 0;
 }
 
-struct fort_state *fort_step_entry(const struct fort_env *env, struct fort_pool *pool)
+int fort_step_enter(const struct fort_env *env, struct fort_pool *pool,
+		    const struct fort_root *root, struct fort_state **out)
 {
-	struct fort_state *state = fort_state_new(pool);
+	struct fort_state *state;
 
-	if (!state)
-		return NULL;
-	if (!fort_state_push_frame(pool, state, 0, 0)) {
-		fort_state_free(pool, state);
-		return NULL;
-	}
 	(void)env;
+	if (root->kind != FORT_ROOT_MAIN || root->subprog)
+		return -EINVAL;
+	state = fort_state_new(pool);
+	if (!state)
+		return -ENOMEM;
+	if (!fort_state_push_frame(pool, state, root->subprog, 0)) {
+		fort_state_free(pool, state);
+		return -ENOMEM;
+	}
 	*fort_state_reg(state, FORT_R1) = fort_value_pointer(FORT_CTX, 0);
-	return state;
+	/* Packets lie in a window of 4 GiB. */
+	state->packet = fort_value_number(fort_scalar_of_width(32));
+	state->meta = state->packet;
+	*out = state;
+	return 0;
 }
 
 static bool later(struct fort_rule *rule)

@@ -63,8 +63,21 @@ struct fort_step {
 	struct fort_violation violation;
 };
 
-/* The state before the first instruction: context in r1, stack in r10. NULL: out of memory. */
-struct fort_state *fort_step_entry(const struct fort_env *env, struct fort_pool *pool);
+/* Where runs begin. */
+enum fort_root_kind {
+	FORT_ROOT_MAIN, /* the program; subprog 0 */
+	FORT_ROOTS
+};
+
+struct fort_root {
+	uint8_t kind; /* enum fort_root_kind */
+	uint32_t subprog;
+};
+
+/* The state before a root's first instruction: arguments in r1 to r5, stack in r10. Returns 0,
+ * -ENOMEM, or -EINVAL for what is no root of this program. */
+FORT_CHECKED int fort_step_enter(const struct fort_env *env, struct fort_pool *pool,
+				 const struct fort_root *root, struct fort_state **out);
 
 /* Applies the instruction at `pc`. The state is changed in place; on FORK it is the side that
  * falls through. After END, DEAD and BAD it means nothing. Returns 0 or -ENOMEM.

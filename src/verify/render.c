@@ -197,8 +197,7 @@ static void put_packet_line(const struct fort_render *render, int64_t arg, struc
 	const struct fort_violation *v = render->violation;
 	bool known = fort_scalar_is_const(&v->value.num);
 	int64_t fixed = known ? fort_scalar_smin(&v->value.num) : v->value.sym ? v->value.delta : 0;
-	int64_t proven =
-		v->value.range == FORT_RANGE_NONE ? 0 : fort_wrap_add(v->value.range, fixed);
+	int64_t proven = fort_wrap_add(v->args[3], fixed);
 	int64_t off = fort_wrap_add(fixed, v->args[0]);
 
 	(void)arg;

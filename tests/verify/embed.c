@@ -115,12 +115,20 @@ struct walk {
 /* The way from an instruction to `pc`, by the next edge if it is a cut point. */
 static uint32_t way_to(struct walk *w, uint32_t pc)
 {
-	uint64_t distance = 0;
+	uint64_t edge = 0;
 
-	if (fort_is_cut_point(w->e->env->graph, pc) && !fort_reader_varint(&w->edges, &distance) &&
-	    distance)
-		return WAY_REGION | (uint32_t)(w->index - distance);
+	if (fort_is_cut_point(w->e->env->graph, pc) && !fort_reader_varint(&w->edges, &edge) &&
+	    edge)
+		return WAY_REGION | (uint32_t)(edge - 1);
 	return WAY_NONE;
+}
+
+/* As the checker does wherever paths may meet. */
+static bool settle(struct embed *e, struct fort_state *state, uint32_t pc)
+{
+	if (!fort_is_cut_point(e->env->graph, pc) || fort_state_settle(&e->pool, state))
+		return true;
+	return wrong(e, "no memory");
 }
 
 static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
@@ -142,6 +150,8 @@ static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
 		}
 		if (step.outcome == FORT_STEP_END || step.outcome == FORT_STEP_DEAD)
 			break;
+		if (!settle(e, state, step.pc))
+			return false;
 		way = way_to(w, step.pc);
 		if (way == WAY_NONE && !add_node(e, step.pc, &next))
 			return false;
@@ -154,18 +164,23 @@ static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
 	return true;
 }
 
-static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc)
+static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc,
+			struct fort_span edges)
 {
 	struct embed *e = w->e;
-	const struct fort_cert_state *from = &e->certificate.states[w->index];
 
-	w->edges = fort_reader_on(from->edges.data, from->edges.bytes);
+	w->edges = fort_reader_on(edges.data, edges.bytes);
+	if (!fort_certificate_enter(&e->certificate, w->index, state))
+		return wrong(e, "the certificate does not check");
 	if (!add_node(e, pc, &e->roots[w->index]) || !walk_path(w, state, e->roots[w->index]))
 		return false;
 	while (w->todo) {
 		struct waiting *item = w->todo;
-		uint32_t way = way_to(w, item->pc), next;
+		uint32_t way, next;
 
+		if (!settle(e, item->state, item->pc))
+			return false;
+		way = way_to(w, item->pc);
 		w->todo = item->next;
 		if (way == WAY_NONE && !add_node(e, item->pc, &next))
 			return false;
@@ -178,22 +193,27 @@ static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc)
 	return true;
 }
 
+static const struct fort_root main_root = {.kind = FORT_ROOT_MAIN};
+
 static bool walk_certificate(struct embed *e)
 {
 	struct fort_certificate *c = &e->certificate;
 	struct walk walk = {.e = e};
 	struct fort_state *state;
 
-	e->roots = FORT_ARENA_ARRAY(&e->arena, c->n_states + 1, uint32_t);
-	if (!e->roots)
+	e->roots = FORT_ARENA_ARRAY(&e->arena, c->n_states + c->n_roots, uint32_t);
+	e->ghosts = FORT_ARENA_ARRAY(&e->arena, c->n_groups, struct embed_ghost);
+	if (!e->roots || !e->ghosts)
 		return wrong(e, "no memory");
 	for (; walk.index < c->n_states; walk.index++) {
-		if (fort_claim_read(c->states[walk.index].claim, &e->pool, e->env, &state) ||
-		    !walk_region(&walk, state, c->states[walk.index].pc))
+		const struct fort_cert_state *from = &c->states[walk.index];
+
+		if (fort_claim_read(from->claim, &e->pool, e->env, c->n_groups, &state) ||
+		    !walk_region(&walk, state, from->pc, from->edges))
 			return wrong(e, "the certificate does not check");
 	}
-	state = fort_step_entry(e->env, &e->pool);
-	return state && walk_region(&walk, state, 0);
+	return !fort_step_enter(e->env, &e->pool, &main_root, &state) &&
+	       walk_region(&walk, state, 0, c->roots[0].edges);
 }
 
 /* --- concrete against abstract --- */
@@ -288,16 +308,6 @@ static bool base_of(const struct embed *e, const struct fort_value *claimed, uin
 	}
 }
 
-/* offset + range <= length. */
-static bool range_holds(const struct embed *e, const struct fort_value *claimed, uint64_t offset)
-{
-	bool meta = claimed->type == FORT_PACKET_META;
-	int64_t length =
-		meta ? (int64_t)(e->packet - e->packet_meta) : (int64_t)(e->packet_end - e->packet);
-
-	return claimed->range == FORT_RANGE_NONE || (int64_t)offset + claimed->range <= length;
-}
-
 static bool compare(struct look *look, const struct fort_value *claimed, uint64_t actual)
 {
 	struct embed *e = look->e;
@@ -306,7 +316,7 @@ static bool compare(struct look *look, const struct fort_value *claimed, uint64_
 	if (claimed->type == FORT_NONE)
 		return true;
 	e->compared++;
-	if (claimed->maybe_null) {
+	if (claimed->flags & FORT_MAYBE_NULL) {
 		if (!agrees(&look->nulls, claimed->id, !actual))
 			return disagree(look, claimed, actual, "NULL in one copy only");
 		if (!actual)
@@ -323,9 +333,6 @@ static bool compare(struct look *look, const struct fort_value *claimed, uint64_
 	if (claimed->sym &&
 	    !agrees(&look->symbols, claimed->sym, actual - base - (uint64_t)claimed->delta))
 		return disagree(look, claimed, actual, "not related as claimed");
-	if ((claimed->type == FORT_PACKET || claimed->type == FORT_PACKET_META) &&
-	    !range_holds(e, claimed, actual - base))
-		return disagree(look, claimed, actual, "fewer bytes than proven");
 	return true;
 }
 
@@ -368,6 +375,61 @@ static bool compare_frame(struct look *look, uint32_t f, const uint64_t regs[FOR
 	return true;
 }
 
+/* Lengths, and what was remembered at the heads of loops. */
+static bool compare_rest(struct look *look)
+{
+	const struct fort_state *state = look->e->state;
+	const struct embed *e = look->e;
+
+	look->what = "the packet's length";
+	if (!compare(look, &state->packet, e->packet_end - e->packet))
+		return false;
+	look->what = "the metadata's length";
+	if (!compare(look, &state->meta, e->packet - e->packet_meta))
+		return false;
+	for (uint32_t i = 0; i < state->n_ghosts; i++) {
+		const struct embed_ghost *ghost = &e->ghosts[state->ghosts[i].owner];
+
+		look->what = "a loop's ghost";
+		if (ghost->set && !compare(look, &state->ghosts[i].value, ghost->value))
+			return false;
+	}
+	return true;
+}
+
+/* What a symbol stands for in this run, if a value has it. */
+static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, int sign)
+{
+	uint32_t at = id * 2654435761u % FACTS;
+
+	if (!id)
+		return true;
+	while (facts->ids[at] && facts->ids[at] != id)
+		at = (at + 1) % FACTS;
+	*sum += sign * (__int128)(int64_t)facts->says[at];
+	return facts->ids[at];
+}
+
+static bool compare_facts(struct look *look)
+{
+	const struct fort_state *state = look->e->state;
+
+	for (uint32_t i = 0; i < state->n_facts; i++) {
+		const struct fort_fact *fact = &state->facts[i];
+		__int128 sum = 0;
+
+		if (!symbol_value(&look->symbols, fact->a, &sum, 1) ||
+		    !symbol_value(&look->symbols, fact->b, &sum, 1) ||
+		    !symbol_value(&look->symbols, fact->c, &sum, -1))
+			continue;
+		look->e->compared++;
+		if (sum > fact->most)
+			return wrong(look->e, "at %u: an order is not as claimed (%u + %u - %u)",
+				     look->pc, fact->a, fact->b, fact->c);
+	}
+	return true;
+}
+
 static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 			  const uint64_t regs[FORT_REGS])
 {
@@ -387,7 +449,7 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 	for (uint32_t f = 0; f < e->state->n_frames; f++)
 		if (!compare_frame(&look, f, regs))
 			return false;
-	return true;
+	return compare_rest(&look) && compare_facts(&look);
 }
 
 /* --- along the run --- */
@@ -415,7 +477,49 @@ static bool follow(struct embed *e, uint32_t pc)
 		e->state = other ? e->step.other : e->state;
 	}
 	e->node = way;
+	return settle(e, e->state, pc);
+}
+
+/* The number at a cell, a pointer's offset if it is one. */
+static bool concrete_cell(struct embed *e, struct fort_cell cell, const uint64_t regs[FORT_REGS],
+			  uint64_t *out)
+{
+	const struct fort_value *claimed = fort_state_cell(e->state, cell);
+	bool top = cell.frame + 1u == e->state->n_frames;
+	uint64_t base;
+
+	if (!claimed || !base_of(e, claimed, &base))
+		return false;
+	switch (cell.kind) {
+	case FORT_CELL_REG:
+		if (!top && (cell.index < FORT_R6 || cell.index > FORT_R9))
+			return false;
+		*out = (top ? regs[cell.index] : e->callers[cell.frame][cell.index - FORT_R6]);
+		break;
+	case FORT_CELL_SLOT:
+		*out = 0;
+		memcpy(out,
+		       fort_window_at(&e->loaded->domain.window,
+				      frame_top(e, cell.frame) - 8u * (cell.index + 1u)),
+		       fort_slot_spilled(&e->state->frames[cell.frame]->slots[cell.index]));
+		break;
+	default: return false;
+	}
+	*out -= base;
 	return true;
+}
+
+/* Ghosts as this run has them when it enters a claimed state. */
+static void enter_ghosts(struct embed *e, uint32_t index, const uint64_t regs[FORT_REGS])
+{
+	uint32_t below = fort_certificate_groups_below(&e->certificate, index);
+	uint32_t group = fort_certificate_group(&e->certificate, index);
+
+	for (uint32_t i = 0; i < below; i++)
+		e->ghosts[i].set = false;
+	if (group < e->certificate.n_groups)
+		e->ghosts[group].set = concrete_cell(e, e->certificate.groups[group].rank, regs,
+						     &e->ghosts[group].value);
 }
 
 /* At a cut point: a claimed state takes over. */
@@ -427,8 +531,12 @@ static bool enter_region(struct embed *e, uint32_t pc, uint32_t frame,
 	if (!compare_state(e, pc, frame, regs))
 		return false;
 	fort_state_free(&e->pool, e->state);
-	if (fort_claim_read(e->certificate.states[region].claim, &e->pool, e->env, &e->state))
+	if (fort_claim_read(e->certificate.states[region].claim, &e->pool, e->env,
+			    e->certificate.n_groups, &e->state))
 		return wrong(e, "a claim cannot be read");
+	enter_ghosts(e, region, regs);
+	if (!fort_certificate_enter(&e->certificate, region, e->state))
+		return wrong(e, "a claimed state has no rank");
 	e->node = e->roots[region];
 	return true;
 }
@@ -530,8 +638,10 @@ static bool start_run(struct embed *e)
 	e->error[0] = 0;
 	e->started = false;
 	e->node = e->roots[e->certificate.n_states];
-	e->state = fort_step_entry(e->env, &e->pool);
-	return e->state != NULL;
+	for (uint32_t i = 0; i < e->certificate.n_groups; i++)
+		e->ghosts[i].set = false;
+	return !fort_step_enter(e->env, &e->pool, &main_root, &e->state) &&
+	       fort_certificate_enter(&e->certificate, e->certificate.n_states, e->state);
 }
 
 bool embed_run(struct embed *e, const struct fort_test_input *input, void *data_out,

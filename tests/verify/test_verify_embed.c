@@ -235,9 +235,18 @@ static void spoil_zero(struct fort_state *state)
 	memset(slot->bytes, FORT_BYTE_ZERO, 8);
 }
 
-static void spoil_range(struct fort_state *state)
+static void spoil_length(struct fort_state *state)
 {
-	r6(state)->range = 2000;
+	state->packet.num = fort_scalar_range(2000, 3000);
+}
+
+static void spoil_order(struct fort_state *state)
+{
+	r6(state)->sym = state->next_id;
+	fort_state_reg(state, FORT_R7)->sym = state->next_id + 1;
+	state->facts[state->n_facts++] =
+		(struct fort_fact){state->next_id, 0, state->next_id + 1, -1};
+	state->next_id += 2;
 }
 
 static void spoil_caller(struct fort_state *state)
@@ -276,7 +285,8 @@ static const struct {
 	{"a frame", STACK, {2, spoil_frame}},
 	{"a spilled number", STACK, {3, spoil_slot}},
 	{"zero bytes", STACK, {3, spoil_zero}},
-	{"proven packet bytes", PACKET, {5, spoil_range}},
+	{"the packet's length", PACKET, {5, spoil_length}},
+	{"an order", NUMBERS, {2, spoil_order}},
 	{"a caller's register", CALLS, {4, spoil_caller}},
 	{"references", RING, {6, spoil_refs}},
 };
