@@ -141,6 +141,21 @@ const char *fort_btf_string(const struct fort_btf *btf, uint32_t offset)
 	return offset < btf->strings_bytes ? btf->strings + offset : NULL;
 }
 
+/* K: only the first tag counts; one with the flag is an attribute of another sort (6.14). */
+uint8_t fort_btf_pointer_traits(const struct fort_btf *btf, const struct fort_btf_type *pointer)
+{
+	struct fort_btf_type tag = fort_btf_type(btf, pointer->ref);
+	const char *text = fort_btf_string(btf, tag.name);
+
+	if (tag.kind != FORT_BTF_TYPE_TAG || tag.kflag || !text)
+		return 0;
+	if (!strcmp(text, "user"))
+		return FORT_TRAIT_USER;
+	if (!strcmp(text, "percpu"))
+		return FORT_TRAIT_PERCPU;
+	return !strcmp(text, "rcu") ? FORT_TRAIT_RCU : 0;
+}
+
 struct fort_btf_type fort_btf_strip(const struct fort_btf *btf, uint32_t id)
 {
 	struct fort_btf_type type = fort_btf_type(btf, id);
