@@ -110,9 +110,10 @@ static void make_struct(struct random_types *t, unsigned number)
 		if (at > most)
 			most = at;
 	}
-	/* libbpf has no call to say it later */
+	/* libbpf has no call to say it later. Never 0: the verifier of 6.18 divides by the size of
+	 * what an array without length has as elements. */
 	((struct btf_type *)(uintptr_t)btf__type_by_id(t->btf, (uint32_t)id))->size =
-		(most + 7) / 8 + 8 * pick(t, 2);
+		(most + 7) / 8 + (most ? 8 * pick(t, 2) : 8);
 }
 
 void random_types_make(struct random_types *t, unsigned count)

@@ -16,11 +16,13 @@
 #include "ask.h"
 #include "btf/index.h"
 #include "btf/kernel.h"
-#include "btf/walk.h"
+#include "btf/match.h"
 #include "random_types.h"
 
 #define ACCESSES     20000
 #define OBJECT_BLOBS 12
+#define RELATIVES    4000
+#define HOPS         40
 
 static const char *const loads[] = {[1] = "ldxb", [2] = "ldxh", [4] = "ldxw", [8] = "ldxdw"};
 static struct fort_btf *kernel;
@@ -297,12 +299,130 @@ static void loads_from_objects(void **state)
 	assert_in_range(t.accepted, t.accesses / 4, t.accesses * 3 / 4);
 }
 
+/* --- structs in the place of others --- */
+
+/* Functions that take a struct of this name from programs of a slot of tcp_congestion_ops. Such a
+ * program is given a tcp_sock, and comes by loads to pointers of other types that it may pass on.
+ */
+static const struct {
+	const char *kfunc, *wanted;
+} takers[] = {
+	{"tcp_reno_undo_cwnd", "sock"},
+	{"tcp_slow_start", "tcp_sock"},
+};
+#define UNDO_CWND 8
+
+/* How to come to a struct: from which other one, by the pointer at which offset. */
+struct way {
+	uint32_t from, offset, length;
+};
+
+static uint32_t find_ways(struct way *ways, uint32_t *order, uint32_t start)
+{
+	uint32_t n = 0;
+
+	order[n++] = start;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t id = order[i], bytes = fort_btf_type(kernel, id).size;
+
+		for (uint32_t at = 0; at + 8 <= bytes && at < 32768 && ways[id].length < HOPS;
+		     at += 8) {
+			struct fort_btf_remark remark;
+			struct fort_btf_spot spot;
+
+			if (fort_btf_access(kernel, id, at, 8, FORT_VIEW_KERNEL, &spot, &remark) ||
+			    spot.kind != FORT_SPOT_STRUCT_POINTER || spot.traits ||
+			    spot.type == start || ways[spot.type].length)
+				continue;
+			ways[spot.type] = (struct way){id, at, ways[id].length + 1};
+			order[n++] = spot.type;
+		}
+	}
+	return n;
+}
+
+static void add_way(const struct way *ways, uint32_t id, struct fort_text *program)
+{
+	uint32_t offsets[HOPS], n = ways[id].length;
+
+	for (uint32_t i = n; i; id = ways[id].from)
+		offsets[--i] = ways[id].offset;
+	fort_text_add(program, "ldxdw r1, [r1+0]\n");
+	for (uint32_t i = 0; i < n; i++)
+		fort_text_add(program, "ldxdw r1, [r1+%u]\n", offsets[i]);
+}
+
+static void compare_relative(struct ask *ask, const struct way *ways, uint32_t id, uint32_t offset,
+			     unsigned taker, unsigned *accepted)
+{
+	uint32_t need = fort_btf_find(kernel, takers[taker].wanted, FORT_BTF_STRUCT);
+	struct fort_text ours = fort_text_new(), program = fort_text_new();
+	struct fort_btf_remark remark;
+	bool fits = fort_btf_has_struct(kernel, id, offset, kernel, need, false, FORT_VIEW_KERNEL,
+					&remark);
+
+	fort_btf_remark_print(&remark, &ours);
+	add_way(ways, id, &program);
+	fort_text_add(&program, "add r1, %u\nmov r2, 0\ncall kfunc %u\nmov r0, 0\nexit\n", offset,
+		      fort_btf_find(kernel, takers[taker].kfunc, FORT_BTF_FUNC));
+	ask_load(ask, program.data);
+	if (fits != !ask->err || (!fits && !strstr(ask_last_line(ask, 0), "expected pointer to")) ||
+	    (ours.length && strcmp(ours.data, ask_last_line(ask, 1)) != 0))
+		fail_msg("%s at %u for %s: here %d %s\n%s",
+			 fort_btf_string(kernel, fort_btf_type(kernel, id).name), offset,
+			 takers[taker].wanted, fits, ours.data, ask->log);
+	*accepted += fits;
+	fort_text_free(&ours);
+	fort_text_free(&program);
+}
+
+/* Half of the time something that is a socket. */
+static uint32_t any_relative(const uint32_t *order, uint32_t n, const struct way *ways)
+{
+	static const char *const names[] = {"sock",        "inet_sock",    "inet_connection_sock",
+					    "tcp_sock",    "udp_sock",     "unix_sock",
+					    "sock_common", "request_sock", "tcp_request_sock"};
+	uint32_t id = fort_btf_find(kernel, names[pick(FORT_LEN(names))], FORT_BTF_STRUCT);
+
+	return pick(2) && (ways[id].length || id == order[0]) ? id : order[pick(n)];
+}
+
+static void structs_for_others(void **state)
+{
+	unsigned accepted = 0;
+	struct way *ways;
+	struct ask ask;
+	uint32_t *order, n;
+
+	(void)state;
+	need_kernel();
+	ways = calloc(fort_btf_count(kernel), sizeof(*ways));
+	order = calloc(fort_btf_count(kernel), sizeof(*order));
+	assert_true(ways && order);
+	n = find_ways(ways, order, fort_btf_find(kernel, "tcp_sock", FORT_BTF_STRUCT));
+	ask_open(&ask, BPF_PROG_TYPE_STRUCT_OPS);
+	ask.attach_id = fort_btf_find(kernel, "tcp_congestion_ops", FORT_BTF_STRUCT);
+	ask.attach_type = UNDO_CWND;
+	for (unsigned i = 0; i < RELATIVES; i++) {
+		uint32_t id = any_relative(order, n, ways);
+
+		compare_relative(&ask, ways, id, pick(2) ? 0 : any_offset(kernel, id),
+				 pick(FORT_LEN(takers)), &accepted);
+	}
+	print_message("%u types within reach; of %u tries %u fit\n", n, RELATIVES, accepted);
+	assert_in_range(accepted, RELATIVES / 50, RELATIVES / 2);
+	ask_close(&ask);
+	free(ways);
+	free(order);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(loads_from_kernel_structs),
 		cmocka_unit_test(every_load_from_a_few),
 		cmocka_unit_test(loads_from_objects),
+		cmocka_unit_test(structs_for_others),
 	};
 
 	return cmocka_run_group_tests(tests, open_kernel, close_kernel);
