@@ -44,6 +44,7 @@
 #define FORT_BTF_NAME_MAX  ((1u << 24) - 1) /* K */
 #define FORT_BTF_DEPTH_MAX 32u              /* K */
 #define FORT_BTF_NEST_MAX  256u             /* structs inside of structs, on one way */
+#define FORT_BTF_ARGS_MAX  12u              /* K: of a function that is traced or called */
 #define FORT_BTF_VLEN_MAX  0xffffu          /* K */
 #define FORT_BTF_WALK_MAX  (1u << 24)       /* parts of one printed value, enum constants tried */
 
