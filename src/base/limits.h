@@ -9,6 +9,7 @@
 #define FORT_PROG_INSNS_MAX        1000000u /* K: instructions with the right to large programs */
 #define FORT_PROG_INSNS_UNPRIV_MAX 4096u    /* K: without it */
 #define FORT_SUBPROGS_MAX          256u     /* K */
+#define FORT_BTF_FUNC_ARGS_MAX     5u       /* K: r1 to r5 */
 #define FORT_MAPS_PER_PROG_MAX     64u      /* K */
 #define FORT_FRAMES_MAX            8u       /* K: nested bpf-to-bpf calls, main included */
 #define FORT_STACK_BYTES           512u     /* K: per frame, and per call chain */

@@ -109,22 +109,26 @@ int fort_btf_read_proto(const struct fort_btf *btf, uint32_t id, struct fort_btf
 			struct fort_btf_remark *remark)
 {
 	struct fort_btf_type proto = fort_btf_type(btf, id);
+	struct fort_btf_proto read = {0};
 	bool known;
+	int err;
 
 	*remark = (struct fort_btf_remark){0};
-	*out = (struct fort_btf_proto){0};
 	if (proto.kind == FORT_BTF_FUNC) {
-		out->name = proto.name;
+		read.name = proto.name;
 		proto = fort_btf_type(btf, proto.ref);
 	}
 	if (proto.kind != FORT_BTF_FUNC_PROTO)
 		return -EINVAL;
 	if (proto.vlen > FORT_BTF_ARGS_MAX)
-		return FORT_BTF_SAY(remark, btf, TOO_MANY_PARAMS, out->name, proto.vlen);
-	known = read_value(btf, proto.ref, &out->result);
-	if (!known || fort_btf_is_struct(out->result.kind))
-		return FORT_BTF_SAY(remark, btf, RESULT_UNSUPPORTED, out->name, out->result.kind);
-	return read_params(btf, &proto, out, remark);
+		return FORT_BTF_SAY(remark, btf, TOO_MANY_PARAMS, read.name, proto.vlen);
+	known = read_value(btf, proto.ref, &read.result);
+	if (!known || fort_btf_is_struct(read.result.kind))
+		return FORT_BTF_SAY(remark, btf, RESULT_UNSUPPORTED, read.name, read.result.kind);
+	err = read_params(btf, &proto, &read, remark);
+	if (!err)
+		*out = read;
+	return err;
 }
 
 static bool is_number(uint8_t kind)

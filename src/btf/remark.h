@@ -18,6 +18,7 @@ enum fort_btf_remark_id {
 struct fort_btf_remark {
 	uint16_t id; /* enum fort_btf_remark_id */
 	const struct fort_btf *btf, *other;
+	const char *word;                /* static storage */
 	uint32_t args[FORT_REMARK_ARGS]; /* offsets of strings, kinds, numbers */
 };
 

@@ -20,7 +20,7 @@ void fort_btf_remark_print(const struct fort_btf_remark *remark, struct fort_tex
 	};
 	const char *at = texts[remark->id < FORT_REMARKS ? remark->id : FORT_REMARK_NONE];
 
-	for (unsigned i = 0; *at; i++) {
+	for (unsigned i = 0; *at;) {
 		size_t length = strcspn(at, "%");
 		uint32_t arg = remark->args[i < FORT_REMARK_ARGS ? i : 0];
 
@@ -28,7 +28,9 @@ void fort_btf_remark_print(const struct fort_btf_remark *remark, struct fort_tex
 		at += length;
 		if (!*at)
 			return;
+		i += at[1] != 'w';
 		switch (at[1]) {
+		case 'w': fort_text_add(out, "%s", remark->word ? remark->word : ""); break;
 		case 'n': fort_text_add(out, "%s", string_of(remark->btf, arg, true)); break;
 		case 's': fort_text_add(out, "%s", string_of(remark->btf, arg, false)); break;
 		case 'o': fort_text_add(out, "%s", string_of(remark->other, arg, true)); break;

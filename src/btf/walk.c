@@ -234,22 +234,27 @@ static int walk(struct dive *dive, bool stop_at_struct)
 int fort_btf_at(const struct fort_btf *btf, uint32_t id, uint32_t offset, uint32_t bytes,
 		enum fort_btf_view view, struct fort_btf_spot *spot, struct fort_btf_remark *remark)
 {
-	struct dive dive = {btf, {0}, id, offset, bytes, view, spot, remark};
+	struct fort_btf_spot found = {.traits = spot->traits};
+	struct dive dive = {btf, {0}, id, offset, bytes, view, &found, remark};
+	int err = walk(&dive, true);
 
-	spot->type = spot->member = 0;
-	return walk(&dive, true);
+	if (!err)
+		*spot = found;
+	return err;
 }
 
 int fort_btf_access(const struct fort_btf *btf, uint32_t id, uint32_t offset, uint32_t bytes,
 		    enum fort_btf_view view, struct fort_btf_spot *spot,
 		    struct fort_btf_remark *remark)
 {
-	struct dive dive = {btf, {0}, id, offset, bytes, view, spot, remark};
-	int err;
+	struct fort_btf_spot found = {0};
+	struct dive dive = {btf, {0}, id, offset, bytes, view, &found, remark};
+	int err = walk(&dive, false);
 
-	*spot = (struct fort_btf_spot){0};
-	err = walk(&dive, false);
-	if (!err && view == FORT_VIEW_OBJECT && spot->kind == FORT_SPOT_STRUCT_POINTER)
-		*spot = (struct fort_btf_spot){.kind = FORT_SPOT_NUMBER};
-	return err;
+	if (err)
+		return err;
+	if (view == FORT_VIEW_OBJECT && found.kind == FORT_SPOT_STRUCT_POINTER)
+		found = (struct fort_btf_spot){.kind = FORT_SPOT_NUMBER};
+	*spot = found;
+	return 0;
 }
