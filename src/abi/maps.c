@@ -4,9 +4,8 @@
 
 /* Short names for the columns of the table. */
 enum {
-	KEYED = FORT_CLASS_KEYED,
-	PERCPU = FORT_CLASS_PERCPU,
-	RING = FORT_CLASS_RING,
+#define FORT_MAP_CLASS(name, bit) name = FORT_CLASS_##name,
+#include "abi/maps.def"
 	NO_PREALLOC = BPF_F_NO_PREALLOC,
 	NUMA_NODE = BPF_F_NUMA_NODE,
 	RDONLY = BPF_F_RDONLY,

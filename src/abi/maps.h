@@ -12,9 +12,8 @@ enum fort_map_id {
 
 enum fort_map_class {
 	FORT_CLASS_NONE = 0,
-	FORT_CLASS_KEYED = 1,
-	FORT_CLASS_PERCPU = 2,
-	FORT_CLASS_RING = 4,
+#define FORT_MAP_CLASS(name, bit) FORT_CLASS_##name = 1u << (bit),
+#include "abi/maps.def"
 };
 
 enum fort_size_rule { FORT_SIZE_ZERO, FORT_SIZE_FOUR, FORT_SIZE_SOME };

@@ -2,11 +2,7 @@
 
 #include <string.h>
 
-/* Short names for the columns of the tables. */
-enum {
-#define FORT_PROG(id, number, bit, ...) bit = FORT_BIT_##bit,
-#include "abi/progs.def"
-};
+#include "abi/words.h"
 
 static const struct fort_ctx_field fields_sk_buff[] = {
 #define FORT_FIELD(name_, offset_, bytes_, read_, readers_, write_, writers_, yields_, image_)    \
@@ -28,16 +24,22 @@ static const struct fort_ctx_field fields_xdp_md[] = {
 		 FORT_YIELD_SCALAR, readers_, writers_, offset_}};
 #include "abi/ctx/plain.def"
 
+static const struct fort_ctx_field fields_none[1];
+
 const struct fort_prog_info fort_progs[FORT_PROGS] = {
-#define FORT_PROG(id_, number_, bit_, name_, ctx_, ctx_bytes_, image_, packet_, sleep_) \
-	[FORT_PROG_##id_] = {.name = (name_),                                           \
-			     .number = (number_),                                       \
-			     .bit = FORT_BIT_##bit_,                                    \
-			     .ctx_bytes = (ctx_bytes_),                                 \
-			     .image_bytes = (image_),                                   \
-			     .packet = FORT_PACKET_##packet_,                           \
-			     .sleepable = FORT_SLEEP_##sleep_,                          \
-			     .fields = fields_##ctx_,                                   \
+#define FORT_PROG(id_, number_, bit_, name_, ctx_, ctx_bytes_, image_, packet_, sleep_, attach_, \
+		  target_, run_)                                                                 \
+	[FORT_PROG_##id_] = {.name = (name_),                                                    \
+			     .number = (number_),                                                \
+			     .bit = FORT_BIT_##bit_,                                             \
+			     .ctx_bytes = (ctx_bytes_),                                          \
+			     .image_bytes = (image_),                                            \
+			     .packet = FORT_PACKET_##packet_,                                    \
+			     .sleepable = FORT_SLEEP_##sleep_,                                   \
+			     .attach = FORT_ATTACH_IS_##attach_,                                 \
+			     .target = FORT_TARGET_##target_,                                    \
+			     .runs = FORT_##run_,                                                \
+			     .fields = fields_##ctx_,                                            \
 			     .n_fields = FORT_LEN(fields_##ctx_)},
 #include "abi/progs.def"
 };
@@ -48,6 +50,13 @@ const struct fort_prog_info *fort_prog_by_number(uint32_t number)
 		if (fort_progs[i].number == number)
 			return &fort_progs[i];
 	return NULL;
+}
+
+const struct fort_prog_info *fort_prog_runs(uint32_t number)
+{
+	const struct fort_prog_info *info = fort_prog_by_number(number);
+
+	return info && info->runs ? info : NULL;
 }
 
 const struct fort_prog_info *fort_prog_by_name(const char *name)

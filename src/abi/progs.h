@@ -13,7 +13,6 @@ enum fort_prog_id {
 enum fort_prog_bit {
 #define FORT_PROG(id, number, bit, ...) FORT_BIT_##bit = 1u << FORT_PROG_##id,
 #include "abi/progs.def"
-	FORT_BIT_ALL = (1u << FORT_PROGS) - 1,
 };
 
 enum fort_access_rule {
@@ -41,7 +40,15 @@ struct fort_ctx_field {
 	uint32_t image;            /* offset in the run-time image */
 };
 
-enum fort_packet_rights { FORT_PACKET_NONE, FORT_PACKET_RO, FORT_PACKET_RW };
+enum fort_packet_rights { FORT_PACKET_NONE, FORT_PACKET_RO, FORT_PACKET_RW, FORT_PACKET_BUF };
+enum fort_attach_rule {
+	FORT_ATTACH_IS_FREE,
+	FORT_ATTACH_IS_OWN,
+	FORT_ATTACH_IS_OWN_OR_FIRST,
+	FORT_ATTACH_IS_ZERO,
+	FORT_ATTACH_IS_MEMBER,
+};
+enum fort_target_rule { FORT_TARGET_NONE, FORT_TARGET_NEEDED, FORT_TARGET_PROG };
 enum fort_sleepable { FORT_SLEEP_NEVER, FORT_SLEEP_MAY, FORT_SLEEP_MUST };
 
 struct fort_prog_info {
@@ -51,13 +58,21 @@ struct fort_prog_info {
 	uint32_t ctx_bytes, image_bytes;
 	uint8_t packet;    /* enum fort_packet_rights */
 	uint8_t sleepable; /* enum fort_sleepable */
+	uint8_t attach;    /* enum fort_attach_rule */
+	uint8_t target;    /* enum fort_target_rule */
+	bool runs;         /* else only its rules are known */
 	const struct fort_ctx_field *fields;
 	uint32_t n_fields;
 };
 
 extern const struct fort_prog_info fort_progs[FORT_PROGS];
 
-/* The type with this number or this name, or NULL. */
+/* Columns that say whether bpfort can run the thing expand to these. */
+enum { FORT_VERIFY, FORT_RUN };
+
+/* The type with this number or this name, or NULL; of those that bpfort runs. */
+const struct fort_prog_info *fort_prog_runs(uint32_t number);
+/* Of all. */
 const struct fort_prog_info *fort_prog_by_number(uint32_t number);
 const struct fort_prog_info *fort_prog_by_name(const char *name);
 

@@ -77,7 +77,7 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 	err = check_head(&head, offset);
 	if (err)
 		return err;
-	prog = fort_prog_by_number(head.type);
+	prog = fort_prog_runs(head.type);
 	if (!prog) {
 		*offset = offsetof(struct head, type);
 		return -EOPNOTSUPP;

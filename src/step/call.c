@@ -41,7 +41,7 @@ static bool memory_arg(struct fort_rule *rule, struct call *call, unsigned reg, 
 		return fort_rule_in_object(rule, &reach, value->object, FORT_DIAG_RING_BOUNDS);
 	case FORT_PACKET:
 	case FORT_PACKET_META:
-		if (!call->helper->takes_packet)
+		if (!(call->helper->flags & FORT_HELPER_PACKET))
 			return arg_bad(rule, FORT_DIAG_HELPER_PACKET, reg, call, 0);
 		return fort_rule_in_packet(rule, &reach);
 	case FORT_STACK:
@@ -97,10 +97,10 @@ static bool map_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 	call->map_index = value->object;
 	call->map = &rule->env->maps[value->object];
 	info = fort_map_info_of(call->map);
-	if (!info || (info->classes & call->helper->map_classes) != call->helper->map_classes)
+	if (!info || !(info->classes & call->helper->map_classes))
 		return fort_rule_bad(rule, FORT_DIAG_MAP_KIND, reg, call->map->type,
 				     call->helper->number, 0, 0);
-	if (call->helper->writes_map && (call->map->flags & BPF_F_RDONLY_PROG))
+	if (call->helper->flags & FORT_HELPER_CHANGES && (call->map->flags & BPF_F_RDONLY_PROG))
 		return fort_rule_bad(rule, FORT_DIAG_MAP_READONLY, reg, 0, 0, 0, 0);
 	return true;
 }
@@ -194,14 +194,15 @@ static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 {
 	uint32_t number = (uint32_t)rule->insn->imm;
-	const struct fort_helper_info *helper = fort_helper_by_number(number);
+	const struct fort_hook hook = {.prog = rule->env->prog};
+	const struct fort_helper_info *helper = fort_helper_for(number, &hook);
 	enum fort_diag diag = FORT_DIAG_NONE;
 
 	if (!helper)
-		diag = fort_helper_exists(number) ? FORT_DIAG_HELPER_LATER
-						  : FORT_DIAG_HELPER_UNKNOWN;
-	else if (!(helper->progs & rule->env->prog->bit))
-		diag = FORT_DIAG_HELPER_TYPE;
+		diag = fort_helper_by_number(number) ? FORT_DIAG_HELPER_TYPE
+						     : FORT_DIAG_HELPER_UNKNOWN;
+	else if (!helper->runs)
+		diag = FORT_DIAG_HELPER_LATER;
 	else if (helper->right == FORT_RIGHT_PERF &&
 		 !(rule->env->rights & FORT_MAY_USE_PERF_HELPERS))
 		diag = FORT_DIAG_HELPER_RIGHT;

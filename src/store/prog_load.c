@@ -100,7 +100,7 @@ static int copy_program(struct fort_call *call, struct fort_prog_object *prog)
 		return -ENOKEY;
 	if (attr->prog_ifindex)
 		return -EINVAL;
-	prog->type = fort_prog_by_number(attr->prog_type);
+	prog->type = fort_prog_runs(attr->prog_type);
 	if (!prog->type)
 		return -EINVAL;
 	prog->expected_attach_type = attr->expected_attach_type;

@@ -218,22 +218,8 @@ static void put_stack_access(const struct fort_render *render, int64_t arg, stru
 /* What the kernel expects in place of a wrong argument; args[2] is the prototype's kind. */
 static void put_expected(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
-	const char *text = "scalar";
-
 	(void)arg;
-	switch (render->violation->args[2]) {
-	case FORT_ARG_MAP: text = "map_ptr"; break;
-	case FORT_ARG_CTX: text = "ctx"; break;
-	case FORT_ARG_RING_MEM: text = "ringbuf_mem"; break;
-	case FORT_ARG_KEY:
-	case FORT_ARG_VALUE:
-	case FORT_ARG_MEM:
-	case FORT_ARG_MEM_OUT:
-		text = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_";
-		break;
-	default: break;
-	}
-	fort_text_add(out, "%s", text);
+	fort_fits_text(fort_args[render->violation->args[2]].fits, out);
 }
 
 static void put_ctx_field(const struct fort_render *render, int64_t arg, struct fort_text *out)

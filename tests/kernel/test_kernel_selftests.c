@@ -210,7 +210,7 @@ static void verify_ours(const union bpf_attr *attr)
 
 	memset(s, 0, sizeof(*s));
 	fort_arena_init(&s->arena, FORT_SEARCH_BYTES_MAX);
-	s->env.prog = fort_prog_by_number(attr->prog_type);
+	s->env.prog = fort_prog_runs(attr->prog_type);
 	if (!s->env.prog) {
 		cannot("program type %u", attr->prog_type);
 		return;
