@@ -24,15 +24,17 @@ struct fort_program {
 
 enum fort_mark {
 	FORT_MARK_REACHED = 1,
-	FORT_MARK_JOIN = 2,      /* more than one way in: paths may meet here */
-	FORT_MARK_LOOP_HEAD = 4, /* target of a back edge of the depth-first walk */
-	FORT_MARK_SUBPROG = 8,   /* first slot of a subprogram */
-	FORT_MARK_RETURN = 16,   /* where a local call returns to */
+	FORT_MARK_JOIN = 2,        /* more than one way in: paths may meet here */
+	FORT_MARK_LOOP_HEAD = 4,   /* target of a back edge of the depth-first walk */
+	FORT_MARK_SUBPROG = 8,     /* first slot of a subprogram */
+	FORT_MARK_RETURN = 16,     /* where a local call returns to */
+	FORT_MARK_CALLS_BACK = 32, /* a call that runs a function of the program, perhaps often; put
+				    * there by who knows what is called */
 };
 
 struct fort_graph {
 	struct fort_program program;
-	const uint8_t *marks; /* enum fort_mark bits, one byte a slot */
+	uint8_t *marks; /* enum fort_mark bits, one byte a slot */
 };
 
 enum fort_graph_fault {

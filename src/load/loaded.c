@@ -32,7 +32,7 @@ static bool maps_fit(const struct fort_env *env, struct fort_map *const *maps)
 
 static int open_domain(struct fort_loaded *loaded, const struct fort_load_request *request)
 {
-	const struct fort_prog_info *prog = request->proven->env->prog;
+	const struct fort_prog_info *prog = request->proven->env->hook.prog;
 	struct fort_domain_map windows[FORT_MAPS_PER_PROG_MAX];
 	struct fort_domain_layout layout = {
 		.n_slots = request->n_slots,

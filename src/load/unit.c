@@ -10,16 +10,18 @@ int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *re
 
 	*error = (struct fort_unit_error){.decoding = true};
 	*out = (struct fort_unit){
-		.env = {.prog = request->prog,
+		.env = {.hook = request->hook,
+			.sleepable = request->sleepable,
 			.n_maps = request->n_maps,
 			.constants = request->constants,
 			.rights = request->rights,
 			.gpl = request->gpl,
 			.maps = fort_arena_copy(arena, request->maps,
 						request->n_maps * sizeof(request->maps[0])),
-			.access = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_access)},
+			.access = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_access),
+			.demands = FORT_ARENA_ARRAY(arena, FORT_DEMANDS_MAX, struct fort_root)},
 	};
-	if (!insns || !out->env.maps || !out->env.access)
+	if (!insns || !out->env.maps || !out->env.access || !out->env.demands)
 		return -ENOMEM;
 	err = fort_insn_decode(request->insns, request->n_insns, insns, &error->decode);
 	if (err)

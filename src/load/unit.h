@@ -10,7 +10,8 @@
 struct fort_unit_request {
 	const struct fort_raw_insn *insns; /* maps are indices (LDIMM_MAP_IDX forms) */
 	uint32_t n_insns;                  /* 1 to FORT_PROG_INSNS_MAX */
-	const struct fort_prog_info *prog;
+	struct fort_hook hook;             /* program type, and where it is attached */
+	bool sleepable;
 	const struct fort_map_shape *maps;
 	uint32_t n_maps;                 /* at most FORT_MAPS_PER_PROG_MAX */
 	const uint8_t *const *constants; /* as in struct fort_env; outlives the unit */

@@ -36,7 +36,9 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 	add_text(&hash, "bpfort proof");
 	add_u32(&hash, FORT_CERT_VERSION);
 	add_insns(&hash, &env->graph->program);
-	add_u32(&hash, env->prog->number);
+	add_u32(&hash, env->hook.prog->number);
+	add_u32(&hash, env->hook.attach);
+	add_u32(&hash, env->sleepable);
 	add_u32(&hash, env->rights);
 	add_u32(&hash, env->gpl);
 	add_u32(&hash, env->n_maps);

@@ -42,8 +42,8 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES]);
 /* Marks where regions may end: where paths meet. */
 static inline bool fort_is_cut_point(const struct fort_graph *graph, uint32_t pc)
 {
-	return graph->marks[pc] &
-	       (FORT_MARK_JOIN | FORT_MARK_LOOP_HEAD | FORT_MARK_SUBPROG | FORT_MARK_RETURN);
+	return graph->marks[pc] & (FORT_MARK_JOIN | FORT_MARK_LOOP_HEAD | FORT_MARK_SUBPROG |
+				   FORT_MARK_RETURN | FORT_MARK_CALLS_BACK);
 }
 
 /* The states at the head of a loop: numbers first to first + count - 1. */

@@ -87,15 +87,19 @@ static bool is_sound(const struct claim *claim, const struct fort_value *value)
 	if (value->type == FORT_NUM &&
 	    (value->flags || value->id || value->ref || value->base || value->object))
 		return false;
-	if (maybe_null != !!value->id || value->flags & ~FORT_MAYBE_NULL)
+	if (maybe_null != !!value->id)
 		return false;
 	/* Tests of a maybe-NULL pointer assume that nothing was added to it. */
 	if (maybe_null && (!fort_scalar_is_const(&value->num) || value->num.arc.base))
 		return false;
-	if (value->frame && (value->type != FORT_STACK || value->frame >= claim->n_frames))
-		return false;
-	return (value->type != FORT_MAP && value->type != FORT_MAP_VALUE) ||
-	       value->object < claim->env->n_maps;
+	switch (value->type) {
+	case FORT_STACK: return value->frame < claim->n_frames;
+	case FORT_MAP:
+	case FORT_MAP_VALUE:
+	case FORT_MAP_KEY: return value->object < claim->env->n_maps;
+	case FORT_FUNC: return value->object < claim->env->graph->program.n_subprogs;
+	default: return true;
+	}
 }
 
 static bool get_value(struct claim *claim, struct fort_value *out)
@@ -130,30 +134,22 @@ static bool get_value(struct claim *claim, struct fort_value *out)
 static void unpack_bytes(uint32_t packed, uint8_t bytes[8])
 {
 	for (unsigned i = 0; i < 8; i++)
-		bytes[i] = packed >> (2 * i) & 3;
+		bytes[i] = packed >> (3 * i) & 7;
 }
 
-/* One slot: its index must exceed `after`. */
+/* One slot: its index must exceed `after`. Whether bytes and value fit each other is looked at when
+ * all of the state is there (fort_state_validate). */
 static bool get_slot(struct claim *claim, int64_t after, uint32_t *index, struct fort_slot *out)
 {
 	struct fort_slot slot = {0};
 	uint32_t packed;
-	unsigned spilled;
 
 	if (!get32(claim, FORT_STACK_SLOTS - 1, index) || *index <= after ||
-	    !get32(claim, UINT16_MAX, &packed))
+	    !get32(claim, (1u << 24) - 1, &packed))
 		return false;
 	unpack_bytes(packed, slot.bytes);
-	spilled = fort_slot_spilled(&slot);
-	for (unsigned i = spilled; i < 8; i++)
-		if (slot.bytes[i] == FORT_BYTE_SPILL)
-			return false;
-	if (spilled) {
-		if (!fort_is_power_of_two(spilled) || !get_value(claim, &slot.spill))
-			return false;
-		if (spilled < 8 && slot.spill.type != FORT_NUM)
-			return false;
-	}
+	if (fort_slot_has_value(&slot) && !get_value(claim, &slot.spill))
+		return false;
 	*out = slot;
 	return true;
 }
@@ -166,14 +162,19 @@ static bool get_head(struct claim *claim)
 
 /* --- frames --- */
 
-/* Where a frame goes on when its callee ends. The outermost one does not. */
-static bool valid_return(const struct claim *claim, uint32_t return_pc)
+/* Where a frame goes on when its callee ends: behind a local call, or at a call that calls back.
+ * The outermost one does not. */
+static bool valid_return(const struct claim *claim, uint32_t kind, uint32_t return_pc)
 {
 	const struct fort_graph *graph = claim->env->graph;
 
 	if (!claim->state->n_frames)
-		return !return_pc;
-	return return_pc < graph->program.n_insns && (graph->marks[return_pc] & FORT_MARK_RETURN);
+		return !return_pc && kind == FORT_FRAME_CALLED;
+	if (return_pc >= graph->program.n_insns)
+		return false;
+	if (kind == FORT_FRAME_CALLBACK)
+		return graph->marks[return_pc] & FORT_MARK_CALLS_BACK;
+	return graph->marks[return_pc] & FORT_MARK_RETURN;
 }
 
 static bool no_memory(struct claim *claim)
@@ -202,22 +203,44 @@ static bool read_slots(struct claim *claim, struct fort_frame *frame)
 	return true;
 }
 
+static bool read_counter(struct claim *claim, bool said, struct fort_value *out)
+{
+	struct fort_value any = fort_value_counter();
+
+	*out = any;
+	return !said || (get_value(claim, out) && out->type == FORT_NUM &&
+			 fort_scalar_meet(&out->num, &any.num));
+}
+
+/* What is not said of a counter is any number: where it began does not matter. */
+static bool read_counters(struct claim *claim, struct fort_frame *frame)
+{
+	uint8_t which;
+
+	return !fort_reader_u8(&claim->reader, &which) && which <= FORT_SAID_COUNTERS &&
+	       read_counter(claim, which & FORT_SAID_TURNS, &frame->turns) &&
+	       read_counter(claim, which & FORT_SAID_GOES, &frame->goes);
+}
+
 static bool read_frame(struct claim *claim)
 {
 	uint32_t subprog, return_pc, mask;
 	struct fort_frame *frame;
+	uint8_t kind;
 
-	if (!get32(claim, claim->env->graph->program.n_subprogs - 1, &subprog) ||
-	    !get32(claim, UINT32_MAX, &return_pc) || !valid_return(claim, return_pc) ||
+	if (fort_reader_u8(&claim->reader, &kind) || kind >= FORT_FRAMES ||
+	    !get32(claim, claim->env->graph->program.n_subprogs - 1, &subprog) ||
+	    !get32(claim, UINT32_MAX, &return_pc) || !valid_return(claim, kind, return_pc) ||
 	    !get32(claim, (1u << FORT_R10) - 1, &mask))
 		return false;
 	if (!fort_state_push_frame(claim->pool, claim->state, subprog, return_pc))
 		return no_memory(claim);
 	frame = fort_state_top(claim->state);
+	frame->kind = kind;
 	for (unsigned r = 0; r < FORT_R10; r++)
 		if ((mask >> r & 1) && !get_value(claim, &frame->regs[r]))
 			return false;
-	return read_slots(claim, frame);
+	return read_slots(claim, frame) && read_counters(claim, frame);
 }
 
 /* --- what connects frames --- */
@@ -233,14 +256,15 @@ static bool read_length(struct claim *claim, bool said, struct fort_value *out)
 	return fort_scalar_meet(&out->num, &most);
 }
 
-static bool read_lengths(struct claim *claim)
+static bool read_rest(struct claim *claim)
 {
+	struct fort_state *state = claim->state;
 	uint8_t which;
 
-	return !fort_reader_u8(&claim->reader, &which) &&
-	       which <= (FORT_LENGTH_PACKET | FORT_LENGTH_META) &&
-	       read_length(claim, which & FORT_LENGTH_PACKET, &claim->state->packet) &&
-	       read_length(claim, which & FORT_LENGTH_META, &claim->state->meta);
+	return !fort_reader_u8(&claim->reader, &which) && which <= FORT_SAID_ALL &&
+	       read_length(claim, which & FORT_SAID_PACKET, &state->packet) &&
+	       read_length(claim, which & FORT_SAID_META, &state->meta) &&
+	       (!(which & FORT_SAID_LOCK) || get_value(claim, &state->lock));
 }
 
 /* Every reference that a pointer claims to hold must be in the list, once. */
@@ -330,7 +354,7 @@ static bool read_state(struct claim *claim)
 	for (uint32_t f = 0; f < claim->n_frames; f++)
 		if (!read_frame(claim))
 			return false;
-	return read_lengths(claim) && read_refs(claim) && read_facts(claim, NULL) &&
+	return read_rest(claim) && read_refs(claim) && read_facts(claim, NULL) &&
 	       read_ghosts(claim) && !fort_reader_left(&claim->reader) &&
 	       fort_state_validate(claim->state);
 }

@@ -4,15 +4,16 @@
  * claimed to hold anything at all, so it may not be read; a number may be claimed as any number.
  * Encoding (all integers LEB128 varints):
  *
- *   claim  := ids frames (frame)* lengths refs (id)* facts (fact)* ghosts (ghost)*
- *   frame  := subprog return_pc registers:mask (value)* slots (slot)*
- *   slot   := index bytes:16 bits, two a byte  [value if a byte is SPILL]
+ *   claim  := ids frames (frame)* rest refs (id)* facts (fact)* ghosts (ghost)*
+ *   frame  := kind subprog return_pc registers:mask (value)* slots (slot)* counters
+ *   slot   := index bytes:24 bits, three a byte  [value if the first is SPILL or OBJECT]
+ *   counters := which:byte [value] [value]
+ *   rest   := which:byte [value] [value] [value]   (packet, meta, lock)
  *   value  := type:byte parts:byte [object] [frame] [flags] [id] [ref] [base] [sym delta] [num]
  *   num    := views:byte [arc base size] [bits value mask] [low base size]
- *   lengths := which:byte [value] [value]
  *   fact   := cell cell cell most
  *   ghost  := owner value facts (fact)*
- *   cell   := 0 for none, 1 for the ghost itself, or 2 + kind + 4 * (frame + 8 * index)
+ *   cell   := 0 for none, 1 for the ghost itself, or 2 + kind + 8 * (frame + 8 * index)
  *
  * Ids are numbered from 1; `ids` is how many there are. Facts are
  * about the values at cells, not about symbols. Reading checks everything: the bytes come from

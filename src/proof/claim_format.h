@@ -23,23 +23,26 @@ enum {
 	FORT_VIEW_CONST = 8, /* alone */
 };
 
-enum { FORT_LENGTH_PACKET = 1, FORT_LENGTH_META = 2 };
+/* What is said of a state beside its frames. */
+enum { FORT_SAID_PACKET = 1, FORT_SAID_META = 2, FORT_SAID_LOCK = 4, FORT_SAID_ALL = 7 };
+/* What is said of a frame's counters. */
+enum { FORT_SAID_TURNS = 1, FORT_SAID_GOES = 2, FORT_SAID_COUNTERS = 3 };
 
 /* How a fact names what it is about. */
 enum { FORT_CODE_NONE, FORT_CODE_SELF, FORT_CODE_CELLS };
-_Static_assert(FORT_CELL_META < 4, "kinds of cells fit two bits");
+_Static_assert(FORT_CELL_KINDS <= 8, "kinds of cells fit three bits");
 _Static_assert(FORT_FRAMES_MAX <= 8, "frames fit three bits");
 
 static inline uint32_t fort_cell_code(struct fort_cell cell)
 {
-	return FORT_CODE_CELLS + cell.kind + 4u * (cell.frame + 8u * cell.index);
+	return FORT_CODE_CELLS + cell.kind + 8u * (cell.frame + 8u * cell.index);
 }
 
 static inline struct fort_cell fort_cell_of(uint32_t code)
 {
 	uint32_t rest = code - FORT_CODE_CELLS;
 
-	return (struct fort_cell){.kind = rest & 3,
-				  .frame = rest >> 2 & 7,
-				  .index = (uint8_t)(rest >> 5)};
+	return (struct fort_cell){.kind = rest & 7,
+				  .frame = rest >> 3 & 7,
+				  .index = (uint8_t)(rest >> 6)};
 }

@@ -112,15 +112,15 @@ static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 	fort_buf_varint(buf, n);
 	for (uint32_t s = 0; s < frame->n_slots; s++) {
 		const struct fort_slot *slot = &frame->slots[s];
-		uint16_t bytes = 0;
+		uint32_t bytes = 0;
 
 		if (is_blank(slot))
 			continue;
 		for (unsigned i = 0; i < 8; i++)
-			bytes |= (uint16_t)(slot->bytes[i] << (2 * i));
+			bytes |= (uint32_t)slot->bytes[i] << (3 * i);
 		fort_buf_varint(buf, s);
 		fort_buf_varint(buf, bytes);
-		if (fort_slot_spilled(slot))
+		if (fort_slot_has_value(slot))
 			put_value(buf, &slot->spill);
 	}
 }
@@ -152,9 +152,11 @@ static void find_places(struct places *places, const struct fort_state *state)
 			place(places, &frame->regs[r],
 			      (struct fort_cell){FORT_CELL_REG, (uint8_t)f, (uint8_t)r});
 		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (fort_slot_spilled(&frame->slots[s]))
+			if (fort_slot_has_value(&frame->slots[s]))
 				place(places, &frame->slots[s].spill,
 				      (struct fort_cell){FORT_CELL_SLOT, (uint8_t)f, (uint8_t)s});
+		place(places, &frame->turns, (struct fort_cell){FORT_CELL_TURNS, (uint8_t)f, 0});
+		place(places, &frame->goes, (struct fort_cell){FORT_CELL_GOES, (uint8_t)f, 0});
 	}
 	place(places, &state->packet, (struct fort_cell){.kind = FORT_CELL_PACKET});
 	place(places, &state->meta, (struct fort_cell){.kind = FORT_CELL_META});
@@ -252,17 +254,33 @@ static bool says_nothing(const struct fort_value *length)
 	return !length->sym && fort_scalar_covers(&length->num, &any);
 }
 
-static void put_lengths(struct fort_buf *buf, const struct fort_state *state)
+static void put_rest(struct fort_buf *buf, const struct fort_state *state)
 {
 	uint8_t which = 0;
 
-	which |= says_nothing(&state->packet) ? 0 : FORT_LENGTH_PACKET;
-	which |= says_nothing(&state->meta) ? 0 : FORT_LENGTH_META;
+	which |= says_nothing(&state->packet) ? 0 : FORT_SAID_PACKET;
+	which |= says_nothing(&state->meta) ? 0 : FORT_SAID_META;
+	which |= state->lock.type ? FORT_SAID_LOCK : 0;
 	fort_buf_u8(buf, which);
-	if (which & FORT_LENGTH_PACKET)
+	if (which & FORT_SAID_PACKET)
 		put_value(buf, &state->packet);
-	if (which & FORT_LENGTH_META)
+	if (which & FORT_SAID_META)
 		put_value(buf, &state->meta);
+	if (which & FORT_SAID_LOCK)
+		put_value(buf, &state->lock);
+}
+
+static void put_counters(struct fort_buf *buf, const struct fort_frame *frame)
+{
+	uint8_t which = 0;
+
+	which |= frame->turns.sym ? FORT_SAID_TURNS : 0;
+	which |= frame->goes.sym ? FORT_SAID_GOES : 0;
+	fort_buf_u8(buf, which);
+	if (which & FORT_SAID_TURNS)
+		put_value(buf, &frame->turns);
+	if (which & FORT_SAID_GOES)
+		put_value(buf, &frame->goes);
 }
 
 void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
@@ -280,12 +298,14 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 	for (uint32_t f = 0; f < state->n_frames; f++) {
 		const struct fort_frame *frame = state->frames[f];
 
+		fort_buf_u8(body, frame->kind);
 		fort_buf_varint(body, frame->subprog);
 		fort_buf_varint(body, frame->return_pc);
 		put_registers(body, frame);
 		put_slots(body, frame);
+		put_counters(body, frame);
 	}
-	put_lengths(body, state);
+	put_rest(body, state);
 	fort_buf_varint(body, state->n_refs);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		fort_buf_varint(body, state->refs[i].id);

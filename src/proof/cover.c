@@ -99,6 +99,9 @@ static bool covers_slot(struct cover *cover, const struct fort_slot *claimed,
 {
 	unsigned spilled = fort_slot_spilled(claimed);
 
+	if (claimed->bytes[0] == FORT_BYTE_OBJECT)
+		return actual->bytes[0] == FORT_BYTE_OBJECT &&
+		       covers_value(cover, &claimed->spill, &actual->spill);
 	if (spilled && !covers_spill(cover, claimed, spilled, actual))
 		return false;
 	for (unsigned i = spilled; i < 8; i++) {
@@ -107,7 +110,7 @@ static bool covers_slot(struct cover *cover, const struct fort_slot *claimed,
 
 		if (claimed->bytes[i] == FORT_BYTE_INVALID)
 			continue;
-		if (spill && actual->spill.type != FORT_NUM)
+		if ((spill && actual->spill.type != FORT_NUM) || byte == FORT_BYTE_OBJECT)
 			return false; /* part of a pointer is no number */
 		if (claimed->bytes[i] == FORT_BYTE_MISC && byte == FORT_BYTE_INVALID)
 			return false;
@@ -123,7 +126,10 @@ static bool covers_frame(struct cover *cover, const struct fort_frame *claimed,
 {
 	static const struct fort_slot blank;
 
-	if (claimed->subprog != actual->subprog || claimed->return_pc != actual->return_pc)
+	if (claimed->kind != actual->kind || claimed->subprog != actual->subprog ||
+	    claimed->return_pc != actual->return_pc ||
+	    !covers_value(cover, &claimed->turns, &actual->turns) ||
+	    !covers_value(cover, &claimed->goes, &actual->goes))
 		return false;
 	for (unsigned r = 0; r < FORT_R10; r++)
 		if (claimed->regs[r].type &&
@@ -238,6 +244,9 @@ static bool covers(struct cover *cover)
 	for (uint32_t f = claimed->n_frames; f-- > 0;) /* the top differs most */
 		if (!covers_frame(cover, claimed->frames[f], actual->frames[f]))
 			return false;
+	if (claimed->lock.type != actual->lock.type ||
+	    (claimed->lock.type && !covers_value(cover, &claimed->lock, &actual->lock)))
+		return false;
 	if (!covers_value(cover, &claimed->packet, &actual->packet) ||
 	    !covers_value(cover, &claimed->meta, &actual->meta) || !covers_ghosts(cover) ||
 	    !covers_refs(cover))

@@ -194,8 +194,7 @@ static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 {
 	uint32_t number = (uint32_t)rule->insn->imm;
-	const struct fort_hook hook = {.prog = rule->env->prog};
-	const struct fort_helper_info *helper = fort_helper_for(number, &hook);
+	const struct fort_helper_info *helper = fort_helper_for(number, &rule->env->hook);
 	enum fort_diag diag = FORT_DIAG_NONE;
 
 	if (!helper)

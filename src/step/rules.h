@@ -92,6 +92,9 @@ bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
 /* Something unknown was written there. */
 void fort_stack_clobber(const struct fort_stack_reach *where);
 
+/* The instruction relies on this root. Rejects where there are too many. */
+bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root);
+
 /* --- references --- */
 
 bool fort_ref_acquire(struct fort_rule *rule, uint32_t *id);

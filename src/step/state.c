@@ -107,8 +107,11 @@ static struct fort_frame *clone_frame(struct fort_pool *pool, const struct fort_
 		return NULL;
 	}
 	memcpy(copy->regs, frame->regs, sizeof(copy->regs));
+	copy->kind = frame->kind;
 	copy->subprog = frame->subprog;
 	copy->return_pc = frame->return_pc;
+	copy->turns = frame->turns;
+	copy->goes = frame->goes;
 	if (frame->n_slots)
 		memcpy(copy->slots, frame->slots, frame->n_slots * sizeof(frame->slots[0]));
 	return copy;
@@ -138,6 +141,7 @@ struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_st
 	copy->unset_below = state->unset_below;
 	copy->packet = state->packet;
 	copy->meta = state->meta;
+	copy->lock = state->lock;
 	copy->n_refs = state->n_refs;
 	copy->n_facts = state->n_facts;
 	copy->n_ghosts = state->n_ghosts;
@@ -175,6 +179,7 @@ bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uin
 		return false;
 	frame->subprog = subprog;
 	frame->return_pc = return_pc;
+	frame->turns = frame->goes = fort_value_counter();
 	fp = &frame->regs[FORT_R10];
 	*fp = fort_value_pointer(FORT_STACK, 0);
 	fp->frame = (uint8_t)state->n_frames;
@@ -207,6 +212,11 @@ struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
 	return (struct fort_value){.type = (uint8_t)type,
 				   .object = object,
 				   .num = fort_scalar_const(0)};
+}
+
+struct fort_value fort_value_counter(void)
+{
+	return fort_value_number(fort_scalar_range(0, 1ull << 62));
 }
 
 unsigned fort_slot_spilled(const struct fort_slot *slot)
@@ -244,11 +254,14 @@ bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, voi
 			if (!visitor(&frame->regs[r], context))
 				return false;
 		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (frame->slots[s].bytes[0] == FORT_BYTE_SPILL &&
+			if (fort_slot_has_value(&frame->slots[s]) &&
 			    !visitor(&frame->slots[s].spill, context))
 				return false;
+		if (!visitor(&frame->turns, context) || !visitor(&frame->goes, context))
+			return false;
 	}
-	if (!visitor(&state->packet, context) || !visitor(&state->meta, context))
+	if (!visitor(&state->packet, context) || !visitor(&state->meta, context) ||
+	    !visitor(&state->lock, context))
 		return false;
 	for (uint32_t i = 0; i < state->n_ghosts; i++)
 		if (!visitor(&state->ghosts[i].value, context))
@@ -266,9 +279,11 @@ struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_c
 		return frame && cell.index < FORT_REGS ? &frame->regs[cell.index] : NULL;
 	case FORT_CELL_SLOT:
 		if (!frame || cell.index >= frame->n_slots ||
-		    !fort_slot_spilled(&frame->slots[cell.index]))
+		    !fort_slot_has_value(&frame->slots[cell.index]))
 			return NULL;
 		return &frame->slots[cell.index].spill;
+	case FORT_CELL_TURNS: return frame ? &frame->turns : NULL;
+	case FORT_CELL_GOES: return frame ? &frame->goes : NULL;
 	case FORT_CELL_PACKET: return &of->packet;
 	case FORT_CELL_META: return &of->meta;
 	case FORT_CELL_GHOST:
@@ -319,28 +334,57 @@ static bool valid_value(const struct fort_state *state, const struct fort_value 
 	return fort_scalar_validate(&value->num);
 }
 
+static bool is_object(const struct fort_value *value)
+{
+	return value->type == FORT_DYNPTR || value->type == FORT_ITER;
+}
+
 static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot,
 		       uint32_t holder)
 {
+	bool object = slot->bytes[0] == FORT_BYTE_OBJECT;
 	unsigned spilled = fort_slot_spilled(slot);
 
 	for (unsigned i = 0; i < 8; i++)
-		if (slot->bytes[i] > FORT_BYTE_SPILL ||
+		if (slot->bytes[i] >= FORT_BYTES ||
+		    (slot->bytes[i] == FORT_BYTE_OBJECT) != object ||
 		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
 			return false;
+	if (object)
+		return is_object(&slot->spill) && valid_value(state, &slot->spill, holder);
 	if (!spilled)
 		return true;
-	if (slot->spill.type == FORT_NONE || !valid_value(state, &slot->spill, holder))
+	if (slot->spill.type == FORT_NONE || slot->spill.type == FORT_ITER ||
+	    !valid_value(state, &slot->spill, holder))
 		return false;
 	if (fort_value_is_pointer(&slot->spill))
 		return spilled == 8;
 	return fort_is_power_of_two(spilled);
 }
 
+static bool valid_frame(const struct fort_state *state, uint32_t f)
+{
+	const struct fort_frame *frame = state->frames[f];
+
+	if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room ||
+	    frame->kind >= FORT_FRAMES || (!f && frame->kind != FORT_FRAME_CALLED) ||
+	    frame->turns.type != FORT_NUM || frame->goes.type != FORT_NUM ||
+	    !valid_value(state, &frame->turns, f) || !valid_value(state, &frame->goes, f))
+		return false;
+	for (unsigned r = 0; r < FORT_REGS; r++)
+		if (frame->regs[r].type == FORT_ITER || !valid_value(state, &frame->regs[r], f))
+			return false;
+	for (uint32_t s = 0; s < frame->n_slots; s++)
+		if (!valid_slot(state, &frame->slots[s], f))
+			return false;
+	return true;
+}
+
 static bool valid_lists(const struct fort_state *state)
 {
 	if (state->packet.type != FORT_NUM || state->meta.type != FORT_NUM ||
-	    !valid_value(state, &state->packet, 0) || !valid_value(state, &state->meta, 0))
+	    !valid_value(state, &state->packet, 0) || !valid_value(state, &state->meta, 0) ||
+	    !valid_value(state, &state->lock, state->n_frames))
 		return false;
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
@@ -365,17 +409,8 @@ bool fort_state_validate(const struct fort_state *state)
 	    state->n_refs > FORT_REFS_MAX || state->n_facts > FORT_FACTS_MAX ||
 	    state->n_ghosts > FORT_GHOSTS_MAX)
 		return false;
-	for (uint32_t i = 0; i < state->n_frames; i++) {
-		const struct fort_frame *frame = state->frames[i];
-
-		if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room)
+	for (uint32_t i = 0; i < state->n_frames; i++)
+		if (!valid_frame(state, i))
 			return false;
-		for (unsigned r = 0; r < FORT_REGS; r++)
-			if (!valid_value(state, &frame->regs[r], i))
-				return false;
-		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (!valid_slot(state, &frame->slots[s], i))
-				return false;
-	}
 	return valid_lists(state);
 }

@@ -21,35 +21,66 @@ enum fort_type {
 	FORT_STACK,       /* stack of frame `frame`; offsets from its top, so negative */
 	FORT_MAP,         /* map number `object` itself (a handle) */
 	FORT_MAP_VALUE,   /* a value of map `object` */
+	FORT_MAP_KEY,     /* a key of map `object`, as callbacks get it */
 	FORT_PACKET,      /* packet data; offsets from its start */
 	FORT_PACKET_META, /* metadata before the packet; offsets from its start */
 	FORT_PACKET_END,  /* first byte behind the packet */
+	FORT_FLOW_KEYS,   /* struct bpf_flow_keys */
+	FORT_SOCKET,      /* struct bpf_sock, all fields */
+	FORT_SOCK_COMMON, /* the same, those that every socket has */
+	FORT_TCP_SOCK,    /* struct bpf_tcp_sock */
+	FORT_XDP_SOCK,    /* struct bpf_xdp_sock */
+	FORT_TP_BUFFER,   /* the writable record of a tracepoint */
+	FORT_MEM,         /* `object` bytes of memory */
 	FORT_RING_MEM,    /* `object` bytes reserved in a ring buffer */
+	FORT_BUF,         /* memory whose size is checked when the program is attached */
+	FORT_BTF,         /* a struct of type `object`, of the BTF with number `frame` */
+	FORT_FUNC,        /* subprogram `object`, to be called back */
+	FORT_DYNPTR,      /* a dynptr: in a slot, or a constant one that a register points to */
+	FORT_ITER,        /* an iterator, in a slot */
+	FORT_ARENA,       /* memory of the program's arena */
 	FORT_TYPES
 };
 
 enum fort_value_flag {
 	FORT_MAYBE_NULL = 1, /* a call's result that was not tested: offset is 0 */
+	FORT_RDONLY = 2,     /* MEM, BUF, BTF, DYNPTR: not to be written */
+	FORT_TRUSTED = 4,    /* BTF: valid, and held by somebody */
+	FORT_UNTRUSTED = 8,  /* BTF: anything; reads cannot fault, nothing else is allowed */
+	FORT_RCU = 16,       /* BTF: valid until the end of the RCU section */
+	FORT_PERCPU = 32,    /* BTF: needs bpf_this_cpu_ptr or bpf_per_cpu_ptr */
+	FORT_USER = 64,      /* BTF: an address of user space */
+	FORT_ALLOC = 128,    /* BTF: made by the program */
+	FORT_NON_OWN = 256,  /* BTF: owned by a list or tree */
+	FORT_DRAINED = 512,  /* ITER: there is no next element */
 };
+
+/* What a value is of, when `object` is a BTF type id. */
+enum fort_btf_number { FORT_BTF_OF_KERNEL, FORT_BTF_OF_PROG };
 
 struct fort_value {
 	uint8_t type;    /* enum fort_type */
-	uint8_t frame;   /* STACK */
+	uint8_t frame;   /* STACK; BTF: enum fort_btf_number; DYNPTR, ITER in a slot: which of its
+			  * slots this is, 0 for the one at the lowest address */
 	uint16_t flags;  /* enum fort_value_flag */
-	uint32_t object; /* MAP, MAP_VALUE: map number; RING_MEM: bytes */
+	uint32_t object; /* MAP*: map number; MEM, RING_MEM: bytes; BTF: type; FUNC: subprogram;
+			  * DYNPTR, ITER: kind */
 	uint32_t id;     /* MAYBE_NULL: which result; testing one copy tests all. 0 for none */
 	uint32_t ref;    /* reference that this pointer holds; 0 for none */
 	uint32_t sym;    /* num = sym + delta; 0 for none */
-	uint32_t base;   /* which object of its kind: equal ones are one; 0 for unknown */
+	uint32_t base; /* which object of its kind: equal ones are one; what ends with a dynptr has
+			* its base. 0 for unknown */
 	int64_t delta;
-	struct fort_scalar num; /* the number, or the pointer's offset */
+	struct fort_scalar num; /* the number, or the pointer's offset; ITER: elements taken */
 };
 
 enum fort_byte {
 	FORT_BYTE_INVALID, /* never written */
 	FORT_BYTE_MISC,    /* some number */
 	FORT_BYTE_ZERO,
-	FORT_BYTE_SPILL, /* of the slot's `spill` */
+	FORT_BYTE_SPILL,  /* of the slot's `spill` */
+	FORT_BYTE_OBJECT, /* of a dynptr or iterator, in all eight bytes; `spill` says which */
+	FORT_BYTES
 };
 
 /* Eight bytes of stack. bytes[i] is the byte at the slot's address + i. A spilled value fills
@@ -61,10 +92,26 @@ struct fort_slot {
 	struct fort_value spill;
 };
 
+/* Does the slot hold a value: something spilled, or a part of an object? */
+static inline bool fort_slot_has_value(const struct fort_slot *slot)
+{
+	return slot->bytes[0] >= FORT_BYTE_SPILL;
+}
+
+enum fort_frame_kind {
+	FORT_FRAME_CALLED,   /* or a root's */
+	FORT_FRAME_CALLBACK, /* entered by a helper; return_pc is that call, which goes on there */
+	FORT_FRAMES
+};
+
 struct fort_frame {
 	struct fort_value regs[FORT_REGS];
+	uint8_t kind;                /* enum fort_frame_kind */
 	uint32_t subprog, return_pc; /* pc where the caller goes on; unused in frame 0 */
-	uint32_t n_slots, room;      /* slots[0] is at fp-8; deeper ones never touched */
+	/* How often a call was called back, and how often a may_goto went on: numbers on which
+	 * nothing depends but that loops end. */
+	struct fort_value turns, goes;
+	uint32_t n_slots, room; /* slots[0] is at fp-8; deeper ones never touched */
 	struct fort_slot *slots;
 };
 
@@ -94,6 +141,7 @@ struct fort_state {
 	uint32_t unset_below;
 	/* Lengths of the packet and of the metadata before it: numbers like others. */
 	struct fort_value packet, meta;
+	struct fort_value lock; /* the spin lock that is held: the object that has it; or NONE */
 	struct fort_frame *frames[FORT_FRAMES_MAX];
 	struct fort_ref refs[FORT_REFS_MAX];
 	struct fort_fact facts[FORT_FACTS_MAX];
@@ -103,10 +151,13 @@ struct fort_state {
 /* A place of a state that holds a value. */
 enum fort_cell_kind {
 	FORT_CELL_REG,
-	FORT_CELL_SLOT,
+	FORT_CELL_SLOT, /* a value of its own, spilled or an object's */
+	FORT_CELL_TURNS,
+	FORT_CELL_GOES,
 	FORT_CELL_PACKET,
 	FORT_CELL_META,
-	FORT_CELL_GHOST
+	FORT_CELL_GHOST,
+	FORT_CELL_KINDS
 };
 
 struct fort_cell {
@@ -158,6 +209,8 @@ struct fort_value fort_value_number(struct fort_scalar num);
 struct fort_value fort_value_const(uint64_t number);
 struct fort_value fort_value_unknown(void);
 struct fort_value fort_value_pointer(enum fort_type type, uint32_t object);
+/* A count of something that takes time: it never reaches 2^62. */
+struct fort_value fort_value_counter(void);
 
 static inline bool fort_value_is_pointer(const struct fort_value *value)
 {
@@ -194,7 +247,7 @@ void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_v
  * may meet. False when out of memory. */
 FORT_CHECKED bool fort_state_settle(struct fort_pool *pool, struct fort_state *state);
 
-/* Iteration over every value of a state: by frame registers and spilled values, then lengths, then
- * ghosts. The function may change the value; returning false stops. */
+/* Iteration over every value of a state: by frame registers, slots that have one, counters; then
+ * lengths, the lock, ghosts. The function may change the value; returning false stops. */
 typedef bool fort_value_visitor(struct fort_value *value, void *context);
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context);

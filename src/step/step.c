@@ -59,6 +59,20 @@ void fort_rule_name(struct fort_rule *rule, struct fort_value *value)
 	value->delta = 0;
 }
 
+bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root)
+{
+	struct fort_env *env = rule->env;
+
+	for (uint32_t i = 0; i < env->n_demands; i++)
+		if (env->demands[i].kind == root->kind && env->demands[i].subprog == root->subprog)
+			return true;
+	if (env->n_demands == FORT_DEMANDS_MAX)
+		return fort_rule_bad(rule, FORT_DIAG_TOO_MANY_SUBPROGS, FORT_REGS, FORT_DEMANDS_MAX,
+				     0, 0, 0);
+	env->demands[env->n_demands++] = *root;
+	return true;
+}
+
 int fort_step_enter(const struct fort_env *env, struct fort_pool *pool,
 		    const struct fort_root *root, struct fort_state **out)
 {

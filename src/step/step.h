@@ -31,20 +31,35 @@ struct fort_access {
 	uint8_t field; /* index in the program type's fields */
 };
 
+/* Where runs begin. */
+enum fort_root_kind {
+	FORT_ROOT_MAIN, /* the program; subprog 0 */
+	FORT_ROOTS
+};
+
+struct fort_root {
+	uint8_t kind; /* enum fort_root_kind */
+	uint32_t subprog;
+};
+
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
- * to it. `access` is an output.
+ * to it. `access` and `demands` are outputs.
  */
 struct fort_env {
 	const struct fort_graph *graph;
-	const struct fort_prog_info *prog;
+	struct fort_hook hook; /* program type, and where it is attached */
 	const struct fort_map_shape *maps;
 	uint32_t n_maps;
 	/* Of each map whose shape says frozen: its only value, value_bytes long, for ever the same;
 	 * else NULL. NULL altogether when there is none. */
 	const uint8_t *const *constants;
 	uint32_t rights; /* enum fort_verifier_right */
-	bool gpl;
+	bool gpl, sleepable;
 	struct fort_access *access; /* one per slot */
+	/* Roots that instructions rely on, each once: whoever proves the program proves these too.
+	 * Room for FORT_DEMANDS_MAX. */
+	struct fort_root *demands;
+	uint32_t n_demands;
 };
 
 enum fort_outcome {
@@ -61,17 +76,6 @@ struct fort_step {
 	uint32_t pc, other_pc;
 	struct fort_state *other;
 	struct fort_violation violation;
-};
-
-/* Where runs begin. */
-enum fort_root_kind {
-	FORT_ROOT_MAIN, /* the program; subprog 0 */
-	FORT_ROOTS
-};
-
-struct fort_root {
-	uint8_t kind; /* enum fort_root_kind */
-	uint32_t subprog;
 };
 
 /* The state before a root's first instruction: arguments in r1 to r5, stack in r10. Returns 0,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "abi/uapi.h"
 #include "helper/services.h"
 #include "load/package.h"
 #include "load/test_run.h"
@@ -56,7 +57,9 @@ static int build_unit(struct load *load)
 	}
 	load->wanted = (struct fort_unit_request){.insns = request->insns,
 						  .n_insns = request->n_insns,
-						  .prog = request->type,
+						  .hook = {.prog = request->type,
+							   .attach = request->expected_attach_type},
+						  .sleepable = request->flags & BPF_F_SLEEPABLE,
 						  .maps = shapes,
 						  .n_maps = request->n_maps,
 						  .constants = constants,

@@ -242,8 +242,7 @@ static void branch_effect(const struct fort_state *state, const struct fort_insn
 static void helper_effect(const struct fort_env *env, const struct fort_state *state,
 			  const struct fort_insn *insn, struct fort_effect *effect)
 {
-	const struct fort_hook hook = {.prog = env->prog};
-	const struct fort_helper_info *helper = fort_helper_for((uint32_t)insn->imm, &hook);
+	const struct fort_helper_info *helper = fort_helper_for((uint32_t)insn->imm, &env->hook);
 	const struct fort_value *map = fort_state_reg(state, FORT_R1);
 	const struct fort_map_shape *shape =
 		map->type == FORT_MAP && map->object < env->n_maps ? &env->maps[map->object] : NULL;

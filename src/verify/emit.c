@@ -307,7 +307,6 @@ static int put_all(struct emit *e, struct fort_buf *out)
 						.groups = e->n_groups,
 						.states = e->n_listed,
 						.roots = e->s->n_roots};
-	const struct fort_root root = {.kind = FORT_ROOT_MAIN};
 	struct numbers edges = {.arena = e->arena};
 
 	fort_certificate_begin(out, e->s->env, &counts);
@@ -319,6 +318,8 @@ static int put_all(struct emit *e, struct fort_buf *out)
 		fort_certificate_put_edges(out, edges.items, edges.n);
 	}
 	for (uint32_t i = 0; i < e->s->n_roots; i++) {
+		struct fort_root root = fort_search_root(e->s, i);
+
 		if (!collect_edges(&edges, &e->s->roots[i]))
 			return -ENOMEM;
 		fort_certificate_put_root(out, &root);

@@ -25,6 +25,8 @@ void fort_state_forget_dead(struct fort_state *state, const struct fort_live *li
 			if (!(at->regs >> r & 1) || (!top && r == FORT_R0))
 				frame->regs[r] = (struct fort_value){0};
 		forget_slots(frame, at->slots);
+		/* Where counting began does not matter. */
+		frame->turns.num = frame->goes.num = fort_value_counter().num;
 	}
 }
 
@@ -54,8 +56,8 @@ static uint64_t slot_shape(const struct fort_state *state, const struct fort_slo
 {
 	uint64_t invalid = 0;
 
-	if (slot->bytes[0] == FORT_BYTE_SPILL && slot->spill.type != FORT_NUM)
-		return mix(1, value_shape(state, &slot->spill));
+	if (fort_slot_has_value(slot) && slot->spill.type != FORT_NUM)
+		return mix(slot->bytes[0], value_shape(state, &slot->spill));
 	for (unsigned i = 0; i < 8; i++)
 		invalid |= (uint64_t)(slot->bytes[i] == FORT_BYTE_INVALID) << i;
 	return invalid;
@@ -63,7 +65,7 @@ static uint64_t slot_shape(const struct fort_state *state, const struct fort_slo
 
 uint64_t fort_state_shape(const struct fort_state *state)
 {
-	uint64_t hash = mix(state->n_frames, state->n_refs);
+	uint64_t hash = mix(mix(state->n_frames, state->n_refs), value_shape(state, &state->lock));
 
 	for (uint32_t f = 0; f < state->n_frames; f++) {
 		const struct fort_frame *frame = state->frames[f];
@@ -271,7 +273,7 @@ static bool is_number_byte(const struct fort_slot *slot, unsigned i)
 {
 	if (slot->bytes[i] == FORT_BYTE_SPILL)
 		return slot->spill.type == FORT_NUM;
-	return slot->bytes[i] != FORT_BYTE_INVALID;
+	return slot->bytes[i] == FORT_BYTE_MISC || slot->bytes[i] == FORT_BYTE_ZERO;
 }
 
 static uint8_t join_byte(const struct fort_slot *a, const struct fort_slot *b, unsigned i)
@@ -279,6 +281,17 @@ static uint8_t join_byte(const struct fort_slot *a, const struct fort_slot *b, u
 	if (is_zero_byte(a, i) && is_zero_byte(b, i))
 		return FORT_BYTE_ZERO;
 	return is_number_byte(a, i) && is_number_byte(b, i) ? FORT_BYTE_MISC : FORT_BYTE_INVALID;
+}
+
+/* A dynptr or iterator with another of its kind; else nothing is left. */
+static void join_object(struct join *join, const struct fort_slot *a, const struct fort_slot *b,
+			struct fort_slot *out)
+{
+	if (a->bytes[0] != b->bytes[0])
+		return;
+	join_value(join, &a->spill, &b->spill, &out->spill);
+	if (out->spill.type)
+		memset(out->bytes, FORT_BYTE_OBJECT, sizeof(out->bytes));
 }
 
 static void join_slot(struct join *join, const struct fort_slot *a, const struct fort_slot *b,
@@ -289,6 +302,10 @@ static void join_slot(struct join *join, const struct fort_slot *a, const struct
 	struct fort_value va, vb, spill = {0};
 
 	memset(out, 0, sizeof(*out));
+	if (a->bytes[0] == FORT_BYTE_OBJECT || b->bytes[0] == FORT_BYTE_OBJECT) {
+		join_object(join, a, b, out);
+		return;
+	}
 	if (n && fort_slot_low(a, n, &va) && fort_slot_low(b, n, &vb))
 		join_value(join, &va, &vb, &spill);
 	for (unsigned i = 0; i < 8; i++)
@@ -304,6 +321,8 @@ static void join_frame(struct join *join, uint32_t f)
 
 	for (unsigned r = 0; r < FORT_R10; r++)
 		join_value(join, &a->regs[r], &b->regs[r], &out->regs[r]);
+	join_value(join, &a->turns, &b->turns, &out->turns);
+	join_value(join, &a->goes, &b->goes, &out->goes);
 	for (uint32_t s = 0; s < a->n_slots; s++)
 		join_slot(join, &a->slots[s], s < b->n_slots ? &b->slots[s] : &blank,
 			  &out->slots[s]);
@@ -335,7 +354,7 @@ static void join_ghosts(struct join *join)
 
 struct cells {
 	struct fort_cell
-		list[FORT_FRAMES_MAX * (FORT_REGS + FORT_STACK_SLOTS) + 2 + FORT_GHOSTS_MAX];
+		list[FORT_FRAMES_MAX * (FORT_REGS + FORT_STACK_SLOTS + 2) + 2 + FORT_GHOSTS_MAX];
 	uint32_t n;
 };
 
@@ -351,9 +370,13 @@ static void list_cells(struct cells *cells, const struct join *join)
 				cells->list[cells->n++] =
 					(struct fort_cell){FORT_CELL_REG, (uint8_t)f, (uint8_t)r};
 		for (uint32_t s = 0; s < out->frames[f]->n_slots; s++)
-			if (fort_slot_spilled(&out->frames[f]->slots[s]))
+			if (fort_slot_has_value(&out->frames[f]->slots[s]))
 				cells->list[cells->n++] =
 					(struct fort_cell){FORT_CELL_SLOT, (uint8_t)f, (uint8_t)s};
+	}
+	for (uint32_t f = 0; f < out->n_frames; f++) {
+		cells->list[cells->n++] = (struct fort_cell){FORT_CELL_TURNS, (uint8_t)f, 0};
+		cells->list[cells->n++] = (struct fort_cell){FORT_CELL_GOES, (uint8_t)f, 0};
 	}
 	cells->list[cells->n++] = (struct fort_cell){.kind = FORT_CELL_PACKET};
 	cells->list[cells->n++] = (struct fort_cell){.kind = FORT_CELL_META};
@@ -485,6 +508,7 @@ int fort_state_join(struct fort_pool *pool, struct fort_state *into, const struc
 		join_frame(&join, f);
 	join_value(&join, &before->packet, &other->packet, &into->packet);
 	join_value(&join, &before->meta, &other->meta, &into->meta);
+	join_value(&join, &before->lock, &other->lock, &into->lock);
 	for (uint32_t i = 0; i < into->n_refs; i++)
 		into->refs[i].id = i + 1;
 	join_ghosts(&join);

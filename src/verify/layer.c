@@ -39,7 +39,7 @@ static bool is_inside(const struct fort_search *s, const struct fort_layer *laye
 
 	/* In a function that is called from the loop, or called from there, and so on. */
 	while (context != layer->point->context && context->caller) {
-		pc = context->return_pc - 1;
+		pc = context->call_pc;
 		context = context->caller;
 	}
 	return context == layer->point->context && fort_loop_has(s->loops, loop, pc);

@@ -12,7 +12,7 @@ struct part {
 
 struct finder {
 	const struct fort_insn *insns;
-	const bool *repeats;
+	const uint8_t *marks;
 	uint32_t n;
 	uint32_t *rpo;   /* reverse postorder, which chooses heads */
 	uint32_t *next;  /* list of the part */
@@ -69,7 +69,7 @@ static bool is_loop(const struct finder *f, uint32_t pc)
 	for (unsigned i = 0; i < n; i++)
 		if (out[i] == pc)
 			return true;
-	return f->repeats && f->repeats[pc];
+	return f->marks[pc] & FORT_MARK_CALLS_BACK;
 }
 
 /* Everything above `pc` on the stack is one component; the earliest instruction comes first. */
@@ -200,11 +200,11 @@ static void find(struct finder *f, const struct fort_program *program)
 	}
 }
 
-int fort_loops_find(struct fort_arena *arena, const struct fort_graph *graph, const bool *repeats,
+int fort_loops_find(struct fort_arena *arena, const struct fort_graph *graph,
 		    struct fort_loops *out)
 {
 	uint32_t n = graph->program.n_insns;
-	struct finder f = {.insns = graph->program.insns, .n = n, .repeats = repeats};
+	struct finder f = {.insns = graph->program.insns, .n = n, .marks = graph->marks};
 	uint32_t **arrays[] = {&f.rpo,  &f.next,    &f.owner, &f.index, &f.low,    &f.stack,
 			       &f.path, &f.members, &f.order, &f.at,    &f.loop_of};
 

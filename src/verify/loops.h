@@ -25,10 +25,9 @@ struct fort_loops {
 	uint32_t n_loops, n_places;
 };
 
-/* `repeats`: of each instruction, whether it comes after itself without a jump (calls that call
- * back); or NULL. Returns 0 or -ENOMEM. Everything is the arena's. */
+/* A call that calls back is a loop of its own. Returns 0 or -ENOMEM. Everything is the arena's. */
 FORT_CHECKED int fort_loops_find(struct fort_arena *arena, const struct fort_graph *graph,
-				 const bool *repeats, struct fort_loops *out);
+				 struct fort_loops *out);
 
 /* Is the instruction inside the loop? */
 bool fort_loop_has(const struct fort_loops *loops, uint32_t loop, uint32_t pc);

@@ -42,7 +42,7 @@ static bool grow_contexts(struct fort_points *points)
 
 		if (!old[i])
 			continue;
-		at = hash_of(old[i]->caller ? old[i]->caller->number : 0, old[i]->return_pc);
+		at = hash_of(old[i]->caller ? old[i]->caller->number : 0, old[i]->call_pc);
 		while (points->contexts[at % points->contexts_room])
 			at++;
 		points->contexts[at % points->contexts_room] = old[i];
@@ -51,34 +51,34 @@ static bool grow_contexts(struct fort_points *points)
 }
 
 static struct fort_context *enter_context(struct fort_points *points, struct fort_context *caller,
-					  uint32_t return_pc)
+					  uint32_t call_pc)
 {
-	uint32_t at = hash_of(caller ? caller->number : 0, return_pc), depth;
+	uint32_t at = hash_of(caller ? caller->number : 0, call_pc), depth;
 	struct fort_context *context;
 
 	for (;; at++) {
 		context = points->contexts[at % points->contexts_room];
 		if (!context)
 			break;
-		if (context->caller == caller && context->return_pc == return_pc)
+		if (context->caller == caller && context->call_pc == call_pc)
 			return context;
 	}
 	if (points->n_contexts * 2 >= points->contexts_room) {
 		if (!grow_contexts(points))
 			return NULL;
-		return enter_context(points, caller, return_pc);
+		return enter_context(points, caller, call_pc);
 	}
 	context = FORT_ARENA_NEW(points->arena, struct fort_context);
 	if (!context)
 		return NULL;
 	points->contexts[at % points->contexts_room] = context;
 	context->caller = caller;
-	context->return_pc = return_pc;
+	context->call_pc = call_pc;
 	context->number = ++points->n_contexts;
 	depth = caller ? caller->depth : 0;
 	if (caller) {
 		memcpy(context->places, caller->places, depth * sizeof(context->places[0]));
-		context->places[depth] = points->loops->order[return_pc - 1];
+		context->places[depth] = points->loops->order[call_pc];
 		context->depth = depth + 1;
 	}
 	return context;
@@ -87,11 +87,15 @@ static struct fort_context *enter_context(struct fort_points *points, struct for
 const struct fort_context *fort_points_context(struct fort_points *points,
 					       const struct fort_state *state, uint32_t root)
 {
-	/* A root is like a call from nowhere; no return leads to such a place. */
+	/* A root is like a call from nowhere. */
 	struct fort_context *context = enter_context(points, NULL, UINT32_MAX - root);
 
-	for (uint32_t f = 1; context && f < state->n_frames; f++)
-		context = enter_context(points, context, state->frames[f]->return_pc);
+	for (uint32_t f = 1; context && f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+		bool called = frame->kind == FORT_FRAME_CALLED; /* a local call has one slot */
+
+		context = enter_context(points, context, frame->return_pc - called);
+	}
 	return context;
 }
 

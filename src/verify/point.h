@@ -77,7 +77,7 @@ struct fort_spot {
 /* A chain of calls. */
 struct fort_context {
 	struct fort_context *caller;
-	uint32_t return_pc;
+	uint32_t call_pc; /* the call, in the caller's function */
 	uint32_t depth, number;
 	uint32_t places[FORT_FRAMES_MAX]; /* of the calls, in the order of work */
 };

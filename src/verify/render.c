@@ -155,7 +155,7 @@ static void put_field(const struct fort_render *render, int64_t arg, struct fort
 static void put_prog(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	(void)arg;
-	fort_text_add(out, "%s", render->env ? render->env->prog->name : "?");
+	fort_text_add(out, "%s", render->env ? render->env->hook.prog->name : "?");
 }
 
 static void put_pc(const struct fort_render *render, int64_t arg, struct fort_text *out)
@@ -225,7 +225,7 @@ static void put_expected(const struct fort_render *render, int64_t arg, struct f
 static void put_ctx_field(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	const struct fort_ctx_field *field =
-		render->env ? fort_ctx_field_at(render->env->prog, render->violation->args[0])
+		render->env ? fort_ctx_field_at(render->env->hook.prog, render->violation->args[0])
 			    : NULL;
 
 	(void)arg;

@@ -122,13 +122,14 @@ static enum walk one_step(struct replay *r)
 
 static int walk(struct replay *r)
 {
-	const struct fort_root root = {.kind = FORT_ROOT_MAIN};
 	struct fort_search *s = r->s;
+	struct fort_root root = fort_search_root(s, s->spot->root);
 	enum walk walk = WALK_ON;
 	int err = fort_step_enter(s->env, &r->pool, &root, &r->state);
 
 	if (err)
 		return err;
+	r->pc = s->env->graph->program.subprogs[root.subprog].start;
 	fort_narrate_start(r->narrator);
 	for (uint64_t i = 0; walk == WALK_ON && i <= s->options->budget_insns; i++)
 		walk = one_step(r);

@@ -227,33 +227,47 @@ static enum fort_progress work_on_point(struct fort_search *s, struct fort_point
 
 /* --- attempts --- */
 
-static int add_root(struct fort_search *s, const struct fort_root *root, struct fort_state **state)
+struct fort_root fort_search_root(const struct fort_search *s, uint32_t root)
 {
-	s->roots[s->n_roots] = (struct fort_spot){.root = s->n_roots, .exact = true};
-	s->n_roots++;
-	return fort_step_enter(s->env, &s->pool, root, state);
+	return root ? s->env->demands[root - 1] : (struct fort_root){.kind = FORT_ROOT_MAIN};
 }
 
-static enum fort_progress walk_all(struct fort_search *s)
+static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
 {
-	static const struct fort_root main_root = {.kind = FORT_ROOT_MAIN};
-	enum fort_progress progress = FORT_ENDS;
+	struct fort_root root = fort_search_root(s, number);
+	enum fort_progress progress;
 	struct fort_point *point;
 	struct fort_state *state;
 
-	s->roots = FORT_ARENA_ARRAY(s->arena, 1, struct fort_spot);
-	s->err = s->roots ? add_root(s, &main_root, &state) : -ENOMEM;
+	s->roots[number] = (struct fort_spot){.root = number, .exact = true};
+	s->n_roots = number + 1;
+	s->err = fort_step_enter(s->env, &s->pool, &root, &state);
 	if (s->err)
 		return FORT_FAILED;
-	progress = work(s, &s->roots[0], state, 0);
+	progress = work(s, &s->roots[number], state,
+			s->env->graph->program.subprogs[root.subprog].start);
 	while (progress == FORT_ENDS && (point = fort_points_take(&s->points)))
 		progress = work_on_point(s, point);
 	return progress;
 }
 
+/* The program, then the functions that it turned out to rely on. */
+static enum fort_progress walk_all(struct fort_search *s)
+{
+	enum fort_progress progress = FORT_ENDS;
+
+	s->env->n_demands = 0;
+	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot);
+	if (!s->roots)
+		return fort_search_no_memory(s);
+	for (uint32_t i = 0; progress == FORT_ENDS && i <= s->env->n_demands; i++)
+		progress = walk_root(s, i);
+	return progress;
+}
+
 static int prepare(struct fort_search *s, struct fort_loops *loops)
 {
-	int err = fort_loops_find(s->arena, s->env->graph, NULL, loops);
+	int err = fort_loops_find(s->arena, s->env->graph, loops);
 
 	err = err ? err : fort_live_find(s->arena, s->env, loops->order, &s->live);
 	err = err ? err : fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);

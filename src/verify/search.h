@@ -35,7 +35,7 @@ struct fort_search {
 	struct fort_arena *arena;
 	struct fort_pool pool;
 	struct fort_points points;
-	struct fort_spot *roots;
+	struct fort_spot *roots; /* the program, then what is demanded, in that order */
 	uint32_t n_roots, n_layers;
 	struct fort_buf body, ghosts; /* of a claim being written */
 	/* The region being worked on. */
@@ -62,6 +62,9 @@ enum fort_progress fort_search_arrive(struct fort_search *s);
 /* Readies a spot for work: *out is the state to walk from, the caller's. */
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out);
+
+/* What a spot of the roots stands for. */
+struct fort_root fort_search_root(const struct fort_search *s, uint32_t root);
 
 /* Layers (layer.c). */
 /* `before`: the layer of the time around before, or NULL for the first. */

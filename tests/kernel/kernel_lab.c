@@ -71,7 +71,7 @@ void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab, boo
 		     struct kernel_verdict *out)
 {
 	static char log[LOG_BYTES];
-	const struct fort_prog_info *prog = lab->env.prog;
+	const struct fort_prog_info *prog = lab->env.hook.prog;
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds,
 		    .prog_flags = prog->sleepable == FORT_SLEEP_MUST ? BPF_F_SLEEPABLE : 0);
 

@@ -86,7 +86,7 @@ static void one_case(const struct lab_case *want, void *context)
 		left_out++;
 	} else {
 		lab.env.gpl = want->gpl;
-		lab.env.prog = fort_prog_by_name(want->type);
+		lab.env.hook.prog = fort_prog_by_name(want->type);
 		judge(want, built);
 	}
 	lab_free(&lab);

@@ -109,7 +109,7 @@ static void plain_context(struct random *random, struct embed_input *input)
 		input->input.data_bytes = 14 + random_below(random, 100);
 		input->input.ctx_bytes = 0;
 		input->input.ctx = NULL;
-	} else if (lab.env.prog->number == BPF_PROG_TYPE_XDP) {
+	} else if (lab.env.hook.prog->number == BPF_PROG_TYPE_XDP) {
 		memcpy(&md, input->ctx, sizeof(md));
 		md.ingress_ifindex = 0;
 		memcpy(input->ctx, &md, sizeof(md));
@@ -132,14 +132,14 @@ static void compare_runs(uint64_t seed, int fd)
 		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_out = theirs,
 			    .data_size_out = sizeof(theirs));
 
-		embed_input_make(&random, lab.env.prog, &input);
+		embed_input_make(&random, lab.env.hook.prog, &input);
 		plain_context(&random, &input);
 		opts.data_in = input.input.data;
 		opts.data_size_in = input.input.data_bytes;
 		opts.ctx_in = input.input.ctx;
 		opts.ctx_size_in = input.input.ctx_bytes;
 		if (bpf_prog_test_run_opts(fd, &opts)) {
-			if (lab.env.prog->packet != FORT_PACKET_NONE)
+			if (lab.env.hook.prog->packet != FORT_PACKET_NONE)
 				fail(seed, "the kernel's run", strerror(errno));
 			return; /* a type that the kernel does not run */
 		}
@@ -170,7 +170,7 @@ static bool proves_itself(uint64_t seed)
 	struct fort_test_output output;
 
 	for (unsigned run = 0; run < PROOF_RUNS; run++) {
-		embed_input_make(&random, lab.env.prog, &input);
+		embed_input_make(&random, lab.env.hook.prog, &input);
 		if (!embed_run(&embed, &input.input, NULL, &output))
 			return false;
 	}

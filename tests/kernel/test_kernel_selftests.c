@@ -146,7 +146,7 @@ static void run_observed(struct subject *s, const struct fort_proven *proven,
 
 		for (unsigned run = 0; good && run < RUNS; run++) {
 			embed_world_drain(&world);
-			embed_input_make(&random, s->env.prog, &input);
+			embed_input_make(&random, s->env.hook.prog, &input);
 			good = embed_run(&embed, &input.input, NULL, &output);
 		}
 		if (!good)
@@ -210,8 +210,8 @@ static void verify_ours(const union bpf_attr *attr)
 
 	memset(s, 0, sizeof(*s));
 	fort_arena_init(&s->arena, FORT_SEARCH_BYTES_MAX);
-	s->env.prog = fort_prog_runs(attr->prog_type);
-	if (!s->env.prog) {
+	s->env.hook.prog = fort_prog_runs(attr->prog_type);
+	if (!s->env.hook.prog) {
 		cannot("program type %u", attr->prog_type);
 		return;
 	}

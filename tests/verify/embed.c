@@ -544,7 +544,7 @@ static bool enter_region(struct embed *e, uint32_t pc, uint32_t frame,
 /* The packet pointers that the program's context holds. */
 static void find_packet(struct embed *e)
 {
-	const struct fort_prog_info *prog = e->env->prog;
+	const struct fort_prog_info *prog = e->env->hook.prog;
 	const uint8_t *image = fort_loaded_ctx(e->loaded, 0);
 
 	for (uint32_t i = 0; i < prog->n_fields; i++) {

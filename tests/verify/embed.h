@@ -48,7 +48,7 @@ struct embed {
 	struct embed_ghost {
 		bool set;
 		uint64_t value;
-	} *ghosts; /* of each group, in this run */
+	} * ghosts; /* of each group, in this run */
 	const struct embed_sabotage *sabotage;
 	/* the run */
 	struct fort_run *run;

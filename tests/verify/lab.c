@@ -39,13 +39,14 @@ static bool prepare(struct lab *lab, const char *type)
 		return false;
 	}
 	lab->env.graph = &lab->graph;
-	lab->env.prog = fort_prog_by_name(type);
+	lab->env.hook.prog = fort_prog_by_name(type);
 	lab->env.maps = lab->maps;
 	lab->env.n_maps = LAB_MAPS;
 	lab->env.rights = LAB_ALL_RIGHTS;
 	lab->env.gpl = true;
 	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);
-	return lab->env.prog && lab->env.access;
+	lab->env.demands = FORT_ARENA_ARRAY(&lab->arena, FORT_DEMANDS_MAX, struct fort_root);
+	return lab->env.hook.prog && lab->env.access && lab->env.demands;
 }
 
 bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n)

@@ -54,7 +54,7 @@ static bool agrees(uint64_t seed, unsigned runs, const struct embed_sabotage *sa
 
 	embed.sabotage = sabotage;
 	while (good && runs--) {
-		embed_input_make(&random, lab.env.prog, &input);
+		embed_input_make(&random, lab.env.hook.prog, &input);
 		embed_world_drain(&world);
 		good = embed_run(&embed, &input.input, NULL, &output);
 	}
