@@ -14,7 +14,7 @@
 
 #include "btf/blob.h"
 #include "btf/kernel.h"
-#include "btf/walk.h"
+#include "btf/trust.h"
 #include "btf_build.h"
 
 #define MEMBERS 20000
@@ -200,6 +200,19 @@ static void far_offsets(void **state)
 	fort_btf_free(btf);
 }
 
+static struct fort_btf *open_vmlinux(void)
+{
+	struct fort_btf_error error;
+	struct fort_btf *btf;
+
+	if (access(FORT_BTF_VMLINUX, R_OK)) {
+		print_message("no " FORT_BTF_VMLINUX " here\n");
+		skip();
+	}
+	assert_int_equal(fort_btf_open_kernel(NULL, &btf, &error), 0);
+	return btf;
+}
+
 static uint64_t random_state;
 
 static uint32_t pick(uint32_t below)
@@ -279,18 +292,12 @@ static void check_place(const struct fort_btf *btf, const struct btf *theirs, ui
 
 static void kernel_members(void **state)
 {
-	struct fort_btf_error error;
-	struct fort_btf *btf;
+	struct fort_btf *btf = open_vmlinux();
 	struct btf *theirs;
 
 	(void)state;
-	if (access(FORT_BTF_VMLINUX, R_OK)) {
-		print_message("no " FORT_BTF_VMLINUX " here\n");
-		skip();
-	}
 	random_state = (uint64_t)getpid();
 	print_message("seed %d\n", getpid());
-	assert_int_equal(fort_btf_open_kernel(NULL, &btf, &error), 0);
 	theirs = btf__parse(FORT_BTF_VMLINUX, NULL);
 	assert_non_null(theirs);
 	for (unsigned i = 0; i < MEMBERS;) {
@@ -308,13 +315,107 @@ static void kernel_members(void **state)
 	fort_btf_free(btf);
 }
 
+/* --- trust --- */
+
+static const struct {
+	const char *type, *member, *target;
+	enum fort_btf_trust trust;
+} trusted[] = {
+#define FORT_TRUSTED(struct_, member_, target_, class_) \
+	{#struct_, #member_, #target_, FORT_TRUST_##class_},
+#include "btf/trusted.def"
+};
+
+/* The members of X__safe_<class> are those of X that the list has in this class. */
+static unsigned check_safe_type(const struct fort_btf *btf, const struct fort_btf_type *type,
+				size_t length, enum fort_btf_trust trust)
+{
+	const char *name = fort_btf_string(btf, type->name);
+
+	for (uint32_t i = 0; i < type->vlen; i++) {
+		struct fort_btf_member member = fort_btf_member(type, i);
+		struct fort_btf_type pointer = fort_btf_strip(btf, member.type);
+		struct fort_btf_type target = fort_btf_strip(btf, pointer.ref);
+		unsigned found = 0;
+
+		for (unsigned row = 0; row < FORT_LEN(trusted); row++)
+			found += strlen(trusted[row].type) == length &&
+				 !memcmp(trusted[row].type, name, length) &&
+				 !strcmp(trusted[row].member, fort_btf_string(btf, member.name)) &&
+				 !strcmp(trusted[row].target, fort_btf_string(btf, target.name)) &&
+				 trusted[row].trust == trust;
+		if (found != 1)
+			fail_msg("%s.%s", name, fort_btf_string(btf, member.name));
+	}
+	return type->vlen;
+}
+
+static void kernel_trust(void **state)
+{
+	static const struct {
+		const char *suffix;
+		enum fort_btf_trust trust;
+	} suffixes[] = {
+		{"__safe_rcu", FORT_TRUST_RCU},
+		{"__safe_rcu_or_null", FORT_TRUST_RCU_OR_NULL},
+		{"__safe_trusted", FORT_TRUST_TRUSTED},
+		{"__safe_trusted_or_null", FORT_TRUST_TRUSTED_OR_NULL},
+	};
+	struct fort_btf *btf = open_vmlinux();
+	unsigned found = 0;
+
+	(void)state;
+	for (uint32_t id = 1; id < fort_btf_count(btf); id++) {
+		struct fort_btf_type type = fort_btf_type(btf, id);
+		const char *at = strstr(fort_btf_string(btf, type.name), "__safe_");
+
+		for (unsigned i = 0; at && i < FORT_LEN(suffixes); i++)
+			if (!strcmp(at, suffixes[i].suffix))
+				found += check_safe_type(
+					btf, &type, (size_t)(at - fort_btf_string(btf, type.name)),
+					suffixes[i].trust);
+	}
+	assert_int_equal(found, FORT_LEN(trusted));
+	fort_btf_free(btf);
+}
+
+/* Each member of the list is found by walks, and no other. */
+static void trust_of_members(void **state)
+{
+	struct fort_btf *btf = open_vmlinux();
+	unsigned found = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < FORT_LEN(trusted); i++) {
+		uint32_t id = fort_btf_find(btf, trusted[i].type, FORT_BTF_STRUCT);
+		unsigned here = 0;
+
+		for (uint32_t at = 0; id && at < fort_btf_type(btf, id).size; at += 8) {
+			struct fort_btf_remark remark;
+			struct fort_btf_spot spot;
+
+			if (fort_btf_access(btf, id, at, 8, FORT_VIEW_KERNEL, &spot, &remark) ||
+			    spot.kind != FORT_SPOT_STRUCT_POINTER)
+				continue;
+			if (strcmp(fort_btf_string(btf, spot.member), trusted[i].member) != 0)
+				continue;
+			here += fort_btf_trust_of(btf, id, &spot) == trusted[i].trust;
+			spot.member = fort_btf_type(btf, id).name;
+			assert_int_equal(fort_btf_trust_of(btf, id, &spot), FORT_TRUST_NONE);
+		}
+		assert_true(!id || here);
+		found += id != 0;
+	}
+	assert_true(found > 10);
+	fort_btf_free(btf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tags),
-		cmocka_unit_test(endless),
-		cmocka_unit_test(far_offsets),
-		cmocka_unit_test(kernel_members),
+		cmocka_unit_test(tags),         cmocka_unit_test(endless),
+		cmocka_unit_test(far_offsets),  cmocka_unit_test(kernel_members),
+		cmocka_unit_test(kernel_trust), cmocka_unit_test(trust_of_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
