@@ -34,6 +34,23 @@ static inline uint64_t fort_attach_bit(const struct fort_hook *hook)
 	return 1ull << (hook->attach < FORT_ATTACHES ? hook->attach : 63);
 }
 
+/* May PROG_LOAD be asked for such a program with this attach type? (column `attach` of progs.def)
+ */
+bool fort_hook_has_attach(const struct fort_hook *hook);
+/* May it be loaded with BPF_F_SLEEPABLE? Functions of the kernel that TRACING programs are attached
+ * to must allow it too: what the kernel lets errors be injected into; and so must the struct of a
+ * STRUCT_OPS program. */
+bool fort_hook_may_sleep(const struct fort_hook *hook);
+
+struct fort_retval {
+	int32_t low, high;
+	const char *note; /* what the kernel says more of a value outside; NULL */
+};
+
+/* The range that such a program must return, of retvals.def; NULL: anything. `returns_void`: the
+ * function that it is attached to does. */
+const struct fort_retval *fort_hook_retval(const struct fort_hook *hook, bool returns_void);
+
 /* Does such a program run where a function of the kernel or of a process begins or ends? */
 bool fort_hook_is_probe(const struct fort_hook *hook);
 

@@ -42,6 +42,8 @@ static int check_target(struct fort_call *call, const struct fort_attr_prog_load
 static int check_attr(struct fort_call *call)
 {
 	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
+	const struct fort_hook hook = {fort_prog_by_number(attr->prog_type),
+				       attr->expected_attach_type, NULL};
 	int err;
 
 	if (attr->prog_flags & ~(uint32_t)KNOWN_FLAGS)
@@ -53,7 +55,7 @@ static int check_attr(struct fort_call *call)
 	err = check_target(call, attr);
 	if (err)
 		return err;
-	return attr->prog_type == BPF_PROG_TYPE_SYSCALL && attr->expected_attach_type ? -EINVAL : 0;
+	return hook.prog && !fort_hook_has_attach(&hook) ? -EINVAL : 0;
 }
 
 static bool is_gpl_compatible(const char *license)

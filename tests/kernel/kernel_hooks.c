@@ -35,7 +35,7 @@ static const struct target {
 	{FORT_PROG_LSM, FORT_ATTACH_LSM_MAC, BTF_KIND_FUNC, "bpf_lsm_file_open", NULL},
 	{FORT_PROG_LSM, FORT_ATTACH_LSM_CGROUP, BTF_KIND_FUNC, "bpf_lsm_socket_post_create", NULL},
 	{FORT_PROG_STRUCT_OPS, 0, BTF_KIND_STRUCT, "tcp_congestion_ops", NULL},
-	{FORT_PROG_STRUCT_OPS, 0, BTF_KIND_STRUCT, "bpf_dummy_ops", NULL},
+	{FORT_PROG_STRUCT_OPS, 1, BTF_KIND_STRUCT, "bpf_dummy_ops", NULL},
 };
 
 static void add(struct kernel_hooks *hooks, struct kernel_hook hook)
