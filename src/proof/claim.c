@@ -331,6 +331,8 @@ static bool read_ghosts(struct claim *claim)
 
 	if (!get32(claim, FORT_GHOSTS_MAX, &n))
 		return false;
+	if (n && !fort_state_haunt(claim->pool, state))
+		return no_memory(claim);
 	for (uint32_t i = 0; i < n; i++) {
 		struct fort_ghost ghost;
 

@@ -125,6 +125,7 @@ struct fort_state *fort_state_new(struct fort_pool *pool)
 		return NULL;
 	/* Lists are empty, and may hold anything behind their ends. */
 	memset(state, 0, offsetof(struct fort_state, refs));
+	state->ghosts = NULL;
 	state->next_id = 1;
 	if (++pool->live_states > pool->peak_states)
 		pool->peak_states = pool->live_states;
@@ -147,7 +148,15 @@ struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_st
 	copy->n_ghosts = state->n_ghosts;
 	memcpy(copy->refs, state->refs, state->n_refs * sizeof(copy->refs[0]));
 	memcpy(copy->facts, state->facts, state->n_facts * sizeof(copy->facts[0]));
-	memcpy(copy->ghosts, state->ghosts, state->n_ghosts * sizeof(copy->ghosts[0]));
+	if (state->n_ghosts) {
+		copy->n_ghosts = 0;
+		if (!fort_state_haunt(pool, copy)) {
+			fort_state_free(pool, copy);
+			return NULL;
+		}
+		copy->n_ghosts = state->n_ghosts;
+		memcpy(copy->ghosts, state->ghosts, state->n_ghosts * sizeof(copy->ghosts[0]));
+	}
 	for (uint32_t i = 0; i < state->n_frames; i++) {
 		copy->frames[i] = clone_frame(pool, state->frames[i]);
 		if (!copy->frames[i]) {
@@ -165,6 +174,8 @@ void fort_state_free(struct fort_pool *pool, struct fort_state *state)
 		return;
 	while (state->n_frames)
 		fort_state_pop_frame(pool, state);
+	if (state->ghosts)
+		give(&pool->free_ghosts, state->ghosts);
 	pool->live_states--;
 	give(&pool->free_states, state);
 }
@@ -292,17 +303,30 @@ struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_c
 	}
 }
 
-void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_value *value)
+bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state)
 {
+	if (!state->ghosts)
+		state->ghosts = take(pool, &pool->free_ghosts,
+				     FORT_GHOSTS_MAX * sizeof(state->ghosts[0]));
+	return state->ghosts;
+}
+
+bool fort_state_remember(struct fort_pool *pool, struct fort_state *state, uint32_t owner,
+			 struct fort_value *value)
+{
+	if (state->n_ghosts == FORT_GHOSTS_MAX || !fort_state_haunt(pool, state))
+		return false;
 	if (!value->sym && !fort_scalar_is_const(&value->num)) {
 		value->sym = state->next_id++;
 		value->delta = 0;
 	}
-	state->ghosts[state->n_ghosts++] = (struct fort_ghost){.owner = owner,
-							       .value = {.type = FORT_NUM,
-									 .sym = value->sym,
-									 .delta = value->delta,
-									 .num = value->num}};
+	state->ghosts[state->n_ghosts++] = (struct fort_ghost){
+		.owner = owner,
+		.value = {.type = FORT_NUM,
+			  .sym = value->sym,
+			  .delta = value->delta,
+			  .num = value->num}};
+	return true;
 }
 
 static bool holds_ref(const struct fort_state *state, uint32_t id)

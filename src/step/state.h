@@ -145,7 +145,7 @@ struct fort_state {
 	struct fort_frame *frames[FORT_FRAMES_MAX];
 	struct fort_ref refs[FORT_REFS_MAX];
 	struct fort_fact facts[FORT_FACTS_MAX];
-	struct fort_ghost ghosts[FORT_GHOSTS_MAX];
+	struct fort_ghost *ghosts; /* room for FORT_GHOSTS_MAX, or NULL while there are none */
 };
 
 /* A place of a state that holds a value. */
@@ -170,7 +170,7 @@ struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_c
 /* Where states and frames come from and go back to: free lists over an arena. */
 struct fort_pool {
 	struct fort_arena *arena;
-	struct fort_pool_item *free_states, *free_frames, *free_slots[5];
+	struct fort_pool_item *free_states, *free_frames, *free_slots[5], *free_ghosts;
 	void *scratch; /* for one function at a time */
 	size_t scratch_bytes;
 	uint64_t live_states, peak_states;
@@ -237,9 +237,12 @@ bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *
  * range, frames present, spills consistent, no pointer to something already given back. */
 bool fort_state_validate(const struct fort_state *state);
 
-/* Puts the number at a cell (or a pointer's offset) into the list of ghosts, related to it. The
- * list has room, and no ghost of this owner. */
-void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_value *value);
+/* Makes room for ghosts. False when out of memory. */
+FORT_CHECKED bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state);
+/* Puts the number at a cell (or a pointer's offset) into the list of ghosts, related to it. There
+ * is no ghost of this owner. False when the list is full, or there is no memory for one. */
+FORT_CHECKED bool fort_state_remember(struct fort_pool *pool, struct fort_state *state,
+				      uint32_t owner, struct fort_value *value);
 
 /* Numbers ids anew, from 1 without gaps, and forgets those that connect nothing: symbols and bases
  * with one holder, facts about symbols without any. What is known stays the same, and two states

@@ -81,7 +81,8 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				   .settled = settled,
 				   .pending = true};
 	s->state = NULL;
-	describe(spot);
+	if (settled)
+		describe(spot);
 	if (layer) {
 		spot->next = layer->members;
 		layer->members = spot;
@@ -178,13 +179,18 @@ static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_
 	return other || n < SHAPES * s->policy->keep ? other : any;
 }
 
+static bool settle(struct fort_search *s)
+{
+	return fort_state_settle(&s->pool, s->state);
+}
+
 static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point *point,
 				       struct fort_layer *origin)
 {
 	struct fort_spot *spots = live_spots(point), *partner;
 
 	if (!spots && !origin)
-		return store(s, point, NULL, origin, false);
+		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
@@ -310,14 +316,12 @@ static bool is_alone(const struct fort_search *s, const struct fort_point *point
 	       (!s->spot->point || !s->spot->point->n_waiting);
 }
 
-enum fort_progress fort_search_arrive(struct fort_search *s)
+enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped)
 {
 	struct fort_layer *own = s->spot->layer ? s->spot->layer : s->spot->origin, *origin;
 	const struct fort_context *context;
 	struct fort_point *point;
 
-	if (!fort_state_settle(&s->pool, s->state))
-		return fort_search_no_memory(s);
 	context = fort_points_context(&s->points, s->state, s->spot->root);
 	point = context ? fort_points_at(&s->points, context, s->pc) : NULL;
 	if (!point)
@@ -326,9 +330,11 @@ enum fort_progress fort_search_arrive(struct fort_search *s)
 	fort_layer_leave(s->state, origin);
 	if (fort_loop_headed(s->loops, s->pc) != FORT_NO_LOOP)
 		return arrive_at_head(s, point, origin);
-	if (!is_alone(s, point, origin))
+	if (jumped || !is_alone(s, point, origin))
 		return arrive_plain(s, point, origin);
-	return add_edge(s, NULL) == FORT_FAILED ? FORT_FAILED : FORT_GOES_ON;
+	if (!settle(s) || add_edge(s, NULL) == FORT_FAILED)
+		return fort_search_no_memory(s);
+	return FORT_GOES_ON;
 }
 
 /* --- work --- */

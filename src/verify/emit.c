@@ -320,7 +320,7 @@ static int put_all(struct emit *e, struct fort_buf *out)
 	for (uint32_t i = 0; i < e->s->n_roots; i++) {
 		struct fort_root root = fort_search_root(e->s, i);
 
-		if (!collect_edges(&edges, &e->s->roots[i]))
+		if (!collect_edges(&edges, e->s->roots[i]))
 			return -ENOMEM;
 		fort_certificate_put_root(out, &root);
 		fort_certificate_put_edges(out, edges.items, edges.n);
@@ -337,7 +337,7 @@ int fort_search_emit(struct fort_search *s, uint32_t *pc)
 	if (!e.groups || !e.layers)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->n_roots; i++)
-		if (!order_from(&e, &s->roots[i])) {
+		if (!order_from(&e, s->roots[i])) {
 			*pc = e.loop;
 			return e.err ? e.err : -ENOMEM;
 		}

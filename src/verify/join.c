@@ -341,6 +341,7 @@ static const struct fort_ghost *ghost_of(const struct fort_state *state, uint32_
 /* A ghost that one of the two never set is as the other has it. */
 static void join_ghosts(struct join *join)
 {
+	/* Both lists are of the same loops, so what is in one is in the other, or was never set. */
 	join->out->n_ghosts = 0;
 	for (uint32_t i = 0; i < join->a->n_ghosts; i++) {
 		const struct fort_ghost *a = &join->a->ghosts[i];

@@ -185,10 +185,9 @@ void fort_layer_enter(struct fort_search *s, struct fort_layer *layer, struct fo
 	for (uint32_t i = 0; i < layer->n_ranks; i++) {
 		struct fort_rank *rank = &layer->ranks[i];
 
-		if (is_rank(state, rank->cell) && state->n_ghosts < FORT_GHOSTS_MAX)
-			fort_state_remember(state, owner_of(layer, i),
-					    fort_state_cell(state, rank->cell));
-		else
+		if (!is_rank(state, rank->cell) ||
+		    !fort_state_remember(&s->pool, state, owner_of(layer, i),
+					 fort_state_cell(state, rank->cell)))
 			rank->rises = rank->falls = false;
 	}
 }

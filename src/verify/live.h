@@ -9,6 +9,7 @@
 #pragma once
 
 #include "step/step.h"
+#include "verify/loops.h"
 
 struct fort_live {
 	uint16_t regs;
@@ -17,4 +18,4 @@ struct fort_live {
 
 /* One per slot of the program, in the arena. Returns 0 or -ENOMEM. */
 FORT_CHECKED int fort_live_find(struct fort_arena *arena, const struct fort_env *env,
-				const uint32_t *order, const struct fort_live **out);
+				const struct fort_loops *loops, const struct fort_live **out);

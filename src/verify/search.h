@@ -35,7 +35,7 @@ struct fort_search {
 	struct fort_arena *arena;
 	struct fort_pool pool;
 	struct fort_points points;
-	struct fort_spot *roots; /* the program, then what is demanded, in that order */
+	struct fort_spot **roots; /* the program, then what is demanded, in that order */
 	uint32_t n_roots, n_layers;
 	struct fort_buf body, ghosts; /* of a claim being written */
 	/* The region being worked on. */
@@ -57,8 +57,9 @@ struct fort_search {
 enum fort_progress fort_search_no_memory(struct fort_search *s);
 enum fort_progress fort_search_reject(struct fort_search *s, enum fort_diag diag, int64_t arg);
 
-/* The path is at a cut point: FORT_ENDS when a spot took it over, FORT_GOES_ON when it is alone. */
-enum fort_progress fort_search_arrive(struct fort_search *s);
+/* The path is at a cut point: FORT_ENDS when a spot took it over, FORT_GOES_ON when it is alone.
+ * `jumped`: it is the jumping side of a fork whose other side goes on. */
+enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped);
 /* Readies a spot for work: *out is the state to walk from, the caller's. */
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out);
