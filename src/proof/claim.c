@@ -358,7 +358,7 @@ static bool read_state(struct claim *claim)
 			return false;
 	return read_rest(claim) && read_refs(claim) && read_facts(claim, NULL) &&
 	       read_ghosts(claim) && !fort_reader_left(&claim->reader) &&
-	       fort_state_validate(claim->state);
+	       fort_state_is_formed(claim->state);
 }
 
 int fort_claim_read(struct fort_span bytes, struct fort_pool *pool, const struct fort_env *env,

@@ -338,8 +338,8 @@ static bool holds_ref(const struct fort_state *state, uint32_t id)
 }
 
 /* A value of frame `holder`: no pointer leads to the stack of a frame that ends before. */
-static bool valid_value(const struct fort_state *state, const struct fort_value *value,
-			uint32_t holder)
+static bool formed_value(const struct fort_state *state, const struct fort_value *value,
+			 uint32_t holder)
 {
 	if (value->type >= FORT_TYPES)
 		return false;
@@ -352,10 +352,8 @@ static bool valid_value(const struct fort_state *state, const struct fort_value 
 		return false;
 	if (value->type == FORT_NUM && (value->flags || value->id || value->ref || value->base))
 		return false;
-	if (((value->flags & FORT_MAYBE_NULL) && !value->id) ||
-	    (value->ref && !holds_ref(state, value->ref)))
-		return false;
-	return fort_scalar_validate(&value->num);
+	return (!(value->flags & FORT_MAYBE_NULL) || value->id) &&
+	       (!value->ref || holds_ref(state, value->ref));
 }
 
 static bool is_object(const struct fort_value *value)
@@ -363,7 +361,7 @@ static bool is_object(const struct fort_value *value)
 	return value->type == FORT_DYNPTR || value->type == FORT_ITER;
 }
 
-static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot,
+static bool formed_slot(const struct fort_state *state, const struct fort_slot *slot,
 		       uint32_t holder)
 {
 	bool object = slot->bytes[0] == FORT_BYTE_OBJECT;
@@ -375,40 +373,40 @@ static bool valid_slot(const struct fort_state *state, const struct fort_slot *s
 		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
 			return false;
 	if (object)
-		return is_object(&slot->spill) && valid_value(state, &slot->spill, holder);
+		return is_object(&slot->spill) && formed_value(state, &slot->spill, holder);
 	if (!spilled)
 		return true;
 	if (slot->spill.type == FORT_NONE || slot->spill.type == FORT_ITER ||
-	    !valid_value(state, &slot->spill, holder))
+	    !formed_value(state, &slot->spill, holder))
 		return false;
 	if (fort_value_is_pointer(&slot->spill))
 		return spilled == 8;
 	return fort_is_power_of_two(spilled);
 }
 
-static bool valid_frame(const struct fort_state *state, uint32_t f)
+static bool formed_frame(const struct fort_state *state, uint32_t f)
 {
 	const struct fort_frame *frame = state->frames[f];
 
 	if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room ||
 	    frame->kind >= FORT_FRAMES || (!f && frame->kind != FORT_FRAME_CALLED) ||
 	    frame->turns.type != FORT_NUM || frame->goes.type != FORT_NUM ||
-	    !valid_value(state, &frame->turns, f) || !valid_value(state, &frame->goes, f))
+	    !formed_value(state, &frame->turns, f) || !formed_value(state, &frame->goes, f))
 		return false;
 	for (unsigned r = 0; r < FORT_REGS; r++)
-		if (frame->regs[r].type == FORT_ITER || !valid_value(state, &frame->regs[r], f))
+		if (frame->regs[r].type == FORT_ITER || !formed_value(state, &frame->regs[r], f))
 			return false;
 	for (uint32_t s = 0; s < frame->n_slots; s++)
-		if (!valid_slot(state, &frame->slots[s], f))
+		if (!formed_slot(state, &frame->slots[s], f))
 			return false;
 	return true;
 }
 
-static bool valid_lists(const struct fort_state *state)
+static bool formed_lists(const struct fort_state *state)
 {
 	if (state->packet.type != FORT_NUM || state->meta.type != FORT_NUM ||
-	    !valid_value(state, &state->packet, 0) || !valid_value(state, &state->meta, 0) ||
-	    !valid_value(state, &state->lock, state->n_frames))
+	    !formed_value(state, &state->packet, 0) || !formed_value(state, &state->meta, 0) ||
+	    !formed_value(state, &state->lock, state->n_frames))
 		return false;
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
@@ -422,19 +420,32 @@ static bool valid_lists(const struct fort_state *state)
 	}
 	for (uint32_t i = 0; i < state->n_ghosts; i++)
 		if (state->ghosts[i].value.type != FORT_NUM ||
-		    !valid_value(state, &state->ghosts[i].value, 0))
+		    !formed_value(state, &state->ghosts[i].value, 0))
 			return false;
 	return true;
 }
 
-bool fort_state_validate(const struct fort_state *state)
+bool fort_state_is_formed(const struct fort_state *state)
 {
 	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX ||
 	    state->n_refs > FORT_REFS_MAX || state->n_facts > FORT_FACTS_MAX ||
 	    state->n_ghosts > FORT_GHOSTS_MAX)
 		return false;
 	for (uint32_t i = 0; i < state->n_frames; i++)
-		if (!valid_frame(state, i))
+		if (!formed_frame(state, i))
 			return false;
-	return valid_lists(state);
+	return formed_lists(state);
+}
+
+static bool valid_number(struct fort_value *value, void *context)
+{
+	(void)context;
+	return value->type == FORT_NONE || fort_scalar_validate(&value->num);
+}
+
+bool fort_state_validate(const struct fort_state *state)
+{
+	/* cast: this visitor changes nothing */
+	return fort_state_is_formed(state) &&
+	       fort_state_visit((struct fort_state *)(uintptr_t)state, valid_number, NULL);
 }

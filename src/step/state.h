@@ -236,6 +236,8 @@ bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *
 /* Is the state one that the rules can produce? For debug builds, tests and fuzzers: types in
  * range, frames present, spills consistent, no pointer to something already given back. */
 bool fort_state_validate(const struct fort_state *state);
+/* The same, where numbers are known to be well-formed. */
+bool fort_state_is_formed(const struct fort_state *state);
 
 /* Makes room for ghosts. False when out of memory. */
 FORT_CHECKED bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state);
