@@ -20,11 +20,12 @@
 
 /* Verification */
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
+#define FORT_BUDGET_WORK      8000000u   /* the same and comparisons of states */
 #define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
 #define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
 #define FORT_REFS_MAX         16u        /* references held at one point */
 #define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
-#define FORT_GHOSTS_MAX       16u        /* values remembered for loops around one point */
+#define FORT_GHOSTS_MAX       32u        /* values remembered for loops around one point */
 #define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
 #define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */
 #define FORT_CERT_BYTES_MAX   (64u << 20)
