@@ -57,6 +57,7 @@ struct pair64 {
 
 #define HALF                      uint32_t
 #define HONES                     UINT32_MAX
+#define HSIGN                     (1u << 31)
 #define LOW(x)                    ((uint32_t)(x))
 #define WIDE(h)                   ((uint64_t)(h))
 #define SEXT(h)                   ((uint64_t)(int64_t)(int32_t)(h))
@@ -72,6 +73,7 @@ struct pair64 {
 #define CONST_ALU(op, wide, a, b) fort_word_alu(op, (wide) ? 64 : 32, a, b)
 #include "domain/reduce.inc"
 #include "domain/scalar.inc"
+#include "domain/widen.inc"
 
 struct fort_scalar fort_scalar_unknown(void)
 {
@@ -175,6 +177,18 @@ bool fort_scalar_reduce(struct fort_scalar *a)
 bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b)
 {
 	return scalar_meet(a, b);
+}
+
+struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b)
+{
+	return scalar_join(a, b);
+}
+
+struct fort_scalar fort_scalar_widen(const struct fort_scalar *before,
+				     const struct fort_scalar *after, const int64_t *thresholds,
+				     size_t n)
+{
+	return scalar_widen(before, after, thresholds, n);
 }
 
 struct fort_scalar fort_scalar_alu(enum fort_op op, unsigned bits, const struct fort_scalar *a,
