@@ -90,7 +90,7 @@ static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bo
 static bool map_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 {
 	const struct fort_value *value = fort_rule_reg(rule, reg);
-	const struct fort_hook hook = {.prog = rule->env->prog};
+	const struct fort_hook hook = {.prog = rule->env->hook.prog};
 	const struct fort_map_info *info;
 
 	if (value->type != FORT_MAP)
