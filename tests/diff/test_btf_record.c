@@ -284,7 +284,7 @@ static uint32_t make_struct(struct value *v, const int *members, uint32_t n)
 
 	v->type = good(btf__add_struct(v->btf, "value", 0));
 	for (uint32_t i = 0; i < n; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "m%u", i);
 		good(btf__add_field(v->btf, name, members[i], at * 8, 0));
@@ -300,7 +300,7 @@ static uint32_t make_section(struct value *v, const int *members, uint32_t n)
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "v%u", i);
 		vars[i] = good(btf__add_var(v->btf, name, BTF_VAR_GLOBAL_ALLOCATED, members[i]));
