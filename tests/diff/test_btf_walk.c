@@ -19,7 +19,7 @@
 #include "btf/match.h"
 #include "random_types.h"
 
-#define ACCESSES     20000
+#define ACCESSES     12000
 #define OBJECT_BLOBS 12
 #define RELATIVES    4000
 #define HOPS         40

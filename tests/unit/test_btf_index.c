@@ -131,6 +131,7 @@ static void check_names(const struct fort_btf *btf)
 static void names_and_tags(void **state)
 {
 	uint8_t before[FORT_SHA256_BYTES], after[FORT_SHA256_BYTES];
+	struct fort_sha256 hash;
 	struct fort_btf *btf;
 
 	(void)state;
@@ -139,6 +140,10 @@ static void names_and_tags(void **state)
 	starve = true;
 	check_names(btf);
 	fort_btf_digest(btf, before);
+	fort_sha256_init(&hash);
+	fort_sha256_add(&hash, build.blob, build.bytes);
+	fort_sha256_end(&hash, after);
+	assert_memory_equal(before, after, sizeof(before));
 	starve = false;
 	check_names(btf);
 	check_names(btf);
