@@ -174,8 +174,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (bytes > BLOB_BYTES_MAX)
 		return 0;
 	kernel = as_kernel(data, bytes);
-	for (uint32_t id = 0; kernel && id < fort_btf_count(kernel) && id < USED_MAX; id++)
+	for (uint32_t id = 0; kernel && id < fort_btf_count(kernel) && id < USED_MAX; id++) {
 		use(kernel, kernel, id);
+		print_value(kernel, id);
+	}
 	if (fort_btf_parse(data, bytes, NULL, &btf, &error)) {
 		FUZZ_ASSERT(error.what[0] && error.offset <= bytes);
 	} else {
