@@ -97,7 +97,7 @@ static bool map_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
 	call->map_index = value->object;
 	call->map = &rule->env->maps[value->object];
-	info = fort_map_info_of(call->map);
+	info = fort_map_runs(call->map->type);
 	if (!info || !fort_helper_takes_map(call->helper, info, &hook))
 		return fort_rule_bad(rule, FORT_DIAG_MAP_KIND, reg, call->map->type,
 				     call->helper->number, 0, 0);
