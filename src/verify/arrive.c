@@ -114,6 +114,7 @@ static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spo
 		return FORT_FAILED;
 	spot->exact = false;
 	spot->settled = true;
+	spot->joins++;
 	describe(spot);
 	if (!spot->pending) {
 		spot->pending = true;
@@ -255,8 +256,7 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	}
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
-		return take_over(s, same,
-				 layer->visits > PATIENCE ? &to_the_limits : &s->widening);
+		return take_over(s, same, layer->visits > PATIENCE ? &to_the_limits : &s->widening);
 	return store(s, layer->point, layer, layer->outer, true);
 }
 
@@ -373,6 +373,7 @@ static bool recall(struct fort_search *s, struct fort_spot *spot)
 		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
 		good = !s->err;
 		spot->exact = false;
+		spot->joins++;
 		spot->layer->visits++;
 	}
 	fort_state_free(&s->pool, point->memory);

@@ -68,6 +68,7 @@ struct fort_spot {
 	const struct fort_trail *trail;
 	uint32_t root;
 	uint32_t order; /* in the certificate */
+	uint32_t joins; /* states that it took over */
 	uint8_t color;
 	bool pending, dead;
 	bool exact;   /* nothing was joined on the way: a run may have exactly this state */
@@ -93,7 +94,7 @@ struct fort_point {
 	 * done again. NULL: none. */
 	struct fort_state *memory;
 	const struct fort_layer *memory_of;
-	uint32_t heap;               /* place in the heap + 1; 0 when not in it */
+	uint32_t heap; /* place in the heap + 1; 0 when not in it */
 };
 
 struct fort_points {
