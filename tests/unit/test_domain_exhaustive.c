@@ -101,7 +101,7 @@ static void alu_on_arcs(void **state)
 			for (unsigned j = 0; j < ARCS; j++) {
 				struct npair a = {arcs[i], ntnum_unknown()};
 				struct npair b = {arcs[j], ntnum_unknown()};
-				struct npair out = nscalar_pair_alu(alu_ops[o], a, b);
+				struct npair out = npair_alu(alu_ops[o], a, b);
 				uint32_t want =
 					result_set(alu_ops[o], arc_set(a.arc), arc_set(b.arc));
 
@@ -120,7 +120,7 @@ static void alu_on_tnums(void **state)
 			for (unsigned j = 0; j < TNUMS; j++) {
 				struct npair a = {narc_full(), tnums[i]},
 					     b = {narc_full(), tnums[j]};
-				struct npair out = nscalar_pair_alu(alu_ops[o], a, b);
+				struct npair out = npair_alu(alu_ops[o], a, b);
 				uint32_t want =
 					result_set(alu_ops[o], tnum_set(a.bits), tnum_set(b.bits));
 
@@ -256,7 +256,7 @@ static struct nscalar sample[SAMPLE];
 
 static void check_alu(enum fort_op op, bool wide, const struct nscalar *a, const struct nscalar *b)
 {
-	struct nscalar out = nscalar_alu(op, wide, a, b, false);
+	struct nscalar out = nscalar_alu(op, wide, a, b);
 
 	for (uint64_t x = 0; x < WORDS; x++)
 		for (uint64_t y = 0; y < WORDS; y++)
