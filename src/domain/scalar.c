@@ -137,42 +137,42 @@ bool fort_scalar_validate(const struct fort_scalar *a)
 
 uint64_t fort_scalar_umin(const struct fort_scalar *a)
 {
-	return arc64_umin(a->arc);
+	return pair64_umin(scalar_pair(a));
 }
 
 uint64_t fort_scalar_umax(const struct fort_scalar *a)
 {
-	return arc64_umax(a->arc);
+	return pair64_umax(scalar_pair(a));
 }
 
 int64_t fort_scalar_smin(const struct fort_scalar *a)
 {
-	return (int64_t)arc64_smin(a->arc);
+	return (int64_t)pair64_smin(scalar_pair(a));
 }
 
 int64_t fort_scalar_smax(const struct fort_scalar *a)
 {
-	return (int64_t)arc64_smax(a->arc);
+	return (int64_t)pair64_smax(scalar_pair(a));
 }
 
 uint32_t fort_scalar_umin32(const struct fort_scalar *a)
 {
-	return arc32_umin(a->low);
+	return pair32_umin(scalar_half_pair(a));
 }
 
 uint32_t fort_scalar_umax32(const struct fort_scalar *a)
 {
-	return arc32_umax(a->low);
+	return pair32_umax(scalar_half_pair(a));
 }
 
 int32_t fort_scalar_smin32(const struct fort_scalar *a)
 {
-	return (int32_t)arc32_smin(a->low);
+	return (int32_t)pair32_smin(scalar_half_pair(a));
 }
 
 int32_t fort_scalar_smax32(const struct fort_scalar *a)
 {
-	return (int32_t)arc32_smax(a->low);
+	return (int32_t)pair32_smax(scalar_half_pair(a));
 }
 
 bool fort_scalar_reduce(struct fort_scalar *a)
