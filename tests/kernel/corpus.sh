@@ -6,6 +6,8 @@
 #   objects/annotated/   all others with expectations, and the iterators, dynptrs, global functions
 #   objects/large/       large programs: veristat.cfg, and what else takes the kernel long
 #   lib/libbpf.so.1      the libbpf of the same sources, which can load them all (Debian's cannot)
+#   arrays-6.12.so       verifier/*.c: tests that are lists of instructions (arrays.inc)
+#   arrays-6.1.so        those of linux-source-6.1, if it is installed: there are three times as many
 #
 # usage: corpus.sh DIR
 # Exits with 77 and the reason on stdout where that is not possible.
@@ -26,6 +28,10 @@ for tool in clang-19 gcc bpftool xz python3; do
 	command -v "$tool" >/dev/null || skip "no $tool: tools/deps corpus installs it"
 done
 
+here=$(cd "$(dirname "$0")" && pwd)
+older=/usr/src/linux-source-6.1.tar.xz
+mkdir -p "$work"
+work=$(cd "$work" && pwd)
 source=$work/linux-source-$version
 tests=$source/tools/testing/selftests/bpf
 
@@ -37,6 +43,12 @@ unpack() {
 		"linux-source-$version/tools/include" "linux-source-$version/tools/lib/bpf" \
 		"linux-source-$version/tools/arch/x86/include" \
 		"linux-source-$version/scripts/bpf_doc.py"
+	rm -rf "$work/linux-source-6.1"
+	if [ -r "$older" ]; then
+		tar -xJf "$older" -C "$work" linux-source-6.1/tools/testing/selftests/bpf/verifier \
+			linux-source-6.1/tools/testing/selftests/bpf/test_btf.h \
+			linux-source-6.1/tools/include linux-source-6.1/tools/arch/x86/include
+	fi
 	cp "$source"/tools/lib/bpf/*.h "$work/include/bpf/"
 	python3 "$source/scripts/bpf_doc.py" --header \
 		--filename "$source/tools/include/uapi/linux/bpf.h" \
@@ -85,6 +97,17 @@ compile() {
 	' compile "$work" "$source"
 }
 
+# Objects that the kernel's tests link from two sources.
+link_objects() {
+	large=$work/objects/large
+	if [ -f "$large/test_usdt.o" ] && [ -f "$large/test_usdt_multispec.o" ]; then
+		bpftool gen object "$large/linked.o" "$large/test_usdt.o" \
+			"$large/test_usdt_multispec.o"
+		mv "$large/linked.o" "$large/test_usdt.o"
+		rm "$large/test_usdt_multispec.o"
+	fi
+}
+
 link_libbpf() {
 	ls "$source"/tools/lib/bpf/*.c | xargs -P "$(nproc)" -n 1 sh -c '
 		gcc -O1 -fPIC -w -D_GNU_SOURCE -D_LARGEFILE64_SOURCE -D_FILE_OFFSET_BITS=64 \
@@ -97,14 +120,39 @@ link_libbpf() {
 	rm -f "$work"/lib/*.o
 }
 
-mkdir -p "$work"
+# The lists of instructions of one version, each file an array with its name.
+arrays() {
+	version_tests=$work/linux-source-$1/tools/testing/selftests/bpf
+	list=$work/arrays-$1.list
+	rm -f "$work/arrays-$1.so"
+	[ -d "$version_tests" ] || return 0
+	for path in "$version_tests"/verifier/*.c; do
+		name=$(basename "$path" .c)
+		printf 'static struct bpf_test tests_%s[] = {\n#include "%s"\n};\n' "$name" "$path"
+	done >"$list"
+	printf 'static const struct tests_file files[] = {\n' >>"$list"
+	for path in "$version_tests"/verifier/*.c; do
+		name=$(basename "$path" .c)
+		printf 'FILE_OF("%s/%s", tests_%s),\n' "$1" "$name" "$name"
+	done >>"$list"
+	echo '};' >>"$list"
+	gcc -shared -fPIC -O0 -w -DARRAYS_LIST="\"$list\"" -I"$here" -I"$version_tests" \
+		-I"$work/linux-source-$1/tools/include/uapi" \
+		-I"$work/linux-source-$1/tools/include" -x c "$here/arrays.inc" \
+		-o "$work/arrays-$1.so"
+}
+
 exec 9>"$work/lock"
 flock 9
-stamp="$(stat -c '%s %Y' "$archive") $(uname -r) $(uname -v) $(cksum <"$0")"
+stamp="$(stat -c '%n %s %Y' "$archive" "$older" 2>/dev/null) $(uname -r) $(uname -v) $(cat "$0" \
+	"$here/arrays.inc" "$here/array_test.h" | cksum)"
 if [ "$(cat "$work/stamp" 2>/dev/null)" != "$stamp" ]; then
 	rm -f "$work/stamp"
 	unpack
 	link_libbpf
+	arrays 6.12
+	arrays 6.1
 	compile
+	link_objects
 	echo "$stamp" >"$work/stamp"
 fi

@@ -102,12 +102,12 @@ static long load(union bpf_attr *attr, enum half half, uint32_t level, char *log
 
 /* --- judging --- */
 
-static void run(int fd, const struct oracle_wants *wants, struct side *side)
+static bool run_once(int fd, const uint8_t *data, uint32_t *value)
 {
 	uint8_t out[4 * ORACLE_DATA_BYTES];
 	union bpf_attr attr = {.test = {.prog_fd = (uint32_t)fd,
-					.data_in = (uintptr_t)wants->data,
-					.data_size_in = sizeof(wants->data),
+					.data_in = (uintptr_t)data,
+					.data_size_in = ORACLE_DATA_BYTES,
 					.data_out = (uintptr_t)out,
 					.data_size_out = sizeof(out),
 					.repeat = 1}};
@@ -117,8 +117,17 @@ static void run(int fd, const struct oracle_wants *wants, struct side *side)
 		attr = (union bpf_attr){.test = {.prog_fd = (uint32_t)fd}};
 		result = bpf_in_half(HALF_PRIV, BPF_PROG_TEST_RUN, &attr);
 	}
-	side->has_value = !result;
-	side->value = attr.test.retval;
+	*value = attr.test.retval;
+	return !result;
+}
+
+static void run(int fd, const struct oracle_wants *wants, struct side *side)
+{
+	while (side->n_values < wants->n_runs &&
+	       run_once(fd, wants->data[side->n_values], &side->values[side->n_values]))
+		side->n_values++;
+	if (side->n_values < wants->n_runs)
+		side->n_values = 0;
 }
 
 /* Without statistics in the log, it was not looked at instruction by instruction. */
@@ -155,7 +164,7 @@ int kernel_side_judge(struct kernel_side *kernel, const union bpf_attr *attr, ui
 			close((int)again);
 		side->log = kernel->log;
 	}
-	if (fd >= 0 && wants->run)
+	if (fd >= 0)
 		run((int)fd, wants, side);
 	return fd < 0 ? -1 : (int)fd;
 }

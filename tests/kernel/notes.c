@@ -51,10 +51,13 @@ static void add_message(struct notes_half *half, const char *numbered, struct no
 
 static void read_value(struct notes_half *half, const char *text, struct notes *out)
 {
+	int32_t value;
+
 	if (!strcmp(text, POINTER_VALUE))
 		return;
-	half->has_value = read_int(text, &half->value);
-	out->strange |= !half->has_value;
+	half->n_values = read_int(text, &value);
+	half->values[0] = (uint32_t)value;
+	out->strange |= !half->n_values;
 }
 
 static void read_flag(const char *text, struct notes *out)
@@ -140,7 +143,7 @@ static void inherit(struct notes *out)
 	const struct notes_half *priv = &out->half[HALF_PRIV];
 	struct notes_half *unpriv = &out->half[HALF_UNPRIV];
 
-	if (unpriv->expectation == EXPECT_NOTHING && (unpriv->n_messages || unpriv->has_value))
+	if (unpriv->expectation == EXPECT_NOTHING && (unpriv->n_messages || unpriv->n_values))
 		unpriv->expectation = priv->expectation;
 	if (unpriv->expectation == EXPECT_NOTHING)
 		return;
@@ -148,9 +151,9 @@ static void inherit(struct notes *out)
 		memcpy(unpriv->messages, priv->messages, sizeof(priv->messages));
 		unpriv->n_messages = priv->n_messages;
 	}
-	if (!unpriv->has_value) {
-		unpriv->has_value = priv->has_value;
-		unpriv->value = priv->value;
+	if (!unpriv->n_values) {
+		unpriv->n_values = priv->n_values;
+		memcpy(unpriv->values, priv->values, sizeof(priv->values));
 	}
 }
 

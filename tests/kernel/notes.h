@@ -17,8 +17,8 @@ struct notes_half {
 	enum expectation expectation;
 	const char *messages[NOTES_MESSAGES_MAX]; /* strings of the BTF */
 	unsigned n_messages;
-	bool has_value; /* a run returns `value` */
-	int32_t value;
+	unsigned n_values; /* what its runs return */
+	uint32_t values[ORACLE_RUNS_MAX];
 };
 
 struct notes {

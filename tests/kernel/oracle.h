@@ -11,7 +11,8 @@
 
 #define ORACLE_LINE_BYTES   1024u
 #define ORACLE_REASON_BYTES 160u
-#define ORACLE_DATA_BYTES   64u /* of a test run's packet: zeros, as the kernel's own tests take */
+#define ORACLE_DATA_BYTES   64u /* of a test run's packet, as the kernel's own tests take */
+#define ORACLE_RUNS_MAX     8u
 
 enum half {
 	HALF_PRIV,
@@ -35,16 +36,17 @@ struct side {
 	char reason[ORACLE_REASON_BYTES];
 	uint64_t processed;
 	const char *log; /* or NULL; until the judge is asked again */
-	bool has_value;  /* it was run, and returned `value` */
-	uint32_t value;
+	/* What its runs returned; n_values 0: it was not run, or a run failed. */
+	unsigned n_values;
+	uint32_t values[ORACLE_RUNS_MAX];
 	char fault[512]; /* ours: a run did what was not claimed */
 };
 
 /* What to do besides judging. */
 struct oracle_wants {
 	uint32_t log_level; /* of FORT_LOG_*; 0: no log */
-	bool run;           /* once, if it is accepted */
-	uint8_t data[ORACLE_DATA_BYTES];
+	unsigned n_runs;    /* if it is accepted, with these packets */
+	uint8_t data[ORACLE_RUNS_MAX][ORACLE_DATA_BYTES];
 };
 
 static inline const char *half_name(enum half half)

@@ -166,11 +166,10 @@ static void note_verdict(struct our_side *ours, struct side *side)
 	struct fort_check checked;
 
 	side->processed = ours->result.insns_processed;
-	if (ours->result.verdict == FORT_REJECT) {
+	if (our_unit_strange_map(&ours->unit, side->reason)) {
+		side->verdict = VERDICT_LATER;
+	} else if (ours->result.verdict == FORT_REJECT) {
 		note_rejection(ours, &render, side);
-		if (side->verdict == VERDICT_REJECTS &&
-		    our_unit_strange_map(&ours->unit, side->reason))
-			side->verdict = VERDICT_LATER;
 	} else if (check(ours, &checked)) {
 		side->verdict = VERDICT_ACCEPTS;
 	} else {
@@ -218,31 +217,37 @@ static bool open_world(struct our_side *ours)
 }
 
 /* The packet that the kernel's own tests send, with the smallest context around it. */
-static void plain_input(struct our_side *ours, const struct oracle_wants *wants)
+static void plain_input(struct our_side *ours, const uint8_t *data)
 {
 	struct random random = random_from(1);
 	struct embed_input *input = &ours->input;
-	struct xdp_md md = {.data_end = sizeof(wants->data)};
+	struct xdp_md md = {.data_end = ORACLE_DATA_BYTES};
 
 	embed_input_make(&random, ours->unit.unit.env.prog, input);
 	memset(input->ctx, 0, sizeof(input->ctx));
 	if (!input->input.data)
 		return;
-	memcpy(input->data, wants->data, sizeof(wants->data));
-	input->input.data_bytes = sizeof(wants->data);
+	memcpy(input->data, data, ORACLE_DATA_BYTES);
+	input->input.data_bytes = ORACLE_DATA_BYTES;
 	if (input->input.ctx_bytes == sizeof(md))
 		memcpy(input->ctx, &md, sizeof(md));
 }
 
+/* False: a run was not as claimed. One that its fuel ended gives no values. */
 static bool run_plain(struct our_side *ours, const struct oracle_wants *wants, struct side *side)
 {
-	struct fort_test_output output;
+	for (unsigned i = 0; i < wants->n_runs; i++) {
+		struct fort_test_output output;
 
-	plain_input(ours, wants);
-	if (!embed_run(&ours->embed, &ours->input.input, NULL, &output))
-		return false;
-	side->has_value = !output.abort.code;
-	side->value = (uint32_t)output.result;
+		plain_input(ours, wants->data[i]);
+		if (!embed_run(&ours->embed, &ours->input.input, NULL, &output))
+			return false;
+		if (output.abort.code) {
+			side->n_values = 0;
+			return true;
+		}
+		side->values[side->n_values++] = (uint32_t)output.result;
+	}
 	return true;
 }
 
@@ -257,7 +262,7 @@ static void run(struct our_side *ours, const struct oracle_wants *wants, struct 
 	if (open_world(ours)) {
 		good = embed_open(&ours->embed, &ours->world, &ours->unit.unit.env, &ours->proven,
 				  certificate) &&
-		       (!wants->run || run_plain(ours, wants, side));
+		       run_plain(ours, wants, side);
 		for (unsigned i = 0; good && i < RUNS; i++) {
 			struct fort_test_output output;
 

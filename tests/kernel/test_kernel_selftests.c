@@ -143,6 +143,14 @@ static bool one_file(const char *path, unsigned number)
 	return trials.wrong == before;
 }
 
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	(void)level;
+	(void)fmt;
+	(void)args;
+	return 0;
+}
+
 /* Rows of other tests have names of their own. */
 static bool is_object(const char *name)
 {
@@ -159,6 +167,7 @@ int main(int argc, char **argv)
 	}
 	if (!trials_open(&trials, argv[1], argv[2]))
 		return 0;
+	libbpf_set_print(quiet);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	for (number = 1; number <= files; number++)
 		one_file(argv[number + 2], number);

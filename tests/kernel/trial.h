@@ -32,7 +32,7 @@ void trials_close(struct trials *trials);
 struct trial {
 	const char *group, *file, *program; /* of the row */
 	const struct notes *notes;
-	const uint8_t *data; /* ORACLE_DATA_BYTES of a test run's packet; NULL: zeros */
+	const uint8_t (*data)[ORACLE_DATA_BYTES]; /* of its runs; NULL: zeros */
 };
 
 /* Judges a load. Returns the kernel's descriptor of the privileged half, the caller's, or -1. */
