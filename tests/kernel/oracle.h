@@ -6,6 +6,7 @@
 #pragma once
 
 #include <linux/bpf.h>
+#include <time.h>
 
 #include "base/compiler.h"
 
@@ -48,6 +49,14 @@ struct oracle_wants {
 	unsigned n_runs;    /* if it is accepted, with these packets */
 	uint8_t data[ORACLE_RUNS_MAX][ORACLE_DATA_BYTES];
 };
+
+static inline uint64_t oracle_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static inline const char *half_name(enum half half)
 {

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "abi/uapi.h"
 #include "embed.h"
@@ -123,14 +122,6 @@ static void note_malformed(struct our_side *ours, const struct fort_unit_error *
 
 /* --- search and check --- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static bool search(struct our_side *ours, uint32_t log_level)
 {
 	struct fort_narrator narrator = {.log = &ours->log,
@@ -166,8 +157,9 @@ static void note_verdict(struct our_side *ours, struct side *side)
 	struct fort_check checked;
 
 	side->processed = ours->result.insns_processed;
-	if (our_unit_strange_map(&ours->unit, side->reason)) {
+	if (ours->unit.strange_map[0]) {
 		side->verdict = VERDICT_LATER;
+		snprintf(side->reason, sizeof(side->reason), "%s", ours->unit.strange_map);
 	} else if (ours->result.verdict == FORT_REJECT) {
 		note_rejection(ours, &render, side);
 	} else if (check(ours, &checked)) {
@@ -326,22 +318,23 @@ void our_side_measure(struct our_side *ours, const union bpf_attr *attr, struct 
 		      struct our_cost *cost)
 {
 	uint64_t start;
+	bool searched = false;
 
 	memset(cost, 0, sizeof(*cost));
 	memset(&ours->result, 0, sizeof(ours->result));
 	if (open_unit(ours, attr, HALF_PRIV, side)) {
-		start = now_ns();
-		side->verdict = search(ours, 0) ? VERDICT_ACCEPTS : VERDICT_CANNOT;
-		cost->search_ns = now_ns() - start;
+		start = oracle_now_ns();
+		searched = search(ours, 0);
+		cost->search_ns = oracle_now_ns() - start + ours->unit.build_ns;
 		cost->states = ours->result.total_states;
 		cost->peak_states = ours->result.peak_states;
 		cost->memory_bytes = ours->unit.arena.used_bytes;
 		cost->certificate_bytes = ours->result.certificate.bytes;
 	}
-	if (side->verdict == VERDICT_ACCEPTS) {
-		start = now_ns();
+	if (searched) {
+		start = oracle_now_ns();
 		note_verdict(ours, side);
-		cost->check_ns = side->verdict == VERDICT_ACCEPTS ? now_ns() - start : 0;
+		cost->check_ns = side->verdict == VERDICT_ACCEPTS ? oracle_now_ns() - start : 0;
 	}
 	fort_buf_free(&ours->result.certificate);
 	our_unit_close(&ours->unit);

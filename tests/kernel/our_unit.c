@@ -10,6 +10,72 @@
 #include "abi/uapi.h"
 #include "store/raw.h"
 
+/* --- what is not supported of maps --- */
+
+/* Fields that programs may not touch as bytes. */
+static bool is_special(const struct btf *btf, const struct btf_member *member)
+{
+	static const char *const structs[] = {"bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer",
+					      "bpf_wq",        "bpf_list_head",     "bpf_list_node",
+					      "bpf_rb_root",   "bpf_rb_node",       "bpf_refcount",
+					      "bpf_task_work"};
+	const struct btf_type *type = btf__type_by_id(btf, member->type);
+
+	if (btf_is_ptr(type)) {
+		type = btf__type_by_id(btf, type->type);
+		return btf_is_type_tag(type) &&
+		       (strstr(btf__name_by_offset(btf, type->name_off), "kptr") ||
+			!strcmp(btf__name_by_offset(btf, type->name_off), "uptr"));
+	}
+	while (btf_is_array(type))
+		type = btf__type_by_id(btf, btf_array(type)->type);
+	for (size_t i = 0; i < FORT_LEN(structs); i++)
+		if (!strcmp(btf__name_by_offset(btf, type->name_off), structs[i]))
+			return true;
+	return false;
+}
+
+static bool has_special(const struct btf *btf, uint32_t id)
+{
+	const struct btf_type *type = btf__type_by_id(btf, id);
+
+	/* Values of global data are sections, whose variables are no members. */
+	if (!type || !btf_is_composite(type))
+		return false;
+	for (uint32_t i = 0; i < btf_vlen(type); i++)
+		if (is_special(btf, &btf_members(type)[i]))
+			return true;
+	return false;
+}
+
+/* The unit does not know what is in a map's values. */
+static bool has_special_values(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t bytes = sizeof(info);
+	struct btf *btf;
+	bool special;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) || !info.btf_value_type_id)
+		return false;
+	btf = btf__load_from_kernel_by_id(info.btf_id);
+	special = btf && has_special(btf, info.btf_value_type_id);
+	btf__free(btf);
+	return special;
+}
+
+static void note_strange(struct our_unit *ours, uint32_t index)
+{
+	const char *name = libbpf_bpf_map_type_str(ours->maps[index].type);
+
+	if (!fort_map_by_number(ours->maps[index].type))
+		snprintf(ours->strange_map, sizeof(ours->strange_map), "map type %s",
+			 name ? name : "unknown");
+	else if (has_special_values(ours->fds[index]))
+		snprintf(ours->strange_map, sizeof(ours->strange_map),
+			 "map values with locks, timers, kernel pointers");
+}
+
 /* --- maps --- */
 
 /* MAP_FREEZE is told in fdinfo only. */
@@ -64,6 +130,7 @@ static int map_index(struct our_unit *ours, int fd)
 						    .max_entries = info.max_entries,
 						    .flags = info.map_flags};
 	ours->n_maps++;
+	note_strange(ours, index);
 	return take_constants(ours, index) ? (int)index : -1;
 }
 
@@ -100,77 +167,7 @@ static bool resolve_maps(struct our_unit *ours, const union bpf_attr *attr)
 	return true;
 }
 
-/* --- what is not supported --- */
-
-/* Fields that programs may not touch as bytes. */
-static bool is_special(const struct btf *btf, const struct btf_member *member)
-{
-	static const char *const structs[] = {"bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer",
-					      "bpf_wq",        "bpf_list_head",     "bpf_list_node",
-					      "bpf_rb_root",   "bpf_rb_node",       "bpf_refcount",
-					      "bpf_task_work"};
-	const struct btf_type *type = btf__type_by_id(btf, member->type);
-
-	if (btf_is_ptr(type)) {
-		type = btf__type_by_id(btf, type->type);
-		return btf_is_type_tag(type) &&
-		       (strstr(btf__name_by_offset(btf, type->name_off), "kptr") ||
-			!strcmp(btf__name_by_offset(btf, type->name_off), "uptr"));
-	}
-	while (btf_is_array(type))
-		type = btf__type_by_id(btf, btf_array(type)->type);
-	for (size_t i = 0; i < FORT_LEN(structs); i++)
-		if (!strcmp(btf__name_by_offset(btf, type->name_off), structs[i]))
-			return true;
-	return false;
-}
-
-static bool has_special(const struct btf *btf, uint32_t id)
-{
-	const struct btf_type *type = btf__type_by_id(btf, id);
-
-	/* Values of global data are sections, whose variables are no members. */
-	if (!type || !btf_is_composite(type))
-		return false;
-	for (uint32_t i = 0; i < btf_vlen(type); i++)
-		if (is_special(btf, &btf_members(type)[i]))
-			return true;
-	return false;
-}
-
-/* The unit does not know what is in a map's values. */
-static bool has_special_values(int fd)
-{
-	struct bpf_map_info info = {0};
-	uint32_t bytes = sizeof(info);
-	struct btf *btf;
-	bool special;
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) || !info.btf_value_type_id)
-		return false;
-	btf = btf__load_from_kernel_by_id(info.btf_id);
-	special = btf && has_special(btf, info.btf_value_type_id);
-	btf__free(btf);
-	return special;
-}
-
-bool our_unit_strange_map(const struct our_unit *ours, char *reason)
-{
-	for (uint32_t i = 0; i < ours->n_maps; i++) {
-		const char *name = libbpf_bpf_map_type_str(ours->maps[i].type);
-
-		if (!fort_map_by_number(ours->maps[i].type))
-			snprintf(reason, ORACLE_REASON_BYTES, "map type %s",
-				 name ? name : "unknown");
-		else if (has_special_values(ours->fds[i]))
-			snprintf(reason, ORACLE_REASON_BYTES,
-				 "map values with locks, timers, kernel pointers");
-		else
-			continue;
-		return true;
-	}
-	return false;
-}
+/* --- */
 
 bool our_unit_kfunc(const struct our_unit *ours, uint32_t pc, char *reason)
 {
@@ -243,7 +240,9 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 			    "what its maps are is the front door's business");
 	request.insns = ours->insns;
 	request.n_maps = ours->n_maps;
+	ours->build_ns = oracle_now_ns();
 	err = fort_unit_build(&ours->arena, &request, &ours->unit, error);
+	ours->build_ns = oracle_now_ns() - ours->build_ns;
 	if (err == -EINVAL)
 		return OUR_UNIT_MALFORMED;
 	return err ? fail(OUR_UNIT_CANNOT, reason, "no memory") : OUR_UNIT_READY;

@@ -11,7 +11,9 @@ struct our_unit {
 	const uint8_t *constants[FORT_MAPS_PER_PROG_MAX];
 	int fds[FORT_MAPS_PER_PROG_MAX]; /* the caller's */
 	uint32_t n_maps;
+	char strange_map[ORACLE_REASON_BYTES]; /* what of a map is not supported; "": nothing */
 	struct fort_unit unit;
+	uint64_t build_ns; /* decoding, and the graph */
 };
 
 enum our_unit_state {
@@ -26,7 +28,5 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 				  struct fort_unit_error *error, char *reason);
 void our_unit_close(struct our_unit *ours);
 
-/* A type of map that the program uses and that is not supported, for `reason`; false: all are. */
-bool our_unit_strange_map(const struct our_unit *ours, char *reason);
 /* The kernel's function that the instruction at `pc` calls, for `reason`; false: it calls none. */
 bool our_unit_kfunc(const struct our_unit *ours, uint32_t pc, char *reason);
