@@ -67,27 +67,40 @@ static uint32_t last_insn(const char *log)
 	return last;
 }
 
+static int load(const struct kernel_lab *kernel, const struct lab *lab, bool gpl, char *log,
+		uint32_t log_bytes)
+{
+	const struct fort_prog_info *prog = lab->env.hook.prog;
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds,
+		    .prog_flags = prog->sleepable == FORT_SLEEP_MUST ? BPF_F_SLEEPABLE : 0,
+		    .log_buf = log, .log_size = log_bytes, .log_level = log ? FORT_LOG_PATH : 0);
+
+	return bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
+			     (const struct bpf_insn *)lab->raw, lab->n_insns, &opts);
+}
+
+bool kernel_lab_accepts(const struct kernel_lab *kernel, const struct lab *lab, bool gpl)
+{
+	int fd = load(kernel, lab, gpl, NULL, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab, bool gpl,
 		     struct kernel_verdict *out)
 {
 	static char log[LOG_BYTES];
-	const struct fort_prog_info *prog = lab->env.hook.prog;
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds,
-		    .prog_flags = prog->sleepable == FORT_SLEEP_MUST ? BPF_F_SLEEPABLE : 0);
 
 	*out = (struct kernel_verdict){.pc = UINT32_MAX};
-	out->fd = bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
-				(const struct bpf_insn *)lab->raw, lab->n_insns, &opts);
+	out->fd = load(kernel, lab, gpl, NULL, 0);
 	if (out->fd >= 0)
 		return;
 	out->fd = -errno;
-	opts.log_buf = log;
-	opts.log_size = sizeof(log);
-	opts.log_level = FORT_LOG_PATH;
 	log[0] = 0;
 	/* A log that does not fit fails as well, so this never gives a program. */
-	(void)!bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
-			     (const struct bpf_insn *)lab->raw, lab->n_insns, &opts);
+	(void)!load(kernel, lab, gpl, log, sizeof(log));
 	out->pc = last_insn(log);
 	last_line(log, out->line, sizeof(out->line));
 }
