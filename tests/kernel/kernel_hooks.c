@@ -120,6 +120,21 @@ const char *kernel_hook_text(const struct kernel_hook *hook)
 	return text;
 }
 
+const struct fort_ctx_field *kernel_hook_field(const struct kernel_hook *hook,
+					       enum fort_yield yields)
+{
+	const struct fort_ctx *ctx = hook->hook.prog->ctx;
+
+	for (uint32_t i = 0; i < ctx->n_fields; i++) {
+		const struct fort_ctx_field *field = &ctx->fields[i];
+
+		if (field->yields == yields && fort_ctx_access(&hook->hook, field->offset,
+							       field->bytes, false, false) == field)
+			return field;
+	}
+	return NULL;
+}
+
 unsigned kernel_hooks_report(const struct kernel_hooks *hooks)
 {
 	unsigned missing = 0;

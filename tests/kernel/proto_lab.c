@@ -230,20 +230,15 @@ static bool dynptr(enum fort_arg kind, unsigned reg, struct fort_text *before, s
 /* A socket that the context has. */
 static bool context_socket(const struct kernel_hook *hook, struct fort_text *before)
 {
-	static const struct {
-		uint32_t prog, offset;
-	} at[] = {
-		{BPF_PROG_TYPE_SCHED_CLS, 168},  {BPF_PROG_TYPE_SCHED_ACT, 168},
-		{BPF_PROG_TYPE_CGROUP_SKB, 168}, {BPF_PROG_TYPE_SOCKET_FILTER, 168},
-		{BPF_PROG_TYPE_SOCK_OPS, 184},   {BPF_PROG_TYPE_CGROUP_SOCKOPT, 0},
-		{BPF_PROG_TYPE_SK_LOOKUP, 0},    {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, 64},
-		{BPF_PROG_TYPE_SK_MSG, 72},
-	};
+	static const enum fort_yield sockets[] = {FORT_YIELD_SOCK_COMMON_OPT, FORT_YIELD_SOCKET_OPT,
+						  FORT_YIELD_SOCKET};
 
-	for (unsigned i = 0; i < FORT_LEN(at); i++) {
-		if (at[i].prog != hook->hook.prog->number)
+	for (unsigned i = 0; i < FORT_LEN(sockets); i++) {
+		const struct fort_ctx_field *field = kernel_hook_field(hook, sockets[i]);
+
+		if (!field)
 			continue;
-		fort_text_add(before, "ldxdw r0, [r6+%u]\n" OR_LEAVE, at[i].offset);
+		fort_text_add(before, "ldxdw r0, [r6+%u]\n" OR_LEAVE, field->offset);
 		return true;
 	}
 	return false;

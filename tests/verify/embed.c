@@ -590,10 +590,10 @@ static void find_packet(struct embed *e)
 	const struct fort_prog_info *prog = e->env->hook.prog;
 	const uint8_t *image = fort_loaded_ctx(e->loaded, 0);
 
-	for (uint32_t i = 0; i < prog->n_fields; i++) {
-		const uint8_t *at = image + prog->fields[i].image;
+	for (uint32_t i = 0; i < prog->ctx->n_fields; i++) {
+		const uint8_t *at = image + prog->ctx->fields[i].image;
 
-		switch (prog->fields[i].yields) {
+		switch (prog->ctx->fields[i].yields) {
 		case FORT_YIELD_PACKET: memcpy(&e->packet, at, 8); break;
 		case FORT_YIELD_PACKET_META: memcpy(&e->packet_meta, at, 8); break;
 		case FORT_YIELD_PACKET_END: memcpy(&e->packet_end, at, 8); break;
@@ -733,12 +733,13 @@ void embed_input_make(struct random *random, const struct fort_prog_info *prog,
 		md.ingress_ifindex = (uint32_t)random_next(random) & 7;
 		memcpy(out->ctx, &md, sizeof(md));
 		out->input.ctx_bytes = sizeof(md);
-	} else if (prog->fields[0].bytes == 4) { /* of packets: struct __sk_buff */
+	} else if (prog->ctx->fields[0].bytes == 4) { /* of packets: struct __sk_buff */
 		out->input.data_bytes = 14 + random_below(random, 100);
 		out->input.ctx_bytes = sizeof(struct __sk_buff);
 	} else {
-		out->input.ctx_bytes =
-			prog->image_bytes < sizeof(out->ctx) ? prog->image_bytes : sizeof(out->ctx);
+		out->input.ctx_bytes = prog->ctx->image_bytes < sizeof(out->ctx)
+					       ? prog->ctx->image_bytes
+					       : sizeof(out->ctx);
 	}
 	out->input.data = out->input.data_bytes ? out->data : NULL;
 }
