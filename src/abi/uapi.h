@@ -12,6 +12,7 @@
 
 /* Map types, commands, attach types and flags newer than the 6.1 header. */
 enum {
+	FORT_BPF_MAP_TYPE_CGRP_STORAGE = 32,
 	FORT_BPF_MAP_TYPE_ARENA = 33,
 
 	FORT_BPF_TOKEN_CREATE = 36,

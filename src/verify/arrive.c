@@ -108,6 +108,7 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spot,
 				    const struct fort_widening *widening)
 {
+	s->work += 4;
 	s->err = fort_state_join(&s->pool, spot->state, s->state, widening);
 	if (s->err)
 		return FORT_FAILED;
@@ -140,6 +141,7 @@ static bool covered_but_for_variables(struct fort_search *s, const struct fort_s
 
 static bool covered(struct fort_search *s, const struct fort_spot *spot)
 {
+	s->work++;
 	switch (s->options->sabotage) {
 	case FORT_SABOTAGE_PRUNE: return true;
 	case FORT_SABOTAGE_LIVENESS: return covered_but_for_variables(s, spot);
@@ -235,7 +237,7 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	uint64_t shape = fort_state_shape(s->state);
 	struct fort_spot *same = NULL;
 
-	fort_layer_clear(layer);
+	fort_layer_clear(s, layer);
 	for (uint32_t i = 0; i < layer->n_ranks; i++)
 		layer->ranks[i].rises = layer->ranks[i].falls = true;
 	layer->visits++;
@@ -353,11 +355,32 @@ static bool keep_claim(struct fort_search *s, struct fort_spot *spot)
 	return !s->err && spot->claim.data && spot->ghosts.data;
 }
 
+/* Begins with what the loop came to before: mostly that is its invariant already. */
+static bool recall(struct fort_search *s, struct fort_spot *spot)
+{
+	struct fort_point *point = spot->point;
+	bool good = true;
+
+	if (!point->memory || point->memory_of != spot->layer->outer)
+		return true;
+	if (fort_state_shape(point->memory) == spot->shape) {
+		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
+		good = !s->err;
+		spot->exact = false;
+		spot->layer->visits++;
+	}
+	fort_state_free(&s->pool, point->memory);
+	point->memory = NULL;
+	return good;
+}
+
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out)
 {
 	spot->pending = false;
 	spot->point->n_waiting--;
+	if (spot->layer && spot->layer->wide && !spot->layer->begun && !recall(s, spot))
+		return FORT_FAILED;
 	/* What is dead was left out, so the checker must begin here too. */
 	if (spot->settled && !keep_claim(s, spot))
 		return s->err ? FORT_FAILED : fort_search_no_memory(s);

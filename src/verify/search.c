@@ -120,7 +120,8 @@ static enum fort_progress execute(struct fort_search *s)
 	struct fort_step step;
 	bool narrates = fort_narrates(narrator);
 
-	if (s->result->insns_processed++ >= s->options->budget_insns)
+	if (s->result->insns_processed++ >= s->options->budget_insns ||
+	    s->work++ >= FORT_BUDGET_WORK)
 		return fort_search_reject(s, FORT_DIAG_TOO_LARGE,
 					  (int64_t)s->result->insns_processed);
 	s->spot->steps++;
@@ -327,6 +328,7 @@ static int attempt(struct fort_search *s, const struct fort_policy *policy, bool
 		return err;
 	s->policy = policy;
 	s->own = false;
+	s->work = 0;
 	s->n_roots = s->n_layers = 0;
 	s->todo = s->spare = NULL;
 	s->edges = NULL;

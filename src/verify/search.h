@@ -37,6 +37,7 @@ struct fort_search {
 	struct fort_points points;
 	struct fort_spot **roots; /* the program, then what is demanded, in that order */
 	uint32_t n_roots, n_layers;
+	uint64_t work; /* instructions, comparisons and joins */
 	struct fort_buf body, ghosts; /* of a claim being written */
 	/* The region being worked on. */
 	struct fort_spot *spot;
@@ -77,7 +78,7 @@ bool fort_layer_is_probe(const struct fort_layer *layer);
 struct fort_layer *fort_layer_around(const struct fort_search *s, struct fort_layer *layer,
 				     const struct fort_context *context, uint32_t pc);
 /* Forgets everything that came from the layer, so that its states can be worked on again. */
-void fort_layer_clear(struct fort_layer *layer);
+void fort_layer_clear(struct fort_search *s, struct fort_layer *layer);
 /* Remembers what may show progress, in a state of the layer that is about to be worked on. */
 void fort_layer_enter(struct fort_search *s, struct fort_layer *layer, struct fort_state *state);
 /* A state came around: which of the candidates went on? Takes their ghosts out of it. */

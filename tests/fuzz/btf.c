@@ -37,11 +37,12 @@ static void look_at(const struct fort_btf *btf, uint32_t id)
 	const struct fort_map_shape shape = {BPF_MAP_TYPE_HASH, 4, 16, 8, 0, 0};
 	struct fort_btf_type type = fort_btf_type(btf, id), bare = fort_btf_strip(btf, id);
 	const char *name = fort_btf_string(btf, type.name);
+	struct fort_btf_record record;
 	int err;
 
 	FUZZ_ASSERT(type.kind < FORT_BTF_KINDS && !fort_btf_is_modifier(bare.kind));
 	FUZZ_ASSERT(name && strlen(name) <= BLOB_BYTES_MAX);
-	err = fort_btf_check_map(btf, &shape, 0, id);
+	err = fort_btf_check_map(btf, NULL, &shape, 0, id, &record);
 	FUZZ_ASSERT(err <= 0);
 	if (id < PRINTED_MAX)
 		print_value(btf, id);
