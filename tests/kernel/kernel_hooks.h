@@ -49,6 +49,10 @@ struct kernel_answer {
 	char line[512];  /* rejected: the last line before the statistics; else empty */
 };
 
+/* Takes capabilities (CAP_*) out of the effective set, or puts all that are permitted back in. */
+void kernel_give_up(const unsigned *capabilities, unsigned n);
+void kernel_take_back(void);
+
 /* Loads the program and closes it again. */
 void kernel_hook_load(const struct kernel_hook *hook, const struct kernel_program *program,
 		      struct kernel_answer *answer);

@@ -322,10 +322,18 @@ bool proto_argument(const struct proto_lab *lab, const struct kernel_hook *hook,
 	case FORT_BASE_ANY_OPT: return true;
 	case FORT_BASE_ANY: fort_text_add(at, "mov r%u, 0\n", reg); return true;
 	case FORT_BASE_MAP:
-		fort_text_add(at, "lddw r%u, map_idx %u\n", reg, proto_map_of(helper));
+		fort_text_add(at, "lddw r%u, map_idx %u\n", reg,
+			      lab->other_map ? lab->map_index : proto_map_of(helper));
 		return true;
-	case FORT_BASE_KEY:
 	case FORT_BASE_VALUE:
+		if (lab->other_map && lab->of_sockets && !(info->flags & FORT_ARG_WRITE)) {
+			bool optional = info->flags & FORT_ARG_NULL_OK;
+
+			fort_text_add(at, optional ? "mov r%u, 0\n" : "mov r%u, r8\n", reg);
+			return optional || context_socket(hook, before);
+		}
+		__attribute__((fallthrough));
+	case FORT_BASE_KEY:
 	case FORT_BASE_MEM:
 		fort_text_add(at, "lddw r%u, map_idx_value %u, 0\n", reg, PROTO_ARRAY);
 		return true;
