@@ -258,26 +258,7 @@ bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *
 
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context)
 {
-	for (uint32_t i = 0; i < state->n_frames; i++) {
-		struct fort_frame *frame = state->frames[i];
-
-		for (unsigned r = 0; r < FORT_REGS; r++)
-			if (!visitor(&frame->regs[r], context))
-				return false;
-		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (fort_slot_has_value(&frame->slots[s]) &&
-			    !visitor(&frame->slots[s].spill, context))
-				return false;
-		if (!visitor(&frame->turns, context) || !visitor(&frame->goes, context))
-			return false;
-	}
-	if (!visitor(&state->packet, context) || !visitor(&state->meta, context) ||
-	    !visitor(&state->lock, context))
-		return false;
-	for (uint32_t i = 0; i < state->n_ghosts; i++)
-		if (!visitor(&state->ghosts[i].value, context))
-			return false;
-	return true;
+	return fort_state_each(state, visitor, context);
 }
 
 struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_cell cell)
@@ -306,8 +287,8 @@ struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_c
 bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state)
 {
 	if (!state->ghosts)
-		state->ghosts = take(pool, &pool->free_ghosts,
-				     FORT_GHOSTS_MAX * sizeof(state->ghosts[0]));
+		state->ghosts =
+			take(pool, &pool->free_ghosts, FORT_GHOSTS_MAX * sizeof(state->ghosts[0]));
 	return state->ghosts;
 }
 
@@ -320,12 +301,11 @@ bool fort_state_remember(struct fort_pool *pool, struct fort_state *state, uint3
 		value->sym = state->next_id++;
 		value->delta = 0;
 	}
-	state->ghosts[state->n_ghosts++] = (struct fort_ghost){
-		.owner = owner,
-		.value = {.type = FORT_NUM,
-			  .sym = value->sym,
-			  .delta = value->delta,
-			  .num = value->num}};
+	state->ghosts[state->n_ghosts++] = (struct fort_ghost){.owner = owner,
+							       .value = {.type = FORT_NUM,
+									 .sym = value->sym,
+									 .delta = value->delta,
+									 .num = value->num}};
 	return true;
 }
 
@@ -362,7 +342,7 @@ static bool is_object(const struct fort_value *value)
 }
 
 static bool formed_slot(const struct fort_state *state, const struct fort_slot *slot,
-		       uint32_t holder)
+			uint32_t holder)
 {
 	bool object = slot->bytes[0] == FORT_BYTE_OBJECT;
 	unsigned spilled = fort_slot_spilled(slot);

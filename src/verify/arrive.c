@@ -231,6 +231,11 @@ static bool repeats(struct fort_search *s, const struct fort_layer *layer)
 	return false;
 }
 
+/* So often a bound stops at a number that the program compares with; then it has none. */
+#define PATIENCE 2u
+
+static const struct fort_widening to_the_limits = {NULL, 0};
+
 /* The invariant did not cover what came around: it becomes larger, and all is done again. */
 static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 {
@@ -250,7 +255,8 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	}
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
-		return take_over(s, same, &s->widening);
+		return take_over(s, same,
+				 layer->visits > PATIENCE ? &to_the_limits : &s->widening);
 	return store(s, layer->point, layer, layer->outer, true);
 }
 

@@ -87,7 +87,7 @@ struct constants {
 	uint64_t hash, place;
 };
 
-static bool add_constant(struct fort_value *value, void *context)
+static inline bool add_constant(struct fort_value *value, void *context)
 {
 	struct constants *constants = context;
 
@@ -102,7 +102,7 @@ uint64_t fort_state_constants(const struct fort_state *state)
 	struct constants constants = {0};
 
 	/* cast: this visitor changes nothing */
-	(void)fort_state_visit((struct fort_state *)(uintptr_t)state, add_constant, &constants);
+	(void)fort_state_each((struct fort_state *)(uintptr_t)state, add_constant, &constants);
 	return constants.hash;
 }
 

@@ -28,7 +28,7 @@
 #include "btf_build.h"
 #include "random_types.h"
 
-#define VALUES  700
+#define VALUES  450
 #define MEMBERS 7
 
 static struct fort_btf *kernel;
@@ -262,12 +262,13 @@ static void add_tags(struct value *v)
 
 	for (uint32_t id = 1; id < count; id++) {
 		const struct btf_type *type = btf__type_by_id(v->btf, id);
+		uint16_t vlen = btf_is_struct(type) ? btf_vlen(type) : 0;
 
 		if (btf_is_var(type))
 			add_tag(v, type->type, (int)id, -1);
-		for (uint16_t i = 0; btf_is_struct(type) && i < btf_vlen(type); i++) {
-			add_tag(v, btf_members(type)[i].type, (int)id, i);
+		for (uint16_t i = 0; i < vlen; i++) {
 			type = btf__type_by_id(v->btf, id); /* adding may have moved it */
+			add_tag(v, btf_members(type)[i].type, (int)id, i);
 		}
 	}
 }
@@ -284,7 +285,7 @@ static uint32_t make_struct(struct value *v, const int *members, uint32_t n)
 
 	v->type = good(btf__add_struct(v->btf, "value", 0));
 	for (uint32_t i = 0; i < n; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "m%u", i);
 		good(btf__add_field(v->btf, name, members[i], at * 8, 0));
@@ -300,7 +301,7 @@ static uint32_t make_section(struct value *v, const int *members, uint32_t n)
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "v%u", i);
 		vars[i] = good(btf__add_var(v->btf, name, BTF_VAR_GLOBAL_ALLOCATED, members[i]));
@@ -504,7 +505,7 @@ static void random_values(void **state)
 	print_message("%u blobs, %u refused; %u maps, %u created; %u fields in %u bytes\n",
 		      counts.loads, counts.refused, counts.maps, counts.created, counts.fields,
 		      counts.bytes);
-	assert_true(counts.refused > 50 && counts.created > 100 && counts.fields > 100);
+	assert_true(counts.refused > 40 && counts.created > 100 && counts.fields > 100);
 }
 
 /* A program may keep references to a few of the kernel's structs, and to no other. */
