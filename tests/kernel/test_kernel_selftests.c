@@ -24,6 +24,7 @@
 #include "abi/uapi.h"
 #include "differs.h"
 #include "embed.h"
+#include "load/runs.h"
 #include "random.h"
 #include "verify/render.h"
 #include "verify/verify.h"
@@ -140,7 +141,10 @@ static void run_observed(struct subject *s, const struct fort_proven *proven,
 	static struct embed_input input;
 	struct random random = random_from(1);
 	struct fort_test_output output;
+	struct fort_violation why;
 
+	if (!fort_env_runs(&s->env, &why))
+		return;
 	if (embed_world_open(&world, s->env.maps, s->env.n_maps)) {
 		bool good = embed_open(&embed, &world, &s->env, proven, certificate);
 
@@ -233,6 +237,10 @@ static void verify_ours(const union bpf_attr *attr)
 		s->env.rights = FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK |
 				FORT_MAY_LEAK_POINTERS;
 		s->env.gpl = is_gpl((const char *)attr->license);
+		s->env.cpus = (uint32_t)libbpf_num_possible_cpus();
+		s->env.sleepable = attr->prog_flags & BPF_F_SLEEPABLE;
+		s->env.hook.attach =
+			fort_hook_attach(s->env.hook.prog, attr->expected_attach_type);
 		judge(s);
 	}
 	fort_arena_free(&s->arena);
