@@ -69,12 +69,23 @@ static uint8_t kind_of(enum fort_regtype through, const struct fort_ctx_field *f
 	}
 }
 
-bool fort_rule_note_access(struct fort_rule *rule, enum fort_regtype through,
+/* Does a comparison say that the access is inside? Of an address that is known, none does; NULL is
+ * no memory, so tests for it need no help. */
+static bool rests_on_comparison(const struct fort_value *base)
+{
+	return base->type == FORT_PACKET || base->type == FORT_PACKET_META ||
+	       !fort_scalar_is_const(&base->num);
+}
+
+bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base,
 			   const struct fort_ctx_field *field)
 {
+	enum fort_regtype through = fort_value_regtype(base);
 	struct fort_access *access = &rule->env->access[rule->pc];
 	struct fort_access now = {.kind = kind_of(through, field)};
 
+	if (rests_on_comparison(base))
+		fort_rule_barrier(rule, FORT_BARRIER_BEFORE);
 	if (now.kind == FORT_ACCESS_CTX_POINTER)
 		now.which = (uint8_t)(field - rule->env->hook.prog->ctx->fields);
 	else if (now.kind == FORT_ACCESS_OBJECT)

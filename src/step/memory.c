@@ -95,7 +95,7 @@ static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach
 	} else if (!access_object(rule, reach, stored, out)) {
 		return false;
 	}
-	return fort_rule_note_access(rule, fort_value_regtype(base), field);
+	return fort_rule_note_access(rule, base, field);
 }
 
 /* K: atomic_ptr_type_ok */
@@ -223,6 +223,40 @@ bool fort_rule_atomic(struct fort_rule *rule)
 
 /* --- 64-bit immediates --- */
 
+/* K: check_map_prog_compatibility. Programs that may run where a lock is held take none, and have
+ * no values that work later. */
+static bool may_name(struct fort_rule *rule, uint32_t index)
+{
+	static const uint8_t specials[FORT_FIELD_KINDS] = {
+		[FORT_FIELD_SPIN_LOCK] = 1 + FORT_SPECIAL_SPIN_LOCK,
+		[FORT_FIELD_RES_SPIN_LOCK] = 1 + FORT_SPECIAL_RES_SPIN_LOCK,
+		[FORT_FIELD_TIMER] = 1 + FORT_SPECIAL_TIMER,
+		[FORT_FIELD_WORK_QUEUE] = 1 + FORT_SPECIAL_WORKQUEUE,
+		[FORT_FIELD_LIST_HEAD] = 1 + FORT_SPECIAL_LIST_HEAD,
+		[FORT_FIELD_RB_ROOT] = 1 + FORT_SPECIAL_RB_ROOT,
+	};
+	const struct fort_map_info *info = fort_map_info_of(&rule->env->maps[index]);
+	const struct fort_btf_record *record = fort_env_record(rule->env, index);
+	const struct fort_prog_info *prog = rule->env->hook.prog;
+
+	if (!info || info->traits & FORT_TRAIT_BARRED)
+		return fort_rule_bad(rule, FORT_DIAG_MAP_BARRED, FORT_REGS, index, 0, 0, 0);
+	if (rule->env->sleepable && !(info->traits & FORT_TRAIT_SLEEPY))
+		return fort_rule_bad(rule, FORT_DIAG_MAP_SLEEPS, FORT_REGS, info->number, 0, 0, 0);
+	for (uint32_t i = 0; record && i < record->count; i++) {
+		uint8_t special = specials[record->fields[i].kind];
+
+		if (!special || !(fort_specials[special - 1].barred & prog->bit))
+			continue;
+		fort_rule_bad(rule, FORT_DIAG_MAP_SPECIAL, FORT_REGS, info->number, 0, 0, 0);
+		rule->out->violation.text = fort_specials[special - 1].words;
+		rule->out->violation.field =
+			prog->bit == FORT_BIT_SF ? "socket filter" : "tracing";
+		return false;
+	}
+	return true;
+}
+
 /* A map, or a place in the only value of an array. (K: resolve_pseudo_ldimm64,
  * map_direct_value_addr of array and arena) */
 static bool load_map(struct fort_rule *rule, struct fort_value *dst)
@@ -232,15 +266,15 @@ static bool load_map(struct fort_rule *rule, struct fort_value *dst)
 	const struct fort_map_shape *map = &rule->env->maps[index];
 	const struct fort_map_info *info = fort_map_info_of(map);
 
-	if (rule->env->sleepable && (!info || !(info->traits & FORT_TRAIT_SLEEPY)))
-		return fort_rule_bad(rule, FORT_DIAG_MAP_SLEEPS, FORT_REGS, map->type, 0, 0, 0);
+	if (!may_name(rule, index))
+		return false;
 	if (rule->insn->op == FORT_OP_MAP_IDX) {
 		*dst = fort_value_pointer(FORT_MAP, index);
 		return true;
 	}
 	if (info == &fort_maps[FORT_MAP_ARENA])
 		return fort_rule_bad(rule, FORT_DIAG_ARENA_LATER, FORT_REGS, 0, 0, 0, 0);
-	if (!info || !(info->traits & FORT_TRAIT_DIRECT))
+	if (!(info->traits & FORT_TRAIT_DIRECT))
 		return fort_rule_bad(rule, FORT_DIAG_LDIMM_TYPE, FORT_REGS, map->type, 0, 0, 0);
 	if (map->max_entries != 1)
 		return fort_rule_bad(rule, FORT_DIAG_LDIMM_MAP, FORT_REGS, off, 0, 0,

@@ -111,10 +111,14 @@ bool fort_rule_is_ctx(struct fort_rule *rule, unsigned reg);
 bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
 		      const struct fort_ctx_field **field);
 struct fort_value fort_rule_ctx_load(struct fort_rule *rule, const struct fort_ctx_field *field);
-/* Records what harden does with this instruction, whose address register has this type; one
+/* Records what harden does with this instruction, which accesses memory through `base`; one
  * instruction has one answer. `field`: of a context that is loaded from. */
-bool fort_rule_note_access(struct fort_rule *rule, enum fort_regtype through,
+bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base,
 			   const struct fort_ctx_field *field);
+static inline void fort_rule_barrier(struct fort_rule *rule, enum fort_barrier barrier)
+{
+	rule->env->access[rule->pc].barriers |= (uint8_t)barrier;
+}
 
 /* Bytes of stack that an access may touch: offsets from fp, in the frame it points to. */
 struct fort_stack_reach {

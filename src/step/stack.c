@@ -282,6 +282,20 @@ bool fort_stack_breakable(struct fort_rule *rule, const struct fort_reach *reach
 	return true;
 }
 
+/* Is something there, or put there, that is not just bytes? */
+static bool changes_kind(const struct fort_stack_reach *where, const struct fort_value *value)
+{
+	if (fort_value_is_pointer(value))
+		return true;
+	for (int32_t off = where->low; off < where->high; off++) {
+		uint8_t byte = where->frame->slots[slot_of(off)].bytes[byte_of(off)];
+
+		if (byte != FORT_BYTE_MISC && byte != FORT_BYTE_ZERO)
+			return true;
+	}
+	return false;
+}
+
 bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
 		      const struct fort_stack_reach *where, const struct fort_value *value)
 {
@@ -296,6 +310,8 @@ bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
 				     reach->bytes, 1, 0);
 	if (!fort_stack_breakable(rule, reach, where))
 		return false;
+	if (changes_kind(where, value))
+		fort_rule_barrier(rule, FORT_BARRIER_AFTER);
 	if (starts)
 		spill(&where->frame->slots[slot_of(where->low)], value, reach->bytes);
 	else if (where->fixed)

@@ -29,10 +29,20 @@ enum fort_access_kind {
 	FORT_ACCESS_OBJECT,      /* of a socket, of kind `which` (enum fort_regtype) */
 };
 
+/* Where a processor that guesses may see what the program may not: for code that no window confines
+ * (isolation `none`), of programs that are not trusted. */
+enum fort_barrier {
+	FORT_BARRIER_BEFORE = 1, /* only a comparison says that the access is inside: one that was
+				* guessed may not. (K: Spectre v1, nospec) */
+	FORT_BARRIER_AFTER = 2,  /* the store changes what the slot is: loads may still see what it was.
+				* (K: Spectre v4, sanitize_stack_spill) */
+};
+
 struct fort_access {
-	uint8_t kind;  /* enum fort_access_kind */
-	uint8_t which; /* by kind */
-	bool reached;  /* some path leads to the instruction */
+	uint8_t kind;   /* enum fort_access_kind */
+	uint8_t which;  /* by kind */
+	uint8_t barriers; /* enum fort_barrier */
+	bool reached;   /* some path leads to the instruction */
 };
 
 /* Where runs begin. */

@@ -117,6 +117,7 @@ static const struct {
 	{FORT_DIAG_BAD_LDIMM, "the same"},
 	{FORT_DIAG_BAD_LDIMM_SRC, "the same"},
 	{FORT_DIAG_TOO_MANY_SUBPROGS, "too long for a case"},
+	{FORT_DIAG_MAP_BARRED, "nobody here makes such maps: they belong to a struct of the kernel"},
 	{FORT_DIAG_MEM_BOUNDS, "nothing gives plain memory yet"},
 	{FORT_DIAG_KEY_WRITE, "only callbacks get keys"},
 	{FORT_DIAG_KEY_BOUNDS, "the same"},

@@ -1,5 +1,6 @@
-/* What is accepted and cannot run yet: it is said which instruction, by class LATER, and only of
- * what some path leads to; the rest does nothing (harden).
+/* What a proof says besides: what cannot run yet - which instruction, by class LATER, and only of
+ * what some path leads to; the rest does nothing (harden) - and where barriers belong, if no window
+ * confines the program.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,11 +72,44 @@ static void what_nothing_leads_to_does_not_count(void **state)
 	lab_free(&lab);
 }
 
+static void guesses_have_barriers(void **state)
+{
+	static const struct {
+		const char *code;
+		uint32_t pc, barriers;
+	} rows[] = {
+		{"ldxw r0, [r1+0]\nexit", 0, 0},
+		{"ldxw r2, [r1+0]\nldxw r3, [r1+4]\nmov r4, r2\nadd r4, 1\n"
+		 "jgt r4, r3, out\nldxb r0, [r2+0]\nout: mov r0, 2\nexit",
+		 5, FORT_BARRIER_BEFORE},
+		{"lddw r2, map_idx_value 3, 8\nldxw r3, [r1+12]\nldxb r0, [r2+0]\n"
+		 "and r3, 7\nadd r2, r3\nldxb r0, [r2+0]\nexit",
+		 3, 0},
+		{"lddw r2, map_idx_value 3, 8\nldxw r3, [r1+12]\nldxb r0, [r2+0]\n"
+		 "and r3, 7\nadd r2, r3\nldxb r0, [r2+0]\nexit",
+		 6, FORT_BARRIER_BEFORE},
+		{"stdw [r10-8], 0\nmov r0, 2\nexit", 0, FORT_BARRIER_AFTER},
+		{"stb [r10-7], 5\nstb [r10-7], 6\nmov r0, 2\nexit", 1, 0},
+		{"stb [r10-7], 5\nstxdw [r10-8], r1\nmov r0, 2\nexit", 1, FORT_BARRIER_AFTER},
+		{"stxdw [r10-8], r1\nstdw [r10-8], 0\nmov r0, 2\nexit", 1, FORT_BARRIER_AFTER},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < FORT_LEN(rows); i++) {
+		const char *type = i ? "xdp" : "socket_filter";
+
+		prove(type, rows[i].code);
+		assert_int_equal(lab.env.access[rows[i].pc].barriers, rows[i].barriers);
+		lab_free(&lab);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(idle_programs_are_named),
 		cmocka_unit_test(what_nothing_leads_to_does_not_count),
+		cmocka_unit_test(guesses_have_barriers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
