@@ -5,6 +5,7 @@
 
 #include "helper/helper.h"
 #include "helper/services.h"
+#include "load/runs.h"
 #include "map/map.h"
 
 /* The proof took the value for constant, and for this one. */
@@ -94,8 +95,11 @@ int fort_loaded_open(const struct fort_load_request *request, struct fort_loaded
 	const struct fort_env *env = request->proven->env;
 	struct fort_arena arena;
 	struct fort_loaded *loaded;
+	struct fort_violation why;
 	int err;
 
+	if (!fort_env_runs(env, &why))
+		return -EOPNOTSUPP;
 	if (!maps_fit(env, request->maps))
 		return -EBADMSG;
 	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);

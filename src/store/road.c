@@ -9,6 +9,7 @@
 #include "abi/uapi.h"
 #include "helper/services.h"
 #include "load/package.h"
+#include "load/runs.h"
 #include "load/test_run.h"
 #include "store/report.h"
 
@@ -116,6 +117,17 @@ static int check(struct load *load)
 				     fort_check_fault_text(check.fault), load->report);
 }
 
+/* Safe, but nothing here can run it yet. */
+static int refuse_idle(struct load *load)
+{
+	if (fort_env_runs(&load->unit.env, &load->result.violation))
+		return 0;
+	load->result.state = NULL;
+	load->result.n_path = 0;
+	return fort_report_rejection(load->request, &load->unit.env, &load->result, NULL,
+				     load->report);
+}
+
 static int pack(struct load *load, struct fort_buf *package)
 {
 	const struct fort_package_view view = {
@@ -177,7 +189,8 @@ static int prove(struct load *load)
 		  : fort_info_match(load->request->info, &load->unit.graph.program,
 				    load->request->log);
 	err = err ? err : search(load);
-	return err ? err : check(load);
+	err = err ? err : check(load);
+	return err ? err : refuse_idle(load);
 }
 
 int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,

@@ -10,6 +10,7 @@
 #include "embed.h"
 #include "isa/explain.h"
 #include "our_unit.h"
+#include "load/runs.h"
 #include "random.h"
 #include "verify/render.h"
 #include "verify/verify.h"
@@ -243,14 +244,17 @@ static bool run_plain(struct our_side *ours, const struct oracle_wants *wants, s
 	return true;
 }
 
-/* Runs of an accepted program. Maps that we cannot make, or a context that we cannot: none. */
+/* Runs of an accepted program. What we cannot run, maps or a context that we cannot make: none. */
 static void run(struct our_side *ours, const struct oracle_wants *wants, struct side *side)
 {
 	struct fort_span certificate = {ours->result.certificate.data,
 					ours->result.certificate.bytes};
 	struct random random = random_from(1);
+	struct fort_violation why;
 	bool good = true;
 
+	if (!fort_env_runs(&ours->unit.unit.env, &why))
+		return;
 	if (open_world(ours)) {
 		good = embed_open(&ours->embed, &ours->world, &ours->unit.unit.env, &ours->proven,
 				  certificate) &&

@@ -214,12 +214,13 @@ static enum our_unit_state fail(enum our_unit_state state, char *reason, const c
 enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *attr, enum half half,
 				  struct fort_unit_error *error, char *reason)
 {
+	const struct fort_prog_info *prog = fort_prog_by_number(attr->prog_type);
 	struct fort_unit_request request = {.n_insns = attr->insn_cnt,
-					    .hook = {.prog = fort_prog_by_number(attr->prog_type),
-						     .attach = attr->expected_attach_type},
+					    .hook.prog = prog,
 					    .sleepable = attr->prog_flags & BPF_F_SLEEPABLE,
 					    .maps = ours->maps,
 					    .constants = ours->constants,
+					    .cpus = (uint32_t)libbpf_num_possible_cpus(),
 					    .rights = rights_of(half),
 					    .gpl = is_gpl((const char *)(uintptr_t)attr->license)};
 	const char *type = libbpf_bpf_prog_type_str(attr->prog_type);
@@ -227,10 +228,11 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 
 	memset(ours, 0, sizeof(*ours));
 	fort_arena_init(&ours->arena, FORT_SEARCH_BYTES_MAX);
-	if (!request.hook.prog) {
+	if (!prog) {
 		snprintf(reason, ORACLE_REASON_BYTES, "program type %s", type ? type : "unknown");
 		return OUR_UNIT_LATER;
 	}
+	request.hook.attach = fort_hook_attach(prog, attr->expected_attach_type);
 	if (!attr->insn_cnt || attr->insn_cnt > FORT_PROG_INSNS_MAX)
 		return fail(OUR_UNIT_CANNOT, reason, "the number of instructions");
 	ours->insns = fort_arena_copy(&ours->arena, (const void *)(uintptr_t)attr->insns,

@@ -2,8 +2,8 @@
  *
  * Differences are rows of differs.tsv: FILE is the case file's name, PROGRAM the case's; WHO may
  * also be "words": both reject, and say it differently. A case that says itself what the kernel
- * does, or is the unsafe twin of one, is held to that instead. Cases of programs with fewer rights
- * or a smaller budget are left out.
+ * does, or is the unsafe twin of one, is held to that instead. Cases of programs with some rights
+ * and not others, or a smaller budget, are left out.
  *
  * usage: kernel_cases DIFFERS CASES...
  */
@@ -65,7 +65,7 @@ static void judge_said(const struct lab_case *want)
 	bool accepts = want->kernel == LAB_KERNEL_ACCEPTS ||
 		       (want->kernel == LAB_KERNEL_SAME && want->accept);
 
-	if (kernel_lab_accepts(&kernel, &lab, want->gpl) == (accepts && !want->twin)) {
+	if (kernel_lab_accepts(&kernel, &lab) == (accepts && !want->twin)) {
 		as_said++;
 		return;
 	}
@@ -81,7 +81,11 @@ static void judge(const struct lab_case *want, bool built)
 	bool ours = rejected(want, built, line, sizeof(line)), theirs;
 	const char *who = NULL;
 
-	kernel_lab_load(&kernel, &lab, want->gpl, &verdict);
+	kernel_lab_load(&kernel, &lab, &verdict);
+	if (verdict.fd == -EPERM && !verdict.line[0]) { /* it did not look at the program */
+		left_out++;
+		return;
+	}
 	theirs = verdict.fd < 0;
 	if (!theirs)
 		close(verdict.fd);
@@ -102,20 +106,16 @@ static void judge(const struct lab_case *want, bool built)
 
 static void one_case(const struct lab_case *want, void *context)
 {
-	bool built = lab_open(&lab, want->type, want->assembly);
+	bool built = lab_case_open(&lab, want);
 
 	(void)context;
-	if (want->rights != LAB_ALL_RIGHTS || want->budget < FORT_BUDGET_INSNS ||
-	    (!built && !lab.form.diag)) {
+	if ((want->rights && want->rights != LAB_ALL_RIGHTS) || want->budget < FORT_BUDGET_INSNS ||
+	    (!built && !lab.form.diag))
 		left_out++;
-	} else {
-		lab.env.gpl = want->gpl;
-		lab.env.hook.prog = fort_prog_by_name(want->type);
-		if (is_said(want))
-			judge_said(want);
-		else
-			judge(want, built);
-	}
+	else if (is_said(want))
+		judge_said(want);
+	else
+		judge(want, built);
 	lab_free(&lab);
 }
 

@@ -158,6 +158,38 @@ static uint32_t rights_of(const char *words)
 	       (strstr(words, "leak") ? FORT_MAY_LEAK_POINTERS : 0u);
 }
 
+static bool read_attach(const char *name, uint32_t *out)
+{
+	static const struct {
+		const char *name;
+		uint32_t number;
+	} attaches[] = {
+#define FORT_ATTACH(id, number, progs) {#id, number},
+#include "abi/attach.def"
+	};
+
+	for (size_t i = 0; i < FORT_LEN(attaches); i++)
+		if (!strcmp(attaches[i].name, name)) {
+			*out = attaches[i].number;
+			return true;
+		}
+	return false;
+}
+
+bool lab_case_open(struct lab *lab, const struct lab_case *want)
+{
+	bool built = lab_open(lab, want->type, want->assembly);
+
+	lab->env.rights = want->rights;
+	lab->env.gpl = want->gpl;
+	lab->env.hook.prog = fort_prog_by_name(want->type);
+	lab->env.hook.target = want->target[0] ? want->target : NULL;
+	lab->env.sleepable |= want->sleepable;
+	if (lab->env.hook.prog)
+		lab->env.hook.attach = fort_hook_attach(lab->env.hook.prog, want->attach);
+	return built;
+}
+
 static void begin(struct lab_case *want, const char *name)
 {
 	memset(want, 0, offsetof(struct lab_case, assembly));
@@ -178,8 +210,11 @@ static bool read_key(struct lab_case *want, const char *line)
 	    take(line, "says:", want->says, sizeof(want->says)) ||
 	    take(line, "message:", want->message, sizeof(want->message)) ||
 	    take(line, "needed:", want->needed, sizeof(want->needed)) ||
-	    take(line, "known:", want->known, sizeof(want->known)))
+	    take(line, "known:", want->known, sizeof(want->known)) ||
+	    take(line, "target:", want->target, sizeof(want->target)))
 		return true;
+	if (take(line, "attach:", value, sizeof(value)))
+		return read_attach(value, &want->attach);
 	if (take(line, "budget:", value, sizeof(value)))
 		want->budget = strtoull(value, NULL, 0);
 	else if (take(line, "rights:", value, sizeof(value)))
@@ -190,6 +225,8 @@ static bool read_key(struct lab_case *want, const char *line)
 		return true;
 	else if (take(line, "kernel:", value, sizeof(value)))
 		want->kernel = strcmp(value, "accepts") ? LAB_KERNEL_REJECTS : LAB_KERNEL_ACCEPTS;
+	else if (!strcmp(line, "sleepable"))
+		want->sleepable = true;
 	else if (!strcmp(line, "accept"))
 		want->accept = want->given = true;
 	else if (!strcmp(line, "reject"))

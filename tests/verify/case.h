@@ -2,6 +2,9 @@
  *
  *   == name in words            starts a case
  *   type: xdp                   program type; default socket_filter
+ *   attach: CGROUP_INET_EGRESS  what it attaches to (attach.def); default 0
+ *   target: bpf_iter_task       function or struct of the kernel; default none
+ *   sleepable                   loaded so; programs that must sleep are anyway
  *   with: A, B: 1, x | 2, y     the case stands for several: $A is 1 and $B is x, then 2 and y;
  *                               two such lines give every combination
  *   rights: perf uninit leak    of the program; default all three; `none`
@@ -23,7 +26,7 @@
  */
 #pragma once
 
-#include "base/compiler.h"
+#include "lab.h"
 
 #define LAB_CASE_BYTES 65536
 
@@ -40,11 +43,16 @@ struct lab_case {
 	uint8_t kernel;  /* enum lab_kernel */
 	uint64_t budget;
 	uint32_t rights; /* enum fort_verifier_right */
-	bool gpl;
+	uint32_t attach; /* enum fort_attach */
+	char target[64]; /* "" for none */
+	bool gpl, sleepable;
 	char assembly[LAB_CASE_BYTES];
 };
 
 typedef void lab_case_visitor(const struct lab_case *want, void *context);
+
+/* Prepares the case's program with all that the case says of it. As lab_open; the case stays. */
+bool lab_case_open(struct lab *lab, const struct lab_case *want);
 
 /* Calls `visitor` for each case of a file. False when it cannot be read or is malformed (said on
  * standard error). */
