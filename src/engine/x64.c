@@ -18,6 +18,7 @@
 struct fort_code {
 	size_t bytes; /* of this, with accesses */
 	bool confined, fast_gs;
+	fort_helper_lookup *helper; /* for calls by register */
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;
 	uint32_t place; /* in the list of images */
@@ -163,6 +164,7 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 	(*out)->bytes = bytes;
 	(*out)->confined = x->request->isolation != FORT_ISOLATION_NONE;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
+	(*out)->helper = x->request->helper;
 	return 0;
 }
 
@@ -283,6 +285,7 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 		.r2 = run->ctx_length,
 		.r10 = fort_domain_stack_top(run->domain, run->slot),
 		.fuel = run->fuel,
+		.helper = code->helper,
 	};
 	uint64_t r0;
 

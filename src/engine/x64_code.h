@@ -54,7 +54,6 @@ struct fort_x64_stop {
 	uint32_t refund; /* FUEL: what was taken although it was not there */
 	uint32_t detail; /* HELPER */
 	uint8_t code;
-	bool detail_in_free1; /* HELPER: by register */
 };
 
 struct fort_x64 {

@@ -54,11 +54,7 @@ static void put_stop(struct fort_x64 *x, const struct fort_x64_stop *stop, uint3
 		fort_x64_alu_imm(to, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)stop->refund);
 	if (stop->code == FORT_ABORT_HELPER) {
 		fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FREE2, RUN(engine));
-		if (stop->detail_in_free1)
-			fort_x64_rm(to, FORT_X64_MOV, 32, FORT_X64_FREE1, ENTRY(detail));
-		else
-			fort_x64_rmi(to, FORT_X64_MOV_I32, 32, 0, ENTRY(detail),
-				     (int32_t)stop->detail);
+		fort_x64_rmi(to, FORT_X64_MOV_I32, 32, 0, ENTRY(detail), (int32_t)stop->detail);
 	}
 	fort_x64_const(to, FORT_X64_FREE1, stop->pc);
 	fort_x64_jump(to, FORT_X64_ALWAYS, 4, way_out);
@@ -234,41 +230,17 @@ void fort_x64_calls(struct fort_x64 *x, const struct fort_insn *insn)
 		call_helper(x, (uint32_t)insn->imm);
 }
 
-/* All registers that a C function may change, and one more for the stack's alignment. */
-static const uint8_t around_lookup[] = {FORT_X64_RAX, FORT_X64_RDI, FORT_X64_RSI, FORT_X64_RDX,
-					FORT_X64_RCX, FORT_X64_R8,  FORT_X64_RUN};
-_Static_assert(FORT_LEN(around_lookup) % 2 == 1, "rsp is 8 off a multiple of 16");
-
-/* Which helper is known only now. The whole register counts. */
+/* Which helper is known only now: a function of the host finds and calls it. The whole register
+ * counts. */
 void fort_x64_callx(struct fort_x64 *x, const struct fort_insn *insn)
 {
 	struct fort_x64_bytes *to = &x->bytes;
-	enum fort_x64_reg number = fort_x64_home(insn->dst);
-	struct fort_x64_stop *stop;
-	/* Looked up as any function: words in, one out. */
-	union {
-		fort_helper_lookup *lookup;
-		fort_helper_fn *function;
-	} lookup = {x->request->helper};
 
-	fort_x64_mov(to, 64, FORT_X64_FREE1, number);
-	fort_x64_mov(to, 64, FORT_X64_FREE2, number);
-	fort_x64_rri(to, FORT_X64_SHIFT_I8, 64, FORT_X64_SHR, FORT_X64_FREE2, 32);
-	stop = fort_x64_leave(x, FORT_X64_NOT_EQUAL, FORT_ABORT_HELPER);
-	stop->detail_in_free1 = true;
-	for (unsigned i = 0; i < FORT_LEN(around_lookup); i++)
-		fort_x64_reg(to, FORT_X64_PUSH, 32, around_lookup[i]);
-	fort_x64_mov(to, 32, FORT_X64_RDI, FORT_X64_FREE1);
-	fort_x64_call_slot(to, fort_x64_slot(x, lookup.function));
-	fort_x64_mov(to, 64, FORT_X64_FREE2, FORT_X64_RAX);
-	for (unsigned i = FORT_LEN(around_lookup); i-- > 0;)
-		fort_x64_reg(to, FORT_X64_POP, 32, around_lookup[i]);
-	fort_x64_mov(to, 64, FORT_X64_FREE1, number);
-	fort_x64_rr(to, FORT_X64_TEST, 64, FORT_X64_FREE2, FORT_X64_FREE2);
-	stop = fort_x64_leave(x, FORT_X64_EQUAL, FORT_ABORT_HELPER);
-	stop->detail_in_free1 = true;
+	fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FREE2, RUN(engine));
+	fort_x64_rm(to, FORT_X64_MOV, 64, fort_x64_home(insn->dst), ENTRY(number));
+	fort_x64_rm(to, FORT_X64_MOV, 64, fort_x64_home(FORT_R0), ENTRY(r0));
 	before_helper(x);
-	fort_x64_rr(to, FORT_X64_CALL_REG, 32, 0, FORT_X64_FREE2);
+	fort_x64_call_slot(to, fort_x64_slot(x, fort_x64_call_by_number));
 	after_helper(x);
 }
 

@@ -95,6 +95,19 @@ __asm__(".pushsection .text\n"
 	".size fort_x64_enter, . - fort_x64_enter\n"
 	".popsection\n");
 
+uint64_t fort_x64_call_by_number(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+				 struct fort_run *run)
+{
+	const struct fort_x64_entry *entry = run->engine;
+	fort_helper_fn *helper =
+		entry->number <= UINT32_MAX ? entry->helper((uint32_t)entry->number) : NULL;
+
+	if (helper)
+		return helper(a1, a2, a3, a4, a5, run);
+	fort_run_abort(run, FORT_ABORT_HELPER, (uint32_t)entry->number);
+	return entry->r0;
+}
+
 bool fort_x64_gs_is_fast(void)
 {
 	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "engine/run.h"
+#include "engine/engine.h"
 
 /* The gate and emitted code know these offsets; run->engine points to it. */
 struct fort_x64_entry {
@@ -17,11 +17,19 @@ struct fort_x64_entry {
 	uint32_t detail;  /* FORT_ABORT_HELPER: the helper's number */
 	uint32_t bytes;   /* FORT_ABORT_MEMORY: of the access */
 	uint64_t address; /* FORT_ABORT_MEMORY: offset in the window */
+	/* Calls by register: the helper's number, r0 at the call, and who knows the helpers. */
+	uint64_t number, r0;
+	fort_helper_lookup *helper;
 };
 
 /* Calls entry->code with registers as the engine contract says; returns r0.
  */
 uint64_t fort_x64_enter(struct fort_x64_entry *entry, struct fort_run *run);
+
+/* The helper whose number the entry has, called with these arguments; or the end of the run, with
+ * r0 as it was. */
+uint64_t fort_x64_call_by_number(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+				 struct fort_run *run);
 
 /* The base of segment gs, which is the window's while code under sfi runs. Processors and kernels
  * that let programs read and write it directly (`fast`) make entering cheap; others ask the kernel.
