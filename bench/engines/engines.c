@@ -168,6 +168,7 @@ static void compile_sides(void)
 {
 	for (unsigned side = 0; side < SIDES; side++) {
 		struct fort_compile request = {.program = &bench.program,
+					       .proven = true,
 					       .domain = &bench.domain,
 					       .isolation = sides[side].isolation,
 					       .helper = helper_by_number};

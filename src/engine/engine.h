@@ -13,8 +13,8 @@
  *   helper    r0 is the result, r1-r5 are FORT_POISON afterwards. No function: FORT_ABORT_HELPER.
  *             A helper sees and may lower run->fuel; if it aborted the run, nothing more executes.
  *   r10       an instruction that writes it ends the run with FORT_ABORT_INSN.
- *   memory    under FORT_ISOLATION_SFI the address is the window's base plus the low 32 bits of
- *             register + offset. Without the right to all bytes the run ends with
+ *   memory    of an access that the isolation confines, the address is the window's base plus the
+ *             low 32 bits of register + offset. Without the right to all bytes the run ends with
  *             FORT_ABORT_MEMORY, no byte is changed, and `address` is the offset in the window.
  *
  * The program must have been decoded and have a graph: engines rely on targets that are
@@ -24,12 +24,7 @@
 
 #include "engine/run.h"
 #include "isa/graph.h"
-
-enum fort_isolation {
-	FORT_ISOLATION_NONE, /* no check at run time: only for programs with a certificate */
-	FORT_ISOLATION_SFI,  /* every access confined to the window */
-	FORT_ISOLATIONS
-};
+#include "isolate/isolation.h"
 
 struct fort_code; /* what compile made; each engine has its own */
 
@@ -47,6 +42,10 @@ struct fort_compile {
 	enum fort_isolation isolation;
 	fort_helper_lookup *helper;
 	bool callx; /* allow calls by register, which holds a helper's number (isa profile) */
+	/* A certificate of the program was checked. Without one, what machine code an engine makes
+	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
+	bool proven;
+	bool inspect; /* machine code is read back also of proven programs */
 };
 
 struct fort_engine {
@@ -54,9 +53,11 @@ struct fort_engine {
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
 	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM (or
 	 * what else the kernel says to memory for code, such as -EACCES where it allows none),
-	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, or -EINVAL for
-	 * maps by descriptor (they must have been rewritten to indexes) or by an index that the
-	 * domain does not have.
+	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, -EPERM for a
+	 * program without proof under an isolation that rests on one, -EINVAL for maps by
+	 * descriptor (they must have been rewritten to indexes) or by an index that the domain does
+	 * not have, or -ENOEXEC when what came out is not what may come out: a defect of the
+	 * engine.
 	 */
 	int (*compile)(const struct fort_compile *request, struct fort_code **out);
 	void (*free)(struct fort_code *code);
@@ -73,6 +74,3 @@ extern const struct fort_engine fort_engine_x64;
 extern const struct fort_engine *const fort_engines[];
 /* "interp", "x64"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);
-/* "none", "sfi"; -EINVAL for unknown names. */
-FORT_CHECKED int fort_isolation_by_name(const char *name, enum fort_isolation *out);
-const char *fort_isolation_name(enum fort_isolation isolation);

@@ -2,6 +2,13 @@
 
 #include <errno.h>
 
+int fort_resolve_isolation(const struct fort_compile *request, uint32_t isolations)
+{
+	if (request->isolation >= FORT_ISOLATIONS || !(isolations & 1u << request->isolation))
+		return -EOPNOTSUPP;
+	return request->proven || !fort_isolation_needs_proof(request->isolation) ? 0 : -EPERM;
+}
+
 int fort_resolve_check(const struct fort_compile *request, const struct fort_insn *insn)
 {
 	switch (insn->kind) {

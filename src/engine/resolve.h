@@ -5,6 +5,9 @@
 
 #include "engine/engine.h"
 
+/* May this request have the isolation it asks for? 0, -EPERM or -EOPNOTSUPP as fort_engine.compile
+ * says; `isolations` are the engine's. */
+FORT_CHECKED int fort_resolve_isolation(const struct fort_compile *request, uint32_t isolations);
 /* Does any engine run this instruction, as this request asks? 0 or -EOPNOTSUPP. */
 FORT_CHECKED int fort_resolve_check(const struct fort_compile *request,
 				    const struct fort_insn *insn);

@@ -120,20 +120,17 @@ static void patch(struct fort_x64 *x)
 static int check(const struct fort_compile *request)
 {
 	const struct fort_program *program = request->program;
+	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
 
-	if (request->isolation >= FORT_ISOLATIONS)
-		return -EOPNOTSUPP;
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
+	for (uint32_t pc = 0; pc < program->n_insns && !err; pc++) {
 		const struct fort_insn *insn = &program->insns[pc];
 		int64_t value;
-		int err = fort_resolve_check(request, insn);
 
+		err = fort_resolve_check(request, insn);
 		if (!err && insn->kind == FORT_LDIMM && !fort_insn_writes_frame_pointer(insn))
 			err = fort_resolve_imm(request, insn, &value);
-		if (err)
-			return err;
 	}
-	return 0;
+	return err;
 }
 
 /* No instruction has more than one jump to a slot, two helpers or three stops. */
@@ -162,7 +159,7 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 		return err;
 	*out = pages;
 	(*out)->bytes = bytes;
-	(*out)->confined = x->request->isolation != FORT_ISOLATION_NONE;
+	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
 	(*out)->helper = x->request->helper;
 	return 0;
@@ -299,7 +296,8 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 
 const struct fort_engine fort_engine_x64 = {
 	.name = "x64",
-	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI,
+	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
+		      1u << FORT_ISOLATION_SFI,
 	.compile = compile,
 	.free = free_code,
 	.run = run_code,

@@ -1,8 +1,9 @@
 /* Memory: every access of a program is emitted here, and noted for when it faults.
  *
  * Under sfi an address is gs:[r32 + offset]: computed in 32 bits, so that nothing but the window
- * can be named, also by the processor's speculation. Two exceptions need no prefix: isolation none,
- * and constant offsets from r10 inside its frame, since no instruction of a program writes r10.
+ * can be named, also by the processor's speculation. Two exceptions need no prefix: what the
+ * isolation does not confine, and constant offsets from r10 inside its frame, since no instruction
+ * of a program writes r10.
  */
 #include "engine/x64_code.h"
 
@@ -16,15 +17,17 @@ static const uint8_t fetch_rows[] = {
 #include "engine/x64.def"
 };
 
-static struct fort_x64_mem place(const struct fort_x64 *x, uint8_t reg, int16_t off, unsigned bits)
+static struct fort_x64_mem place(const struct fort_x64 *x, uint8_t reg, int16_t off, unsigned bits,
+				 bool stores)
 {
+	const struct fort_isolation_info *isolation = &fort_isolations[x->request->isolation];
 	bool in_frame =
 		reg == FORT_R10 && off >= -(int)FORT_STACK_BYTES && off + (int)(bits / 8) <= 0;
 
 	return (struct fort_x64_mem){
 		.base = fort_x64_home(reg),
 		.disp = off,
-		.window = x->request->isolation != FORT_ISOLATION_NONE && !in_frame,
+		.window = (stores ? isolation->stores : isolation->loads) && !in_frame,
 	};
 }
 
@@ -46,7 +49,7 @@ static void note(struct fort_x64 *x, struct fort_x64_mem mem, unsigned bits, boo
 /* Loads of 64 bits with the sign are those without. */
 void fort_x64_ldx(struct fort_x64 *x, const struct fort_insn *insn)
 {
-	struct fort_x64_mem mem = place(x, insn->src, insn->off, insn->bits);
+	struct fort_x64_mem mem = place(x, insn->src, insn->off, insn->bits, false);
 	enum fort_x64_reg dst = fort_x64_home(insn->dst);
 	bool sign = insn->op == FORT_OP_LDXS;
 
@@ -71,7 +74,7 @@ void fort_x64_ldx(struct fort_x64 *x, const struct fort_insn *insn)
 /* Immediates are cut to the width, or sign-extended to 64 bits, by the encodings themselves. */
 void fort_x64_st(struct fort_x64 *x, const struct fort_insn *insn)
 {
-	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits);
+	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits, true);
 	enum fort_x64_row row = insn->bits == 8    ? FORT_X64_MOV_I8
 				: insn->bits == 16 ? FORT_X64_MOV_I16
 						   : FORT_X64_MOV_I32;
@@ -83,7 +86,7 @@ void fort_x64_st(struct fort_x64 *x, const struct fort_insn *insn)
 /* Store-release too: x86 keeps the order of stores. */
 void fort_x64_stx(struct fort_x64 *x, const struct fort_insn *insn)
 {
-	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits);
+	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits, true);
 
 	note(x, mem, insn->bits, false);
 	fort_x64_rm(&x->bytes, insn->bits == 8 ? FORT_X64_MOV8 : FORT_X64_MOV, insn->bits,
@@ -118,7 +121,7 @@ static void fetch(struct fort_x64 *x, const struct fort_insn *insn, struct fort_
 
 void fort_x64_atomic(struct fort_x64 *x, const struct fort_insn *insn)
 {
-	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits);
+	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits, true);
 
 	if (insn->op < FORT_LEN(fetch_rows) && fetch_rows[insn->op]) {
 		fetch(x, insn, mem);

@@ -75,7 +75,8 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 	struct fort_compile compile = {.program = &loaded->hardened.program,
 				       .domain = &loaded->domain,
 				       .isolation = request->isolation,
-				       .helper = fort_helper_function};
+				       .helper = fort_helper_function,
+				       .proven = true};
 	int err = keep_program(loaded, request->proven);
 
 	if (err)

@@ -21,7 +21,7 @@ struct machine {
 	struct fort_code *code;
 	struct fort_run run;
 	fort_helper_lookup *helper;
-	bool callx;
+	bool callx, unproven;
 };
 
 #define MACHINE_FUEL 1000000u
@@ -63,6 +63,8 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 		.isolation = isolation,
 		.helper = m->helper,
 		.callx = m->callx,
+		.proven = !m->unproven, /* who writes the test vouches for the program */
+		.inspect = true,
 	};
 
 	m->run = (struct fort_run){.domain = &m->domain, .fuel = MACHINE_FUEL};
