@@ -34,6 +34,7 @@
 #define FORT_SLOTS_MAX       4096u        /* places of one domain to run in: four mappings each */
 #define FORT_FUEL_DEFAULT    (1ull << 28) /* slots executed through back edges and calls */
 #define FORT_CODE_IMAGES_MAX (1u << 16)   /* compiled programs of a process; four mappings each */
+#define FORT_CAREFUL_ROUNDS  16u          /* of emitting constants in other ways */
 #define FORT_TAIL_CALLS_MAX  33u          /* K */
 #define FORT_TEST_DATA_BYTES (1u << 20)   /* packet bytes for PROG_TEST_RUN */
 #define FORT_TEST_REPEAT_MAX 100000000u

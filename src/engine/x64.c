@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/pages.h"
+#include "engine/inspect.h"
 #include "engine/resolve.h"
 #include "engine/x64_faults.h"
 #include "engine/x64_image.h"
@@ -71,13 +72,14 @@ int64_t fort_x64_slot(struct fort_x64 *x, fort_helper_fn *function)
 static uint32_t emit_next(struct fort_x64 *x)
 {
 	const struct fort_insn *insn = &x->request->program->insns[x->pc];
-	uint32_t fused;
+	uint32_t fused = 0;
 
 	if (fort_insn_writes_frame_pointer(insn)) {
 		fort_x64_leave(x, FORT_X64_ALWAYS, FORT_ABORT_INSN);
 		return 1;
 	}
-	fused = fort_x64_fuse(x);
+	if (FORT_LIKELY(!x->bytes.careful))
+		fused = fort_x64_fuse(x);
 	if (fused)
 		return fused;
 	emitters[insn->kind](x, insn);
@@ -91,8 +93,14 @@ static void emit(struct fort_x64 *x)
 	while (x->pc < x->request->program->n_insns) {
 		x->estimate = x->offsets[x->pc];
 		x->offsets[x->pc] = x->bytes.at;
-		x->pc += emit_next(x);
+		x->bytes.careful = x->careful[x->pc];
+		fort_x64_shift(&x->bytes);
+		for (uint32_t left = emit_next(x), at = x->offsets[x->pc]; left; left--)
+			x->offsets[x->pc++] = at;
+		if (x->pc < x->request->program->n_insns)
+			fort_x64_shift(&x->bytes);
 	}
+	x->stops_at = x->bytes.at;
 	fort_x64_stops(x);
 }
 
@@ -133,20 +141,22 @@ static int check(const struct fort_compile *request)
 	return err;
 }
 
-/* No instruction has more than one jump to a slot, two helpers or three stops. */
+/* No instruction has more than one jump to a slot, one helper or three stops. */
 static size_t scratch_bytes(uint32_t n)
 {
-	return n * (3 * sizeof(struct fort_x64_stop) + 2 * sizeof(fort_helper_fn *) +
-		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t) + sizeof(uint8_t));
+	return n * (3 * sizeof(struct fort_x64_stop) + sizeof(fort_helper_fn *) +
+		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t) + 2 * sizeof(uint8_t)) +
+	       sizeof(uint8_t);
 }
 
 static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
 {
 	x->helpers = scratch;
-	x->stops = (struct fort_x64_stop *)(x->helpers + 2 * (size_t)n);
+	x->stops = (struct fort_x64_stop *)(x->helpers + n);
 	x->fixups = (struct fort_x64_fixup *)(x->stops + 3 * (size_t)n);
 	x->offsets = (uint32_t *)(x->fixups + n);
 	x->targets = (uint8_t *)(x->offsets + n);
+	x->careful = x->targets + n;
 }
 
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
@@ -165,22 +175,83 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 	return 0;
 }
 
-/* The second pass, into memory, and what becomes of it. */
-static int finish(struct fort_x64 *x, struct fort_code *code)
+/* The bytes that will run, read back. */
+static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
+{
+	const struct fort_inspect view = {
+		.code = image->code,
+		.bytes = (uint32_t)image->code_bytes,
+		.n_slots = x->n_helpers,
+		.isolation = x->request->isolation,
+	};
+	struct fort_inspection found;
+
+	if (x->request->proven && !x->request->inspect)
+		return 0;
+	if (fort_inspect(&view, &found))
+		return 0;
+	return found.fault == FORT_INSPECT_NO_ROOM ? -ENOMEM : -ENOEXEC;
+}
+
+/* Whatever became of the byte at `at` is to be emitted more carefully. */
+static void take_care(struct fort_x64 *x, uint32_t at)
+{
+	uint32_t n = x->request->program->n_insns, low = 0, high = n;
+
+	if (at >= x->stops_at) {
+		x->careful[n]++;
+		return;
+	}
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (x->offsets[middle] <= at)
+			low = middle;
+		else
+			high = middle;
+	}
+	for (uint32_t pc = low + 1; pc-- && x->offsets[pc] == x->offsets[low];)
+		x->careful[pc]++;
+}
+
+/* Is there nothing in the bytes that may not be? */
+static bool is_clean(struct fort_x64 *x)
+{
+	uint32_t bytes = x->bytes.at, at = 0, found = 0;
+
+	while ((at = fort_inspect_barred(x->bytes.out, bytes, at)) < bytes) {
+		take_care(x, at++);
+		found++;
+	}
+	return !found;
+}
+
+/* The second pass, into memory. -EAGAIN when some of it must be emitted in another way. */
+static int write_image(struct fort_x64 *x, struct fort_x64_image *image)
 {
 	struct fort_x64_draft draft;
 	int err = fort_x64_draft_open(x->n_helpers, x->bytes.at, &draft);
 
 	if (err)
 		return err;
-	x->last = true;
-	x->accesses = code->accesses;
 	x->bytes = (struct fort_x64_bytes){.out = draft.code, .room = (uint32_t)draft.code_bytes};
 	emit(x);
 	patch(x);
 	for (uint32_t i = 0; i < x->n_helpers; i++)
 		((fort_helper_fn **)draft.code)[-1 - (int64_t)i] = x->helpers[i];
-	err = fort_x64_draft_seal(&draft, &code->image);
+	if (is_clean(x))
+		return fort_x64_draft_seal(&draft, image);
+	fort_x64_draft_close(&draft);
+	return -EAGAIN;
+}
+
+static int finish(struct fort_x64 *x, struct fort_code *code)
+{
+	int err;
+
+	x->last = true;
+	x->accesses = code->accesses;
+	err = write_image(x, &code->image);
 	if (err)
 		return err;
 	code->faults = (struct fort_x64_faults){
@@ -189,7 +260,9 @@ static int finish(struct fort_x64 *x, struct fort_code *code)
 		.accesses = code->accesses,
 		.n_accesses = x->n_accesses,
 	};
-	err = fort_x64_faults_list(&code->faults, &code->place);
+	err = inspect(x, &code->image);
+	if (!err)
+		err = fort_x64_faults_list(&code->faults, &code->place);
 	if (err)
 		fort_x64_image_close(&code->image);
 	return err;
@@ -200,6 +273,9 @@ static int compile_into(struct fort_x64 *x, struct fort_code **out)
 	struct fort_code *code;
 	int err;
 
+	x->last = false;
+	x->accesses = NULL;
+	x->bytes = (struct fort_x64_bytes){0};
 	emit(x);
 	if (x->bytes.at > INT32_MAX)
 		return -ENOMEM;
@@ -230,6 +306,10 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	use_scratch(&x, scratch, n);
 	mark_targets(&x);
 	err = compile_into(&x, out);
+	for (unsigned i = 0; err == -EAGAIN && i < FORT_CAREFUL_ROUNDS; i++)
+		err = compile_into(&x, out);
+	if (err == -EAGAIN)
+		err = -ENOEXEC;
 	fort_pages_free(scratch, scratch_bytes(n));
 	return err;
 }

@@ -12,7 +12,8 @@
  *   gs                under sfi: the window's base
  *
  * The program is emitted twice: once to measure, with the long form of each forward jump, then
- * for good. No instruction is longer the second time, so the first pass bounds all distances.
+ * for good. No instruction is longer the second time, so the first pass bounds all distances. If
+ * constants happened to spell instructions that no image may have, both are done again, with care.
  */
 #pragma once
 
@@ -64,10 +65,12 @@ struct fort_x64 {
 	uint32_t estimate; /* of its place, from the first pass */
 	uint32_t *offsets; /* of each slot: bounds ahead of pc in the second pass, else exact */
 	uint8_t *targets;  /* of each slot: does a jump or call lead there? */
+	uint8_t *careful;  /* of each slot, and of the stops after them: fort_x64_bytes.careful */
 	struct fort_x64_fixup *fixups;
 	struct fort_x64_stop *stops;
 	struct fort_x64_access *accesses; /* NULL in the first pass */
 	uint32_t n_fixups, n_stops, n_accesses;
+	uint32_t stops_at;        /* where the code of stops begins */
 	fort_helper_fn **helpers; /* slots, from the image's start backwards */
 	uint32_t n_helpers, room_helpers;
 };

@@ -77,11 +77,58 @@ static void put_mem(struct fort_x64_bytes *to, unsigned reg, struct fort_x64_mem
 		fort_x64_word(to, (uint32_t)mem.disp, byte ? 1 : 4);
 }
 
+int32_t fort_x64_part(const struct fort_x64_bytes *to)
+{
+	return (int32_t)((to->careful * 0x1d872b41u) & (INT32_MAX >> 1));
+}
+
+void fort_x64_shift(struct fort_x64_bytes *to)
+{
+	for (unsigned i = 0; i < to->careful; i++)
+		fort_x64_plain(to, FORT_X64_NOP, 32);
+}
+
+/* Rows with an immediate that a program chose, as rows of two registers. */
+static enum fort_x64_row without_imm(enum fort_x64_row row, unsigned reg)
+{
+	static const uint8_t by_digit[] = {FORT_X64_ADD, FORT_X64_OR,  0,           0, FORT_X64_AND,
+					   FORT_X64_SUB, FORT_X64_XOR, FORT_X64_CMP};
+
+	switch (row) {
+	case FORT_X64_ALU_I8:
+	case FORT_X64_ALU_I32: return by_digit[reg & 7];
+	case FORT_X64_TEST_I32: return FORT_X64_TEST;
+	case FORT_X64_IMUL_I8:
+	case FORT_X64_IMUL_I32: return FORT_X64_IMUL;
+	default: return FORT_X64_ROWS;
+	}
+}
+
+/* The same with the immediate in r11, if it is a program's and its register too. */
+static bool put_imm_apart(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits,
+			  unsigned reg, enum fort_x64_reg rm, int32_t imm)
+{
+	enum fort_x64_row apart = without_imm(row, reg);
+	bool compares = apart == FORT_X64_CMP || apart == FORT_X64_TEST;
+
+	if (apart == FORT_X64_ROWS || (rm >= FORT_X64_R9 && rm <= FORT_X64_R12) ||
+	    (rm == FORT_X64_RBP && !compares))
+		return false;
+	fort_x64_const(to, FORT_X64_R11, (uint64_t)imm);
+	if (apart == FORT_X64_IMUL)
+		fort_x64_rr(to, apart, bits, rm, FORT_X64_R11);
+	else
+		fort_x64_rr(to, apart, bits, FORT_X64_R11, rm);
+	return true;
+}
+
 void fort_x64_rri(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits, unsigned reg,
 		  enum fort_x64_reg rm, int32_t imm)
 {
 	const struct encoding *e = &encodings[row];
 
+	if (FORT_UNLIKELY(to->careful) && put_imm_apart(to, row, bits, reg, rm, imm))
+		return;
 	reg = field(e, reg);
 	put_opcode(to, e, bits, reg, 0, rm, 0);
 	put_modrm(to, 3, reg, rm);
@@ -142,8 +189,23 @@ void fort_x64_mov(struct fort_x64_bytes *to, unsigned bits, enum fort_x64_reg ds
 		fort_x64_rr(to, FORT_X64_MOV, bits, src, dst);
 }
 
+/* Turned, so that its bytes are others, and turned back. */
+static void put_const_turned(struct fort_x64_bytes *to, enum fort_x64_reg dst, uint64_t value)
+{
+	unsigned bits = (uint32_t)value == value ? 32 : 64, by = to->careful * 11u % 31u + 1;
+	uint64_t turned = value << by | value >> (bits - by);
+
+	fort_x64_reg(to, FORT_X64_MOV_REG_I, bits, dst);
+	fort_x64_word(to, turned, bits / 8);
+	fort_x64_rri(to, FORT_X64_SHIFT_I8, bits, FORT_X64_ROR, dst, (int32_t)by);
+}
+
 void fort_x64_const(struct fort_x64_bytes *to, enum fort_x64_reg dst, uint64_t value)
 {
+	if (FORT_UNLIKELY(to->careful)) {
+		put_const_turned(to, dst, value);
+		return;
+	}
 	if ((uint32_t)value == value) {
 		fort_x64_reg(to, FORT_X64_MOV_REG_I, 32, dst);
 		fort_x64_word(to, value, 4);

@@ -43,10 +43,17 @@ enum fort_x64_cc {
 /* Digits of the rows that shift and rotate. */
 enum fort_x64_shift { FORT_X64_ROR = 1, FORT_X64_SHL = 4, FORT_X64_SHR = 5, FORT_X64_SAR = 7 };
 
-/* Where bytes go. Without memory nothing is written and `at` only measures. */
+/* Where bytes go. Without memory nothing is written and `at` only measures.
+ *
+ * Constants of a program can spell instructions that no image may have at any byte
+ * (engine/inspect.def). `careful` is how often what is being emitted did: constants are then made
+ * in two steps, each time differently, and go through r11 where an instruction had them as
+ * immediates.
+ */
 struct fort_x64_bytes {
 	uint8_t *out;
 	uint32_t at, room;
+	uint8_t careful;
 };
 
 struct fort_x64_mem {
@@ -55,6 +62,11 @@ struct fort_x64_mem {
 	bool indexed;
 	bool window; /* gs:[r32 + disp]: 32-bit address arithmetic from the segment's base */
 };
+
+/* A part of an offset, to be added apart: 0 if that needs not be. */
+int32_t fort_x64_part(const struct fort_x64_bytes *to);
+/* Instructions that do nothing, to move what comes next; none if nothing needs to be moved. */
+void fort_x64_shift(struct fort_x64_bytes *to);
 
 void fort_x64_byte(struct fort_x64_bytes *to, uint8_t byte);
 /* The low `n` bytes of a word, little end first. */
@@ -83,7 +95,7 @@ void fort_x64_alu_imm(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned
 /* dst = src; nothing when that changes nothing (32-bit moves always clear the upper half). */
 void fort_x64_mov(struct fort_x64_bytes *to, unsigned bits, enum fort_x64_reg dst,
 		  enum fort_x64_reg src);
-/* dst = constant, by the shortest form. Leaves the flags alone. */
+/* dst = constant, by the shortest form. Leaves the flags alone, unless it must be careful. */
 void fort_x64_const(struct fort_x64_bytes *to, enum fort_x64_reg dst, uint64_t value);
 
 /* A jump or call of a row with a displacement of `bytes` (1 or 4), to `target` in the same image;

@@ -45,13 +45,23 @@ static void put_way_out(struct fort_x64 *x, uint8_t code)
 	fort_x64_plain(to, FORT_X64_RET, 32);
 }
 
+static void give_back(struct fort_x64 *x, uint32_t refund)
+{
+	uint32_t part = x->bytes.careful < refund ? x->bytes.careful : 0;
+
+	if (FORT_UNLIKELY(part))
+		fort_x64_alu_imm(&x->bytes, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)part);
+	fort_x64_alu_imm(&x->bytes, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)(refund - part));
+}
+
 static void put_stop(struct fort_x64 *x, const struct fort_x64_stop *stop, uint32_t way_out)
 {
 	struct fort_x64_bytes *to = &x->bytes;
 
 	fort_x64_patch(to, stop->from, 4, to->at);
+	fort_x64_shift(to);
 	if (stop->code == FORT_ABORT_FUEL)
-		fort_x64_alu_imm(to, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)stop->refund);
+		give_back(x, stop->refund);
 	if (stop->code == FORT_ABORT_HELPER) {
 		fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FREE2, RUN(engine));
 		fort_x64_rmi(to, FORT_X64_MOV_I32, 32, 0, ENTRY(detail), (int32_t)stop->detail);
@@ -63,6 +73,8 @@ static void put_stop(struct fort_x64 *x, const struct fort_x64_stop *stop, uint3
 void fort_x64_stops(struct fort_x64 *x)
 {
 	uint32_t ways_out[FORT_X64_STOPS] = {0};
+
+	x->bytes.careful = x->careful[x->request->program->n_insns];
 
 	for (uint32_t i = 0; i < x->n_stops; i++)
 		if (!ways_out[x->stops[i].code]) {
@@ -92,9 +104,17 @@ static void jump_to(struct fort_x64 *x, enum fort_x64_cc cc, uint32_t target)
 	*fixup = (struct fort_x64_fixup){fort_x64_jump(&x->bytes, cc, bytes, 0), bytes, target};
 }
 
-/* Fuel for a jump back or a call. The subtraction's borrow tells that it was not there. */
+/* Fuel for a jump back or a call. The subtraction's borrow tells that it was not there. A cost that
+ * may not be spelled is taken in two parts, and neither if it is not all there. */
 static void take_fuel(struct fort_x64 *x, uint32_t cost)
 {
+	uint32_t part = x->bytes.careful < cost ? x->bytes.careful : 0;
+
+	if (FORT_UNLIKELY(part)) {
+		fort_x64_alu_imm(&x->bytes, FORT_X64_SUB, 64, FORT_X64_FUEL, (int32_t)part);
+		fort_x64_leave(x, FORT_X64_BELOW, FORT_ABORT_FUEL)->refund = part;
+		cost -= part;
+	}
 	fort_x64_alu_imm(&x->bytes, FORT_X64_SUB, 64, FORT_X64_FUEL, (int32_t)cost);
 }
 

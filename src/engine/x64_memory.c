@@ -17,18 +17,35 @@ static const uint8_t fetch_rows[] = {
 #include "engine/x64.def"
 };
 
+static bool is_in_frame(struct fort_x64_mem mem)
+{
+	return mem.base == fort_x64_home(FORT_R10) && mem.disp >= -(int32_t)FORT_STACK_BYTES &&
+	       mem.disp < 0;
+}
+
 static struct fort_x64_mem place(const struct fort_x64 *x, uint8_t reg, int16_t off, unsigned bits,
 				 bool stores)
 {
 	const struct fort_isolation_info *isolation = &fort_isolations[x->request->isolation];
-	bool in_frame =
-		reg == FORT_R10 && off >= -(int)FORT_STACK_BYTES && off + (int)(bits / 8) <= 0;
+	struct fort_x64_mem mem = {.base = fort_x64_home(reg), .disp = off};
 
-	return (struct fort_x64_mem){
-		.base = fort_x64_home(reg),
-		.disp = off,
-		.window = (stores ? isolation->stores : isolation->loads) && !in_frame,
-	};
+	mem.window = (stores ? isolation->stores : isolation->loads) &&
+		     !(is_in_frame(mem) && off + (int)(bits / 8) <= 0);
+	return mem;
+}
+
+/* An address whose offset may not be spelled is computed before, in a free register. */
+static struct fort_x64_mem place_by(struct fort_x64 *x, struct fort_x64_mem mem,
+				    enum fort_x64_reg free)
+{
+	struct fort_x64_mem by = {.base = mem.base, .disp = fort_x64_part(&x->bytes)};
+
+	if (!by.disp || is_in_frame(mem))
+		return mem;
+	fort_x64_rm(&x->bytes, FORT_X64_LEA, 64, free, by);
+	mem.base = free;
+	mem.disp = (int32_t)((uint32_t)mem.disp - (uint32_t)by.disp);
+	return mem;
 }
 
 /* The next instruction emitted is an access. */
@@ -49,7 +66,8 @@ static void note(struct fort_x64 *x, struct fort_x64_mem mem, unsigned bits, boo
 /* Loads of 64 bits with the sign are those without. */
 void fort_x64_ldx(struct fort_x64 *x, const struct fort_insn *insn)
 {
-	struct fort_x64_mem mem = place(x, insn->src, insn->off, insn->bits, false);
+	struct fort_x64_mem mem =
+		place_by(x, place(x, insn->src, insn->off, insn->bits, false), FORT_X64_FREE1);
 	enum fort_x64_reg dst = fort_x64_home(insn->dst);
 	bool sign = insn->op == FORT_OP_LDXS;
 
@@ -71,6 +89,13 @@ void fort_x64_ldx(struct fort_x64 *x, const struct fort_insn *insn)
 	}
 }
 
+static void store(struct fort_x64 *x, struct fort_x64_mem mem, unsigned bits,
+		  enum fort_x64_reg from)
+{
+	note(x, mem, bits, false);
+	fort_x64_rm(&x->bytes, bits == 8 ? FORT_X64_MOV8 : FORT_X64_MOV, bits, from, mem);
+}
+
 /* Immediates are cut to the width, or sign-extended to 64 bits, by the encodings themselves. */
 void fort_x64_st(struct fort_x64 *x, const struct fort_insn *insn)
 {
@@ -79,6 +104,12 @@ void fort_x64_st(struct fort_x64 *x, const struct fort_insn *insn)
 				: insn->bits == 16 ? FORT_X64_MOV_I16
 						   : FORT_X64_MOV_I32;
 
+	mem = place_by(x, mem, FORT_X64_FREE1);
+	if (FORT_UNLIKELY(x->bytes.careful)) {
+		fort_x64_const(&x->bytes, FORT_X64_FREE2, (uint64_t)insn->imm);
+		store(x, mem, insn->bits, FORT_X64_FREE2);
+		return;
+	}
 	note(x, mem, insn->bits, false);
 	fort_x64_rmi(&x->bytes, row, insn->bits, 0, mem, (int32_t)insn->imm);
 }
@@ -88,9 +119,7 @@ void fort_x64_stx(struct fort_x64 *x, const struct fort_insn *insn)
 {
 	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits, true);
 
-	note(x, mem, insn->bits, false);
-	fort_x64_rm(&x->bytes, insn->bits == 8 ? FORT_X64_MOV8 : FORT_X64_MOV, insn->bits,
-		    fort_x64_home(insn->src), mem);
+	store(x, place_by(x, mem, FORT_X64_FREE1), insn->bits, fort_x64_home(insn->src));
 }
 
 /* Fetch-and-op without an instruction of its own: repeat until nobody came between. rax has the
@@ -119,14 +148,29 @@ static void fetch(struct fort_x64 *x, const struct fort_insn *insn, struct fort_
 		fort_x64_mov(to, 64, FORT_X64_RAX, FORT_X64_FREE1);
 }
 
+/* Both free registers have their uses in there: the address goes into one of the program's. */
+static void fetch_by(struct fort_x64 *x, const struct fort_insn *insn, struct fort_x64_mem mem)
+{
+	enum fort_x64_reg lent =
+		insn->src == FORT_R1 ? fort_x64_home(FORT_R2) : fort_x64_home(FORT_R1);
+
+	fort_x64_reg(&x->bytes, FORT_X64_PUSH, 32, lent);
+	fetch(x, insn, place_by(x, mem, lent));
+	fort_x64_reg(&x->bytes, FORT_X64_POP, 32, lent);
+}
+
 void fort_x64_atomic(struct fort_x64 *x, const struct fort_insn *insn)
 {
 	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits, true);
 
 	if (insn->op < FORT_LEN(fetch_rows) && fetch_rows[insn->op]) {
-		fetch(x, insn, mem);
+		if (FORT_UNLIKELY(x->bytes.careful))
+			fetch_by(x, insn, mem);
+		else
+			fetch(x, insn, mem);
 		return;
 	}
+	mem = place_by(x, mem, FORT_X64_FREE1);
 	note(x, mem, insn->bits, false);
 	fort_x64_rm(&x->bytes, atomic_rows[insn->op], insn->bits, fort_x64_home(insn->src), mem);
 	/* A comparison that held leaves eax, and with it the upper half, alone. */

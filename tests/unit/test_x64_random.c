@@ -156,11 +156,12 @@ struct recipe {
 /* Numbers near which something changes. */
 static int64_t number(void)
 {
-	static const int64_t edges[] = {0,          1,         -1,        2,          7,
-					8,          31,        32,        63,         64,
-					127,        128,       -128,      255,        256,
-					INT16_MAX,  INT16_MIN, INT32_MAX, INT32_MIN,  0x80000000,
-					UINT32_MAX, INT64_MAX, INT64_MIN, 0x100000000};
+	static const int64_t edges[] = {0, 1, -1, 2, 7, 8, 31, 32, 63, 64, 127, 128, -128, 255, 256,
+					INT16_MAX, INT16_MIN, INT32_MAX, INT32_MIN, 0x80000000,
+					UINT32_MAX, INT64_MAX, INT64_MIN, 0x100000000,
+					/* what spells instructions that no image may have */
+					0x50f, 0x340f, 0x80cd, 0xef010f, 0x68ae0f00, 0xd8ae0f,
+					0x18c70f};
 
 	switch (below(4)) {
 	case 0: return (int64_t)any();
@@ -207,8 +208,9 @@ static struct fort_insn access_insn(const struct recipe *recipe, enum fort_row r
 	if (!recipe->tame && one_in(6)) { /* around the borders of pages, and anywhere */
 		static const int borders[] = {-1, 0, PAGE, PAGE - 1, PAGE - 7, -8};
 
-		off = one_in(2) ? borders[below(FORT_LEN(borders))] + (int)below(3)
-				: (int16_t)any();
+		off = one_in(2)   ? borders[below(FORT_LEN(borders))] + (int)below(3)
+		      : one_in(2) ? (int)number()
+				  : (int16_t)any();
 		base = (uint8_t)(one_in(2) ? below(FORT_REGS) : pointers[below(PLACES)]);
 	}
 	if (is_load(info))
