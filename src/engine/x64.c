@@ -8,6 +8,7 @@
 #include "engine/x64_code.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/pages.h"
 #include "engine/inspect.h"
@@ -22,7 +23,8 @@ struct fort_code {
 	fort_helper_lookup *helper; /* for calls by register */
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;
-	uint32_t place; /* in the list of images */
+	uint32_t place;   /* in the list of images */
+	uint32_t *starts; /* of each slot: faults.starts, behind the accesses */
 	struct fort_x64_access accesses[];
 };
 
@@ -161,7 +163,9 @@ static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
 
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
 {
-	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access);
+	uint32_t n_insns = x->request->program->n_insns;
+	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access) +
+		       n_insns * sizeof(uint32_t);
 	void *pages;
 	int err = fort_pages_alloc(bytes, &pages);
 
@@ -169,6 +173,7 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 		return err;
 	*out = pages;
 	(*out)->bytes = bytes;
+	(*out)->starts = (uint32_t *)((*out)->accesses + x->n_accesses);
 	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
 	(*out)->helper = x->request->helper;
@@ -254,11 +259,15 @@ static int finish(struct fort_x64 *x, struct fort_code *code)
 	err = write_image(x, &code->image);
 	if (err)
 		return err;
+	memcpy(code->starts, x->offsets, x->request->program->n_insns * sizeof(uint32_t));
 	code->faults = (struct fort_x64_faults){
-		.start = (uint64_t)(uintptr_t)code->image.code,
-		.bytes = code->image.code_bytes,
+		.range = {.start = (uint64_t)(uintptr_t)code->image.code,
+			  .bytes = code->image.code_bytes},
 		.accesses = code->accesses,
 		.n_accesses = x->n_accesses,
+		.starts = code->starts,
+		.n_insns = x->request->program->n_insns,
+		.stops_at = x->stops_at,
 	};
 	err = inspect(x, &code->image);
 	if (!err)
@@ -318,7 +327,7 @@ static void free_code(struct fort_code *code)
 {
 	if (!code)
 		return;
-	fort_x64_faults_unlist(code->place);
+	fort_signals_unlist(code->place);
 	fort_x64_image_close(&code->image);
 	fort_pages_free(code, code->bytes);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "engine/watch.h"
 #include "helper/helper.h"
 #include "helper/services.h"
 #include "map/map.h"
@@ -160,7 +161,11 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->services = services;
 	if (loaded->pins)
 		fort_services_enter(services);
+	if (services->watched)
+		fort_watched_enter(services->watched, run);
 	result = loaded->engine->run(loaded->code, run);
+	if (services->watched)
+		fort_watched_leave(services->watched);
 	fort_run_release_all(run);
 	if (loaded->pins)
 		fort_services_leave(services);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/watch.h"
 #include "helper/services.h"
 #include "load/package.h"
 #include "load/test_run.h"
@@ -223,10 +224,12 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 
 	if (err)
 		return err;
+	services.watched = fort_watch_take(program->host->watch);
 	pthread_mutex_lock(&program->lock);
 	err = fort_test_run(program->loaded, &services, &input, request->data_out, request->ctx_out,
 			    &out);
 	pthread_mutex_unlock(&program->lock);
+	fort_watch_give(program->host->watch, services.watched);
 	fort_services_end(&services);
 	if (err)
 		return err;

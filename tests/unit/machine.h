@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/interp.h"
-#include "engine/x64_faults.h"
+#include "isolate/signals.h"
 #include "isa/asm.h"
 
 #ifndef MACHINE_ENGINE
@@ -71,7 +71,7 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 	m->run.ctx = fort_domain_ctx(&m->domain, 0);
 	/* cmocka sets handlers of its own for each test. */
 	if (m->engine == &fort_engine_x64)
-		assert_int_equal(fort_x64_faults_install(), 0);
+		assert_int_equal(fort_signals_install(), 0);
 	return m->engine->compile(&request, &m->code);
 }
 

@@ -21,7 +21,7 @@
 
 #include "base/text.h"
 #include "engine/engine.h"
-#include "engine/x64_faults.h"
+#include "isolate/signals.h"
 #include "isa/graph.h"
 
 #define PROGRAMS  100000
@@ -531,7 +531,7 @@ static void try_seed(uint64_t seed)
 
 static void engines_agree_on_random_programs(void **state)
 {
-	assert_int_equal(fort_x64_faults_install(), 0); /* cmocka has handlers of its own */
+	assert_int_equal(fort_signals_install(), 0); /* cmocka has handlers of its own */
 	for (uint64_t i = 0; i < n_programs; i++)
 		try_seed(first_seed + i);
 }
