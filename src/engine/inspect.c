@@ -136,7 +136,8 @@ static bool find_form(struct fort_inspect_reader *reader, enum fort_inspect_rule
 	ZydisMnemonic mnemonic = reader->insn.mnemonic;
 	uint32_t shapes[OPERANDS];
 
-	if (!last_forms[mnemonic] || reader->insn.operand_count_visible > OPERANDS)
+	if (reader->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || !last_forms[mnemonic] ||
+	    reader->insn.operand_count_visible > OPERANDS)
 		return refuse(reader, FORT_INSPECT_FORM);
 	for (unsigned i = 0; i < reader->insn.operand_count_visible; i++)
 		shapes[i] = fort_inspect_shapes(reader, &reader->operands[i]);

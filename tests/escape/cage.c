@@ -8,6 +8,29 @@ const struct fort_engine *const cage_engines[2] = {&fort_engine_interp, &fort_en
 
 static uint8_t in_data[CAGE_CANARY_BYTES] = {1};
 
+static bool in_child;
+
+void cage_is_child(void)
+{
+	in_child = true;
+}
+
+void cage_fail(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (in_child) {
+		fprintf(stderr, "%s\n", text);
+		_exit(1);
+	}
+	fail_msg("%s", text);
+	abort(); /* it does not return */
+}
+
 /* --- areas --- */
 
 static void add(struct cage_area *areas, uint32_t *n, const char *what, void *at, size_t bytes)
@@ -239,7 +262,8 @@ static uint64_t run_here(struct cage *cage, const struct fort_engine *engine,
 		canary[i] = 0x5ca1ab1e00000000ull + i;
 	r0 = engine->run(code, &cage->world.run);
 	for (unsigned i = 0; i < FORT_LEN(canary); i++)
-		assert_int_equal(canary[i], 0x5ca1ab1e00000000ull + i);
+		if (canary[i] != 0x5ca1ab1e00000000ull + i)
+			cage_fail("%s: damaged: the host's stack", engine->name);
 	return r0;
 }
 
@@ -263,7 +287,7 @@ struct outcome cage_run_code(struct cage *cage, const struct fort_engine *engine
 	assert_int_equal(w->run.n_held, 0);
 	damage = cage_damage(cage);
 	if (damage)
-		fail_msg("%s: damaged: %s", engine->name, damage);
+		cage_fail("%s: damaged: %s", engine->name, damage);
 	outcome.fuel = w->run.fuel;
 	outcome.abort = w->run.abort;
 	outcome.memory = sum_of(cage);
@@ -280,7 +304,7 @@ struct outcome cage_run(struct cage *cage, const struct fort_engine *engine,
 	int err = engine->compile(&request, &code);
 
 	if (err)
-		fail_msg("%s does not compile: %d", engine->name, err);
+		cage_fail("%s does not compile: %d", engine->name, err);
 	outcome = cage_run_code(cage, engine, code, fuel);
 	engine->free(code);
 	return outcome;

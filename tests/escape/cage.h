@@ -38,6 +38,11 @@ struct cage {
 	uint8_t *heap;
 };
 
+/* Fails the test; in a child, which must not go on with other tests, by its exit. */
+void cage_fail(const char *format, ...) FORT_PRINTF(1, 2) __attribute__((noreturn));
+/* This process is a child from now on. */
+void cage_is_child(void);
+
 void cage_open(struct cage *cage);
 void cage_close(struct cage *cage);
 
