@@ -356,7 +356,7 @@ bool cage_find_image(struct cage_image *out)
 
 	assert_non_null(maps);
 	*out = (struct cage_image){0};
-	while (fgets(line, sizeof(line), maps)) {
+	while (!out->code && fgets(line, sizeof(line), maps)) {
 		if (!strstr(line, "bpfort-code") ||
 		    sscanf(line, "%lx-%lx %4s", &start, &end, rights) != 3)
 			continue;
@@ -365,7 +365,6 @@ bool cage_find_image(struct cage_image *out)
 			slots_end = end;
 			continue;
 		}
-		assert_null(out->code);
 		*out = (struct cage_image){(uint8_t *)start, end - start, 0};
 		if (slots_end == start)
 			out->n_slots = count_slots(out->code, slots_end - slots_start);

@@ -83,7 +83,7 @@ const char *cage_damage(const struct cage *cage);
 /* Both engines, which every test goes through. */
 extern const struct fort_engine *const cage_engines[2];
 
-/* Where code of an image lies: the only one of this process that is mapped from "bpfort-code". */
+/* Where code of an image lies: the first that is mapped from "bpfort-code". */
 struct cage_image {
 	uint8_t *code;
 	size_t bytes;
