@@ -74,13 +74,16 @@ static void add_own(struct cage *cage)
 
 		add(cage->own, &cage->n_own, "stack", stack, FORT_FRAMES_MAX * FORT_STACK_BYTES);
 		add(cage->own, &cage->n_own, "context", stack + domain->ctx_from_stack,
-		    CAGE_CTX_BYTES);
+		    FORT_PAGE_BYTES); /* what it can write, not what there is */
 	}
 	fill(packet, sizeof(packet), 99);
 	assert_int_equal(fort_domain_put_packet(domain, 0, packet, sizeof(packet)), 0);
 	add(cage->own, &cage->n_own, "packet", base + domain->packet_start, CAGE_PACKET_BYTES);
 	for (uint32_t i = 0; i < CAGE_MAPS; i++)
 		add_map(cage, i);
+	/* When deleted elements may be used again. */
+	add(cage->own, &cage->n_own, "epochs", w->shared->table, FORT_PAGE_BYTES);
+	add(cage->own, &cage->n_own, "what is known of epochs", w->shared, sizeof(*w->shared));
 }
 
 static void add_host(struct cage *cage)
