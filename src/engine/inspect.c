@@ -96,10 +96,14 @@ uint32_t fort_inspect_barred(const uint8_t *code, uint32_t bytes, uint32_t from)
 
 static bool decode(struct fort_inspect_reader *reader, const ZydisDecoder *decoder)
 {
+	const uint8_t *code = reader->image->code + reader->at;
 	uint32_t left = reader->image->bytes - reader->at;
+	ZydisDecoderContext context;
 
-	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, reader->image->code + reader->at, left,
-					       &reader->insn, reader->operands)))
+	if (ZYAN_FAILED(
+		    ZydisDecoderDecodeInstruction(decoder, &context, code, left, &reader->insn)) ||
+	    ZYAN_FAILED(ZydisDecoderDecodeOperands(decoder, &context, &reader->insn,
+						   reader->operands, reader->insn.operand_count)))
 		return refuse(reader, FORT_INSPECT_DECODE);
 	reader->next = reader->at + reader->insn.length;
 	return true;

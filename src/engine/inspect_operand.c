@@ -14,14 +14,29 @@ static const struct field {
 #include "engine/inspect.def"
 };
 
+/* Zydis has them in the processor's order, width by width; among bytes the second bytes of the
+ * first four come before those that take a REX prefix. */
 enum fort_x64_reg fort_inspect_reg(ZydisRegister reg)
 {
-	ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
-
-	if (whole < ZYDIS_REGISTER_RAX || whole > ZYDIS_REGISTER_R15)
-		return FORT_X64_REGS;
-	return (enum fort_x64_reg)(whole - ZYDIS_REGISTER_RAX);
+	if (reg >= ZYDIS_REGISTER_RAX && reg <= ZYDIS_REGISTER_R15)
+		return (enum fort_x64_reg)(reg - ZYDIS_REGISTER_RAX);
+	if (reg >= ZYDIS_REGISTER_EAX && reg <= ZYDIS_REGISTER_R15D)
+		return (enum fort_x64_reg)(reg - ZYDIS_REGISTER_EAX);
+	if (reg >= ZYDIS_REGISTER_AX && reg <= ZYDIS_REGISTER_R15W)
+		return (enum fort_x64_reg)(reg - ZYDIS_REGISTER_AX);
+	if (reg >= ZYDIS_REGISTER_SPL && reg <= ZYDIS_REGISTER_R15B)
+		return (enum fort_x64_reg)(reg - ZYDIS_REGISTER_SPL + FORT_X64_RSP);
+	if (reg >= ZYDIS_REGISTER_AL && reg <= ZYDIS_REGISTER_BH)
+		return (enum fort_x64_reg)((reg - ZYDIS_REGISTER_AL) & 3);
+	return FORT_X64_REGS;
 }
+_Static_assert(ZYDIS_REGISTER_R15 - ZYDIS_REGISTER_RAX == 15 &&
+		       ZYDIS_REGISTER_R15D - ZYDIS_REGISTER_EAX == 15 &&
+		       ZYDIS_REGISTER_R15W - ZYDIS_REGISTER_AX == 15 &&
+		       ZYDIS_REGISTER_R15B - ZYDIS_REGISTER_AL == 19 &&
+		       ZYDIS_REGISTER_SPL - ZYDIS_REGISTER_AL == 8 &&
+		       ZYDIS_REGISTER_RSP - ZYDIS_REGISTER_RAX == (int)FORT_X64_RSP,
+	       "the order of registers");
 
 static bool is_scratch(enum fort_x64_reg reg)
 {
@@ -134,16 +149,18 @@ static bool names_readable(const struct fort_inspect_reader *reader,
 			   const ZydisDecodedOperand *operand, unsigned bits)
 {
 	const ZydisRegister names[] = {operand->mem.base, operand->mem.index};
+	ZydisRegister first = bits == 64 ? ZYDIS_REGISTER_RAX : ZYDIS_REGISTER_EAX;
+	ZydisRegister last = bits == 64 ? ZYDIS_REGISTER_R15 : ZYDIS_REGISTER_R15D;
 
 	for (unsigned i = 0; i < FORT_LEN(names); i++) {
 		enum fort_x64_reg reg;
 
 		if (names[i] == ZYDIS_REGISTER_NONE)
 			continue;
-		if (ZydisRegisterGetWidth(ZYDIS_MACHINE_MODE_LONG_64, names[i]) != bits)
+		if (names[i] < first || names[i] > last)
 			return false;
 		reg = fort_inspect_reg(names[i]);
-		if (reg == FORT_X64_REGS || !is_readable(&reader->state, reg))
+		if (!is_readable(&reader->state, reg))
 			return false;
 	}
 	return true;

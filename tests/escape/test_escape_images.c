@@ -10,6 +10,9 @@
 
 #include <Zydis/Zydis.h>
 
+#include <time.h>
+
+#include "base/text.h"
 #include "engine/inspect.h"
 
 #define FUEL      2000u
@@ -478,6 +481,46 @@ DAMAGE(cut_off)
 DAMAGE(change_fields)
 DAMAGE(plant)
 
+/* --- speed --- */
+
+static double ns_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* The best of some rounds; the bound is for what grows faster than the image. */
+static void reading_is_fast(void **state)
+{
+	char source[32768];
+	struct fort_text text = fort_text_on(source, sizeof(source));
+	double best = 1e18;
+	uint32_t n_insns = 0;
+
+	for (unsigned i = 0; i < 250; i++)
+		fort_text_add(&text,
+			      "ldxdw r2, [r10-%u]\nadd r2, %u\nstxdw [r1+%u], r2\njlt r2, 9, +0\n",
+			      8 + 8 * (i % 60), i, 8 * (i % 7));
+	fort_text_add(&text, "exit");
+	open_image(source);
+	for (unsigned round = 0; round < 20; round++) {
+		const struct fort_inspect view = {image.good, (uint32_t)image.at.bytes,
+						  image.at.n_slots, FORT_ISOLATION_SFI};
+		struct fort_inspection found;
+		double start = ns_now();
+
+		assert_true(fort_inspect(&view, &found));
+		n_insns = found.n_insns;
+		if (ns_now() - start < best)
+			best = ns_now() - start;
+	}
+	print_message("# %.0f ns an instruction, %u instructions\n", best / n_insns, n_insns);
+	assert_true(best / n_insns < 5000);
+	close_image();
+}
+
 /* The checker is worth something only if it refuses much and accepts something. */
 static void much_was_refused(void **state)
 {
@@ -518,6 +561,7 @@ int main(void)
 		cmocka_unit_test(when_cut_off),
 		cmocka_unit_test(when_change_fields),
 		cmocka_unit_test(when_plant),
+		cmocka_unit_test(reading_is_fast),
 		cmocka_unit_test(much_was_refused),
 	};
 
