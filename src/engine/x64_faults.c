@@ -90,21 +90,31 @@ static const uint8_t saved_at[FORT_X64_REGS] = {
 	[FORT_X64_R15] = REG_R15,
 };
 
-/* As if the code had left by itself: the return address of the outermost frame is taken. */
-static void end_run(greg_t *regs, const struct fort_x64_access *access)
+static uint64_t value_of(const greg_t *regs, uint8_t reg)
+{
+	return reg == FORT_X64_NONE ? 0 : (uint64_t)regs[saved_at[reg]];
+}
+
+/* As if the code had left by itself. What reads and writes in one is the load's fault where it
+ * could not even read. */
+static void end_run(greg_t *regs, const struct fort_x64_faults *faults,
+		    const struct fort_x64_access *access)
 {
 	struct fort_run *run = (struct fort_run *)regs[saved_at[FORT_X64_RUN]];
 	struct fort_x64_entry *entry = run->engine;
+	bool key = !access->bytes;
 
-	entry->stop = FORT_ABORT_MEMORY;
-	entry->pc = access->pc;
+	entry->stop = key ? FORT_ABORT_HELPER_ARG : FORT_ABORT_MEMORY;
+	entry->detail = key ? 2 : 0;
 	entry->bytes = access->bytes;
-	entry->address = (uint32_t)((uint64_t)regs[saved_at[access->base]] +
+	entry->address = (uint32_t)(value_of(regs, access->base) +
+				    (value_of(regs, access->index) << access->scale) +
 				    (uint64_t)(int64_t)access->disp);
-	if (access->r0_in_free1)
-		regs[REG_RAX] = regs[saved_at[FORT_X64_FREE1]];
-	regs[REG_RIP] = *(greg_t *)entry->stack;
-	regs[REG_RSP] = (greg_t)(entry->stack + sizeof(greg_t));
+	entry->pc = access->pc;
+	if (!key &&
+	    !fort_window_allows_word(&run->domain->window, entry->address, entry->bytes, FORT_READ))
+		entry->pc = access->load_pc;
+	regs[REG_RIP] = (greg_t)faults->way_out;
 }
 
 static bool ours(const struct registry *all, const siginfo_t *info, ucontext_t *context)
@@ -121,7 +131,7 @@ static bool ours(const struct registry *all, const siginfo_t *info, ucontext_t *
 	access = find_access(faults, (uint64_t)regs[REG_RIP]);
 	if (!access)
 		return false;
-	end_run(regs, access);
+	end_run(regs, faults, access);
 	return true;
 }
 

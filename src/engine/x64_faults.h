@@ -8,10 +8,11 @@
  */
 #pragma once
 
-#include "engine/x64_code.h"
+#include "engine/x64_op.h"
 
 struct fort_x64_faults {
 	uint64_t start, bytes;                  /* of the image; whole pages */
+	uint64_t way_out;                       /* where runs are ended early */
 	const struct fort_x64_access *accesses; /* by place */
 	uint32_t n_accesses;
 };
