@@ -68,6 +68,7 @@
 #define FORT_UPDATE_TRIES      64u       /* rounds of finding room for a new key */
 
 /* Helpers */
+#define FORT_HELPER_NUMBERS   256u         /* K: more than there are */
 #define FORT_FORMAT_BYTES_MAX 1024u        /* a format of trace_printk, with its NUL */
 #define FORT_FORMAT_ARGS_MAX  3u           /* K */
 #define FORT_FORMAT_ROOM      512u         /* K: arguments, with strings: MAX_BPRINTF_BIN_ARGS */

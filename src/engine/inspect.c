@@ -50,10 +50,11 @@ static const char *const fault_texts[FORT_INSPECT_FAULTS] = {
 	[FORT_INSPECT_DECODE] = "no instruction",
 	[FORT_INSPECT_PREFIX] = "a prefix without need",
 	[FORT_INSPECT_FORM] = "an instruction of no permitted form",
-	[FORT_INSPECT_MEMORY] = "memory that is not the program's",
 	[FORT_INSPECT_STATE] = "an instruction not in its place",
 	[FORT_INSPECT_FUEL] = "a way that is not paid for",
-	[FORT_INSPECT_TARGET] = "a jump into the middle of something",
+	[FORT_INSPECT_TARGET] = "a jump to what is not there",
+	[FORT_INSPECT_CLAIM] = "a claim that is not kept",
+	[FORT_INSPECT_DEPTH] = "calls without end",
 	[FORT_INSPECT_END] = "an end without an end",
 	[FORT_INSPECT_NO_ROOM] = "no memory to check in",
 };
@@ -61,12 +62,6 @@ static const char *const fault_texts[FORT_INSPECT_FAULTS] = {
 const char *fort_inspect_fault_text(enum fort_inspect_fault fault)
 {
 	return fault < FORT_INSPECT_FAULTS ? fault_texts[fault] : "unknown";
-}
-
-static bool refuse(struct fort_inspect_reader *reader, enum fort_inspect_fault fault)
-{
-	reader->fault = fault;
-	return false;
 }
 
 /* --- bytes --- */
@@ -104,7 +99,7 @@ static bool decode(struct fort_inspect_reader *reader, const ZydisDecoder *decod
 		    ZydisDecoderDecodeInstruction(decoder, &context, code, left, &reader->insn)) ||
 	    ZYAN_FAILED(ZydisDecoderDecodeOperands(decoder, &context, &reader->insn,
 						   reader->operands, reader->insn.operand_count)))
-		return refuse(reader, FORT_INSPECT_DECODE);
+		return fort_inspect_refuse(reader, FORT_INSPECT_DECODE);
 	reader->next = reader->at + reader->insn.length;
 	return true;
 }
@@ -120,7 +115,7 @@ static bool prefixes_are_needed(struct fort_inspect_reader *reader)
 			     value >> 4 == 4;
 
 		if (!known || reader->insn.raw.prefixes[i].type == ZYDIS_PREFIX_TYPE_IGNORED)
-			return refuse(reader, FORT_INSPECT_PREFIX);
+			return fort_inspect_refuse(reader, FORT_INSPECT_PREFIX);
 	}
 	return true;
 }
@@ -142,7 +137,7 @@ static bool find_form(struct fort_inspect_reader *reader, enum fort_inspect_rule
 
 	if (reader->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || !last_forms[mnemonic] ||
 	    reader->insn.operand_count_visible > OPERANDS)
-		return refuse(reader, FORT_INSPECT_FORM);
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
 	for (unsigned i = 0; i < reader->insn.operand_count_visible; i++)
 		shapes[i] = fort_inspect_shapes(reader, &reader->operands[i]);
 	for (const struct form *form = &forms[last_forms[mnemonic] - 1];
@@ -151,7 +146,7 @@ static bool find_form(struct fort_inspect_reader *reader, enum fort_inspect_rule
 			*rule = form->rule;
 			return true;
 		}
-	return refuse(reader, FORT_INSPECT_FORM);
+	return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
 }
 
 static bool writes_flags(const ZydisDecodedInstruction *insn)
@@ -161,55 +156,37 @@ static bool writes_flags(const ZydisDecodedInstruction *insn)
 	return flags && (flags->modified | flags->set_0 | flags->set_1 | flags->undefined);
 }
 
+static void remember(struct fort_inspect_reader *reader)
+{
+	memmove(reader->recent + 1, reader->recent,
+		sizeof(reader->recent) - sizeof(reader->recent[0]));
+	reader->recent[0] = reader->at;
+}
+
 static bool look(struct fort_inspect_reader *reader, const ZydisDecoder *decoder)
 {
-	struct fort_inspect_state *state = &reader->state;
 	enum fort_inspect_rule_id rule;
 
-	if (!fort_inspect_arrive(reader))
+	if (!decode(reader, decoder) || !prefixes_are_needed(reader))
 		return false;
-	if (!decode(reader, decoder) || !prefixes_are_needed(reader) || !find_form(reader, &rule))
+	if (reader->insn.mnemonic == ZYDIS_MNEMONIC_NOP)
+		return true;
+	if (reader->state.part == FORT_PART_NOWHERE)
+		return true; /* never executed: nothing leads here */
+	if (!find_form(reader, &rule))
 		return false;
-	if (fort_inspect_is_open(state))
-		reader->marks[reader->at] |= FORT_MARK_OPEN;
 	if (writes_flags(&reader->insn))
-		state->flags = (struct fort_inspect_fact){FORT_FLAGS_NOTHING, reader->next};
-	memmove(state->recent + 1, state->recent, sizeof(state->recent) - sizeof(state->recent[0]));
-	state->recent[0] = reader->at;
+		reader->state.flags = FORT_FLAGS_NOTHING;
+	remember(reader);
 	return fort_inspect_apply(reader, rule);
 }
 
 /* --- the image --- */
 
-/* Whatever was entered must be fit for it. */
-static bool targets_are_good(struct fort_inspect_reader *reader)
-{
-	static const struct {
-		uint8_t entered, fit;
-	} pairs[] = {
-		{FORT_MARK_ENTERED, FORT_MARK_OPEN},
-		{FORT_MARK_LEFT_BY, FORT_MARK_EXIT},
-		{FORT_MARK_OUT_BY, FORT_MARK_WAY_OUT},
-	};
-
-	for (uint32_t at = 0; at < reader->image->bytes; at++) {
-		uint8_t marks = reader->marks[at];
-
-		for (unsigned i = 0; marks && i < FORT_LEN(pairs); i++)
-			if (marks & pairs[i].entered && !(marks & pairs[i].fit)) {
-				reader->at = at;
-				return refuse(reader, FORT_INSPECT_TARGET);
-			}
-	}
-	return true;
-}
-
 static void skip_filling(struct fort_inspect_reader *reader)
 {
 	while (reader->at < reader->image->bytes && reader->image->code[reader->at] == INT3)
 		reader->at++;
-	reader->next = reader->at;
-	fort_inspect_open(reader);
 }
 
 static bool read(struct fort_inspect_reader *reader, uint32_t *n_insns)
@@ -220,12 +197,13 @@ static bool read(struct fort_inspect_reader *reader, uint32_t *n_insns)
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	reader->at = fort_inspect_barred(image->code, image->bytes, 0);
 	if (reader->at != image->bytes)
-		return refuse(reader, FORT_INSPECT_BYTES);
-	reader->at = reader->next = 0;
-	fort_inspect_open(reader);
-	reader->marks[0] |= FORT_MARK_ENTERED;
+		return fort_inspect_refuse(reader, FORT_INSPECT_BYTES);
+	reader->at = 0;
+	fort_inspect_start(reader);
 	while (reader->at < image->bytes) {
-		if (image->code[reader->at] == INT3 && reader->state.fresh) {
+		if (!fort_inspect_arrive(reader))
+			return false;
+		if (image->code[reader->at] == INT3 && reader->state.part == FORT_PART_NOWHERE) {
 			skip_filling(reader);
 			continue;
 		}
@@ -234,23 +212,36 @@ static bool read(struct fort_inspect_reader *reader, uint32_t *n_insns)
 		(*n_insns)++;
 		reader->at = reader->next;
 	}
-	if (!reader->state.fresh || reader->n_hops)
-		return refuse(reader, FORT_INSPECT_END);
-	return targets_are_good(reader);
+	return reader->state.part == FORT_PART_NOWHERE
+		       ? fort_inspect_settle(reader)
+		       : fort_inspect_refuse(reader, FORT_INSPECT_END);
+}
+
+/* --- working memory --- */
+
+static size_t room_for(const struct fort_inspect *image)
+{
+	const struct fort_inspect_reader *reader = NULL;
+
+	return image->n_functions * sizeof(reader->calls[0]) +
+	       image->n_labels * (sizeof(reader->seen[0]) + sizeof(reader->returns[0]));
 }
 
 bool fort_inspect(const struct fort_inspect *image, struct fort_inspection *out)
 {
 	struct fort_inspect_reader reader = {.image = image};
-	void *marks;
+	void *room;
 	bool good;
 
 	*out = (struct fort_inspection){.fault = FORT_INSPECT_NO_ROOM};
-	if (!image->bytes || fort_pages_alloc(image->bytes, &marks))
+	if (!image->bytes || !image->n_functions || image->n_functions > FORT_SUBPROGS_MAX + 1 ||
+	    fort_pages_alloc(room_for(image), &room))
 		return false;
-	reader.marks = marks;
+	reader.calls = room;
+	reader.seen = (void *)(reader.calls + image->n_functions);
+	reader.returns = (void *)(reader.seen + image->n_labels);
 	good = read(&reader, &out->n_insns);
-	fort_pages_free(marks, image->bytes);
+	fort_pages_free(room, room_for(image));
 	out->fault = reader.fault;
 	out->at = reader.at;
 	return good;

@@ -38,71 +38,19 @@ _Static_assert(ZYDIS_REGISTER_R15 - ZYDIS_REGISTER_RAX == 15 &&
 		       ZYDIS_REGISTER_RSP - ZYDIS_REGISTER_RAX == (int)FORT_X64_RSP,
 	       "the order of registers");
 
-static bool is_scratch(enum fort_x64_reg reg)
-{
-	return reg == FORT_X64_R10 || reg == FORT_X64_R11;
-}
-
-enum fort_inspect_tag fort_inspect_tag_of(const struct fort_inspect_state *state,
-					  enum fort_x64_reg reg)
-{
-	return is_scratch(reg) ? state->scratch[reg - FORT_X64_R10].value : state->reg[reg];
-}
-
-void fort_inspect_set_tag(struct fort_inspect_reader *reader, enum fort_x64_reg reg,
-			  enum fort_inspect_tag tag)
-{
-	if (is_scratch(reg))
-		reader->state.scratch[reg - FORT_X64_R10] =
-			(struct fort_inspect_fact){tag, reader->next};
-	else
-		reader->state.reg[reg] = tag;
-	if (reg == FORT_X64_RAX)
-		reader->state.rax_kept = reader->next;
-}
-
-uint8_t fort_inspect_use(struct fort_inspect_reader *reader, struct fort_inspect_fact *fact)
-{
-	for (uint32_t at = fact->since; at <= reader->at; at++)
-		reader->marks[at] &= (uint8_t)~FORT_MARK_OPEN;
-	if (fact->since <= reader->at)
-		fact->since = reader->next;
-	return fact->value;
-}
-
-static void use_reg(struct fort_inspect_reader *reader, ZydisRegister name)
-{
-	enum fort_x64_reg reg = fort_inspect_reg(name);
-
-	if (is_scratch(reg))
-		(void)fort_inspect_use(reader, &reader->state.scratch[reg - FORT_X64_R10]);
-}
-
-void fort_inspect_use_operand(struct fort_inspect_reader *reader,
-			      const ZydisDecodedOperand *operand)
-{
-	if (operand->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-		use_reg(reader, operand->mem.base);
-		use_reg(reader, operand->mem.index);
-	} else if (operand->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		   operand->actions & ZYDIS_OPERAND_ACTION_MASK_READ) {
-		use_reg(reader, operand->reg.value);
-	}
-}
-
 /* --- registers --- */
 
 static bool is_readable(const struct fort_inspect_state *state, enum fort_x64_reg reg)
 {
-	enum fort_inspect_tag tag = fort_inspect_tag_of(state, reg);
+	enum fort_inspect_tag tag = state->reg[reg];
 
 	return tag == FORT_TAG_WORD || tag == FORT_TAG_CONST || tag == FORT_TAG_FRAME;
 }
 
-static bool is_writable(enum fort_x64_reg reg)
+static bool is_writable(const struct fort_inspect_state *state, enum fort_x64_reg reg)
 {
-	return reg != FORT_X64_RSP && reg != FORT_X64_RBP && reg != FORT_X64_R9 &&
-	       reg != FORT_X64_R12;
+	return state->reg[reg] != FORT_TAG_KEPT && reg != FORT_X64_RSP && reg != FORT_X64_RBP &&
+	       reg != FORT_X64_R9 && reg != FORT_X64_R12;
 }
 
 /* x ^ x is 0, whatever x was. */
@@ -118,14 +66,18 @@ static bool clears(const struct fort_inspect_reader *reader)
 static uint32_t shapes_of_reg(const struct fort_inspect_reader *reader,
 			      const ZydisDecodedOperand *operand)
 {
+	const struct fort_inspect_state *state = &reader->state;
 	enum fort_x64_reg reg = fort_inspect_reg(operand->reg.value);
 	bool reads = operand->actions & ZYDIS_OPERAND_ACTION_MASK_READ && !clears(reader);
 	bool writes = operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
 	uint32_t shapes = FORT_SHAPE_NONE;
+	bool readable;
 
 	if (reg == FORT_X64_REGS)
 		return FORT_SHAPE_NONE;
-	if ((!reads || is_readable(&reader->state, reg)) && (!writes || is_writable(reg)))
+	readable =
+		is_readable(state, reg) || (state->reg[reg] == FORT_TAG_BYTE && operand->size == 8);
+	if ((!reads || readable) && (!writes || is_writable(state, reg)))
 		shapes |= FORT_SHAPE_R;
 	if (reg != FORT_X64_RSP)
 		shapes |= FORT_SHAPE_ANY;
@@ -137,8 +89,6 @@ static uint32_t shapes_of_reg(const struct fort_inspect_reader *reader,
 		shapes |= FORT_SHAPE_FUEL;
 	else if (reg == FORT_X64_RBP)
 		shapes |= FORT_SHAPE_FRAME;
-	else if (fort_inspect_tag_of(&reader->state, reg) == FORT_TAG_LEFT)
-		shapes |= FORT_SHAPE_LEFT;
 	return shapes;
 }
 
@@ -185,8 +135,22 @@ static bool is_frame(const struct fort_inspect_reader *reader, const ZydisDecode
 
 	return is_flat(operand) && reader->insn.address_width == 64 &&
 	       operand->mem.base == ZYDIS_REGISTER_RBP &&
+	       reader->state.reg[FORT_X64_RBP] == FORT_TAG_FRAME &&
 	       operand->mem.index == ZYDIS_REGISTER_NONE && !reader->state.deeper &&
 	       disp >= -(int64_t)FORT_STACK_BYTES && disp + operand->size / 8 <= 0;
+}
+
+/* The word that was pushed last, read. */
+static bool is_pushed(const struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
+{
+	const struct fort_inspect_state *state = &reader->state;
+
+	return is_flat(operand) && reader->insn.address_width == 64 &&
+	       operand->mem.base == ZYDIS_REGISTER_RSP &&
+	       operand->mem.index == ZYDIS_REGISTER_NONE && !operand->mem.disp.value &&
+	       state->part == FORT_PART_BODY && state->depth &&
+	       state->stack[state->depth - 1] == FORT_TAG_WORD &&
+	       !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
 }
 
 /* Does the isolation leave this direction to the proof? */
@@ -210,18 +174,35 @@ static uint32_t shape_of_field(const struct fort_inspect_reader *reader,
 	    operand->mem.index != ZYDIS_REGISTER_NONE)
 		return FORT_SHAPE_NONE;
 	for (unsigned i = 0; i < FORT_INSPECT_FIELDS; i++)
-		if (fields[i].holder == fort_inspect_tag_of(&reader->state, base) &&
+		if (fields[i].holder == reader->state.reg[base] &&
 		    fields[i].at == operand->mem.disp.value && fields[i].bits == operand->size)
 			return FORT_SHAPE_FIELD << i;
 	return FORT_SHAPE_NONE;
 }
 
-static bool is_count(const struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
+/* fs:[offset]: fs is the C library's, and so is the word. */
+static bool is_cpu(const struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
 {
-	return is_flat(operand) && reader->insn.address_width == 64 &&
-	       operand->mem.base == ZYDIS_REGISTER_RSP &&
-	       operand->mem.index == ZYDIS_REGISTER_NONE && operand->mem.disp.value == 8 &&
-	       operand->size == 64 && !reader->state.depth;
+	return operand->mem.segment == ZYDIS_REGISTER_FS && reader->insn.address_width == 64 &&
+	       operand->mem.base == ZYDIS_REGISTER_NONE &&
+	       operand->mem.index == ZYDIS_REGISTER_NONE && reader->image->cpu_offset &&
+	       operand->mem.disp.value == reader->image->cpu_offset && operand->size == 32 &&
+	       !(operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
+}
+
+static bool is_cached(const struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
+{
+	enum fort_x64_reg base = fort_inspect_reg(operand->mem.base);
+
+	if (base == FORT_X64_REGS || reader->state.reg[base] != FORT_TAG_SERVICES ||
+	    !is_flat(operand) || reader->insn.address_width != 64 ||
+	    operand->mem.index != ZYDIS_REGISTER_NONE || operand->size != 64 ||
+	    operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+		return false;
+	for (uint32_t i = 0; i < reader->image->n_cached; i++)
+		if (operand->mem.disp.value == reader->image->cached[i])
+			return true;
+	return false;
 }
 
 static bool is_slot(const struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
@@ -243,10 +224,13 @@ static uint32_t shapes_of_memory(const struct fort_inspect_reader *reader,
 			       : FORT_SHAPE_NONE;
 	if (operand->mem.type != ZYDIS_MEMOP_TYPE_MEM)
 		return FORT_SHAPE_NONE;
-	if (is_window(reader, operand) || is_frame(reader, operand) || is_free(reader, operand))
+	if (is_window(reader, operand) || is_frame(reader, operand) || is_pushed(reader, operand) ||
+	    is_free(reader, operand))
 		shapes |= FORT_SHAPE_M;
-	if (is_count(reader, operand))
-		shapes |= FORT_SHAPE_COUNT;
+	if (is_cpu(reader, operand))
+		shapes |= FORT_SHAPE_CPU;
+	if (is_cached(reader, operand))
+		shapes |= FORT_SHAPE_CACHED;
 	if (is_slot(reader, operand))
 		shapes |= FORT_SHAPE_SLOT;
 	return shapes;

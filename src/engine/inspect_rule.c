@@ -5,67 +5,7 @@
 
 #include "base/limits.h"
 
-/* Registers between two instructions (x64_code.h); r10 and r11 are lost. */
-static const uint8_t open_regs[FORT_X64_REGS] = {
-	[FORT_X64_RAX] = FORT_TAG_WORD, [FORT_X64_RCX] = FORT_TAG_WORD,
-	[FORT_X64_RDX] = FORT_TAG_WORD, [FORT_X64_RBX] = FORT_TAG_WORD,
-	[FORT_X64_RSP] = FORT_TAG_HOST, [FORT_X64_RBP] = FORT_TAG_FRAME,
-	[FORT_X64_RSI] = FORT_TAG_WORD, [FORT_X64_RDI] = FORT_TAG_WORD,
-	[FORT_X64_R8] = FORT_TAG_WORD,  [FORT_X64_R9] = FORT_TAG_RUN,
-	[FORT_X64_R12] = FORT_TAG_FUEL, [FORT_X64_R13] = FORT_TAG_WORD,
-	[FORT_X64_R14] = FORT_TAG_WORD, [FORT_X64_R15] = FORT_TAG_WORD,
-};
-
-/* What a function of the host may change and leave something in. Fuel is in the run meanwhile. */
-static const uint8_t lost_by_call[] = {FORT_X64_RCX, FORT_X64_RDX, FORT_X64_RSI,
-				       FORT_X64_RDI, FORT_X64_R8,  FORT_X64_R9,
-				       FORT_X64_R10, FORT_X64_R11, FORT_X64_R12};
-
-static bool refuse(struct fort_inspect_reader *reader, enum fort_inspect_fault fault)
-{
-	reader->fault = fault;
-	return false;
-}
-
-static struct fort_inspect_fact fact(const struct fort_inspect_reader *reader, uint8_t value)
-{
-	return (struct fort_inspect_fact){value, reader->next};
-}
-
-static void forget_facts(struct fort_inspect_reader *reader)
-{
-	struct fort_inspect_state *state = &reader->state;
-
-	state->scratch[0] = state->scratch[1] = fact(reader, FORT_TAG_LOST);
-	state->flags = fact(reader, FORT_FLAGS_NOTHING);
-	state->paid = state->saved = fact(reader, false);
-}
-
-/* What comes next is not always come to from here. */
-static void start_block(struct fort_inspect_reader *reader)
-{
-	reader->state.straight = reader->next;
-	reader->state.only_exit = true;
-}
-
-void fort_inspect_open(struct fort_inspect_reader *reader)
-{
-	struct fort_inspect_state *state = &reader->state;
-
-	memcpy(state->reg, open_regs, sizeof(open_regs));
-	forget_facts(reader);
-	state->depth = 0;
-	state->deeper = state->owed = state->leaving = state->unchecked = state->out = false;
-	state->fresh = true;
-	start_block(reader);
-}
-
-bool fort_inspect_is_open(const struct fort_inspect_state *state)
-{
-	return !memcmp(state->reg, open_regs, sizeof(open_regs)) && !state->depth &&
-	       !state->deeper && !state->owed && !state->leaving && !state->unchecked &&
-	       !state->out;
-}
+#define KEPT_PAD 0xff /* among reader->kept: no register */
 
 static int64_t immediate(const struct fort_inspect_reader *reader)
 {
@@ -77,17 +17,112 @@ static enum fort_x64_reg reg_of(const struct fort_inspect_reader *reader, unsign
 	return fort_inspect_reg(reader->operands[operand].reg.value);
 }
 
+static bool is_reg(const ZydisDecodedOperand *operand)
+{
+	return operand->type == ZYDIS_OPERAND_TYPE_REGISTER;
+}
+
 static bool is_scratch(enum fort_x64_reg reg)
 {
 	return reg == FORT_X64_R10 || reg == FORT_X64_R11;
+}
+
+static uint64_t *constant_in(struct fort_inspect_reader *reader, enum fort_x64_reg reg)
+{
+	return &reader->constants[reg - FORT_X64_R10];
+}
+
+/* A function writes no register but those that are claimed. */
+static bool set_tag(struct fort_inspect_reader *reader, enum fort_x64_reg reg,
+		    enum fort_inspect_tag tag)
+{
+	const struct fort_inspect *image = reader->image;
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->function && !is_scratch(reg) && reg != FORT_X64_R9 && reg != FORT_X64_R12 &&
+	    !(image->functions[state->function].writes & 1u << reg))
+		return fort_inspect_refuse(reader, FORT_INSPECT_CLAIM);
+	state->reg[reg] = tag;
+	if (reg == FORT_X64_RAX)
+		reader->rax_kept = reader->next;
+	return true;
+}
+
+/* --- the start --- */
+
+void fort_inspect_start(struct fort_inspect_reader *reader)
+{
+	static const uint8_t tags[FORT_X64_REGS] = {
+		[FORT_X64_RDI] = FORT_TAG_WORD,  [FORT_X64_RSI] = FORT_TAG_WORD,
+		[FORT_X64_RDX] = FORT_TAG_FRAME, [FORT_X64_RCX] = FORT_TAG_RUN,
+		[FORT_X64_R8] = FORT_TAG_ENTRY,  [FORT_X64_R9] = FORT_TAG_FUEL,
+		[FORT_X64_RSP] = FORT_TAG_STACK, [FORT_X64_RBX] = FORT_TAG_KEPT,
+		[FORT_X64_RBP] = FORT_TAG_KEPT,  [FORT_X64_R12] = FORT_TAG_KEPT,
+		[FORT_X64_R13] = FORT_TAG_KEPT,  [FORT_X64_R14] = FORT_TAG_KEPT,
+		[FORT_X64_R15] = FORT_TAG_KEPT,
+	};
+
+	reader->state = (struct fort_inspect_state){.part = FORT_PART_START};
+	memcpy(reader->state.reg, tags, sizeof(tags));
+}
+
+/* What may not be read is moved out of the way and back. */
+static bool move_lost(struct fort_inspect_reader *reader, enum fort_x64_reg to,
+		      enum fort_inspect_tag tag)
+{
+	bool lost = tag == FORT_TAG_LOST || tag == FORT_TAG_BYTE || tag == FORT_TAG_KEPT;
+
+	if (!lost || !(fort_inspect_shapes(reader, &reader->operands[0]) & FORT_SHAPE_R))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	return set_tag(reader, to, FORT_TAG_LOST);
+}
+
+/* Arguments go where code has them all the time. */
+static bool move(struct fort_inspect_reader *reader)
+{
+	enum fort_x64_reg to = reg_of(reader, 0), from = reg_of(reader, 1);
+	uint8_t *reg = reader->state.reg, tag = reg[from];
+	bool right;
+
+	if (reader->operands[0].size != 64)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (reader->state.part != FORT_PART_START)
+		return move_lost(reader, to, tag);
+	right = (to == FORT_X64_R9 && tag == FORT_TAG_RUN) ||
+		(to == FORT_X64_R12 && tag == FORT_TAG_FUEL) ||
+		(to == FORT_X64_RBP && tag == FORT_TAG_FRAME);
+
+	if (!right || reg[to] == FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	reg[to] = tag;
+	return true;
+}
+
+/* The entry knows where the stack is: from here on there is a way out, and programs may run. */
+static bool enter(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->reg[FORT_X64_R9] != FORT_TAG_RUN)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	memcpy(reader->base, state->reg, sizeof(reader->base));
+	for (unsigned reg = 0; reg < FORT_X64_REGS; reg++)
+		if (reg != FORT_X64_R9 && reg != FORT_X64_RBP && reg != FORT_X64_R12 &&
+		    reader->base[reg] != FORT_TAG_KEPT && reg != FORT_X64_RSP)
+			reader->base[reg] = FORT_TAG_LOST;
+	for (unsigned reg = 0; reg < FORT_X64_REGS; reg++)
+		if (state->reg[reg] != FORT_TAG_WORD)
+			state->reg[reg] = reader->base[reg];
+	state->part = FORT_PART_BODY;
+	reader->begun = true;
+	return true;
 }
 
 /* --- plain instructions --- */
 
 static bool is_flags(const ZydisDecodedOperand *operand)
 {
-	return operand->type == ZYDIS_OPERAND_TYPE_REGISTER &&
-	       operand->reg.value == ZYDIS_REGISTER_RFLAGS;
+	return is_reg(operand) && operand->reg.value == ZYDIS_REGISTER_RFLAGS;
 }
 
 /* Operands that the row does not name must be such as R. */
@@ -109,70 +144,79 @@ static bool accesses_memory(const struct fort_inspect_reader *reader)
 	return false;
 }
 
-/* Is it a constant into r10 or r11, or the turning of one, which also stand in blocks that only
- * leave? */
-static bool sets_scratch(const struct fort_inspect_reader *reader)
+/* Constants that are made in steps, because their bytes may not be spelled. */
+static bool makes_constant(struct fort_inspect_reader *reader, uint64_t *value)
 {
-	const ZydisDecodedOperand *to = &reader->operands[0], *from = &reader->operands[1];
-	enum fort_x64_reg reg;
+	enum fort_x64_reg reg = reg_of(reader, 0);
+	uint64_t imm = (uint64_t)immediate(reader);
 
-	if (to->type != ZYDIS_OPERAND_TYPE_REGISTER || to->size < 32)
+	if (!is_scratch(reg) || reader->operands[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+	    reader->operands[0].size < 32)
 		return false;
-	reg = reg_of(reader, 0);
-	if (!is_scratch(reg))
+	*value = *constant_in(reader, reg);
+	if (reader->insn.mnemonic == ZYDIS_MNEMONIC_MOV)
+		*value = imm;
+	else if (reader->state.reg[reg] != FORT_TAG_CONST)
 		return false;
-	if (from->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+	else if (reader->insn.mnemonic == ZYDIS_MNEMONIC_XOR)
+		*value ^= imm;
+	else if (reader->insn.mnemonic == ZYDIS_MNEMONIC_SHL)
+		*value <<= imm & 63;
+	else
 		return false;
-	return reader->insn.mnemonic == ZYDIS_MNEMONIC_MOV ||
-	       (reader->insn.mnemonic == ZYDIS_MNEMONIC_ROR &&
-		fort_inspect_tag_of(&reader->state, reg) == FORT_TAG_CONST);
+	if (reader->operands[0].size == 32)
+		*value = (uint32_t)*value;
+	return true;
 }
 
 /* Writing a part of a register leaves the rest as it was. */
-static void write_reg(struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
+static bool write_reg(struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
 {
 	enum fort_x64_reg reg = fort_inspect_reg(operand->reg.value);
-	bool constant = sets_scratch(reader);
+	enum fort_inspect_tag before = reader->state.reg[reg], tag = FORT_TAG_WORD;
+	uint64_t constant;
 
-	if (operand->size >= 32 || fort_inspect_tag_of(&reader->state, reg) != FORT_TAG_LOST)
-		fort_inspect_set_tag(reader, reg, constant ? FORT_TAG_CONST : FORT_TAG_WORD);
+	if (operand->size < 32 && before != FORT_TAG_WORD && before != FORT_TAG_CONST)
+		tag = operand->size == 8 ? FORT_TAG_BYTE : FORT_TAG_LOST;
+	if (operand == &reader->operands[0] && makes_constant(reader, &constant)) {
+		*constant_in(reader, reg) = constant;
+		tag = FORT_TAG_CONST;
+	}
+	return set_tag(reader, reg, tag);
+}
+
+/* What ends the run after a fault finds it in r9, and the stack in the entry. */
+static bool may_fault(const struct fort_inspect_reader *reader)
+{
+	return reader->state.part == FORT_PART_BODY &&
+	       reader->state.reg[FORT_X64_R9] == FORT_TAG_RUN;
 }
 
 static bool plain(struct fort_inspect_reader *reader)
 {
-	struct fort_inspect_state *state = &reader->state;
-
 	if (!hidden_are_plain(reader))
-		return refuse(reader, FORT_INSPECT_FORM);
-	/* What ends the run after a fault finds it in r9. */
-	if (accesses_memory(reader) && state->reg[FORT_X64_R9] != FORT_TAG_RUN)
-		return refuse(reader, FORT_INSPECT_STATE);
-	state->only_exit &= sets_scratch(reader);
-	if (state->leaving && !state->only_exit)
-		return refuse(reader, FORT_INSPECT_STATE);
-	for (unsigned i = 0; i < reader->insn.operand_count; i++)
-		fort_inspect_use_operand(reader, &reader->operands[i]);
-	for (unsigned i = 0; i < reader->insn.operand_count; i++)
-		if (reader->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-		    reader->operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
-		    !is_flags(&reader->operands[i]))
-			write_reg(reader, &reader->operands[i]);
-	return true;
-}
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (accesses_memory(reader) && !may_fault(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	for (unsigned i = 0; i < reader->insn.operand_count; i++) {
+		const ZydisDecodedOperand *operand = &reader->operands[i];
 
-static bool nothing(struct fort_inspect_reader *reader)
-{
+		if (is_reg(operand) && !is_flags(operand) &&
+		    operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
+		    !write_reg(reader, operand))
+			return false;
+	}
 	return true;
 }
 
 static bool exchange(struct fort_inspect_reader *reader)
 {
-	uint32_t rax_kept = reader->state.rax_kept;
+	uint32_t rax_kept = reader->rax_kept;
 
 	if (!plain(reader))
 		return false;
-	reader->state.rax_kept = rax_kept;
-	reader->state.flags = fact(reader, FORT_FLAGS_EXCHANGE);
+	reader->rax_kept = rax_kept;
+	reader->state.flags = FORT_FLAGS_EXCHANGE;
 	return true;
 }
 
@@ -183,71 +227,75 @@ static bool has_fuel(const struct fort_inspect_state *state)
 	return state->reg[FORT_X64_R12] == FORT_TAG_FUEL;
 }
 
+/* How much: an immediate, or what a free register is known to hold. */
+static bool is_cost(struct fort_inspect_reader *reader)
+{
+	uint64_t cost = (uint64_t)immediate(reader);
+
+	if (is_reg(&reader->operands[1])) {
+		enum fort_x64_reg reg = reg_of(reader, 1);
+
+		if (!is_scratch(reg) || reader->state.reg[reg] != FORT_TAG_CONST)
+			return false;
+		cost = *constant_in(reader, reg);
+	}
+	return cost && cost <= INT32_MAX;
+}
+
 static bool take_fuel(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
 
-	if (!has_fuel(state) || immediate(reader) <= 0)
-		return refuse(reader, FORT_INSPECT_FUEL);
+	if (!has_fuel(state) || !is_cost(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 	state->owed = true;
-	state->saved = fact(reader, false);
-	state->flags = fact(reader, FORT_FLAGS_FUEL);
+	state->saved = false;
+	state->flags = FORT_FLAGS_FUEL;
 	return true;
 }
 
 static bool refund(struct fort_inspect_reader *reader)
 {
-	if (!reader->state.only_exit || immediate(reader) <= 0)
-		return refuse(reader, FORT_INSPECT_FUEL);
-	reader->state.leaving = true;
-	return true;
+	return has_fuel(&reader->state) && is_cost(reader)
+		       ? true
+		       : fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 }
 
 static bool save_fuel(struct fort_inspect_reader *reader)
 {
 	if (!has_fuel(&reader->state))
-		return refuse(reader, FORT_INSPECT_FUEL);
-	reader->state.saved = fact(reader, true);
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	reader->state.saved = true;
 	return true;
 }
 
 /* Only what a helper left of what was saved. */
 static bool load_fuel(struct fort_inspect_reader *reader)
 {
-	if (reader->state.reg[FORT_X64_R12] != FORT_TAG_LOST)
-		return refuse(reader, FORT_INSPECT_FUEL);
-	reader->state.reg[FORT_X64_R12] = FORT_TAG_FUEL;
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->reg[FORT_X64_R12] != FORT_TAG_LOST ||
+	    reader->base[FORT_X64_R12] != FORT_TAG_FUEL)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	state->reg[FORT_X64_R12] = FORT_TAG_FUEL;
 	return true;
 }
 
-/* --- the entry, and leaving --- */
-
-static bool load_scratch(struct fort_inspect_reader *reader, enum fort_inspect_tag tag)
-{
-	if (!is_scratch(reg_of(reader, 0)))
-		return refuse(reader, FORT_INSPECT_FORM);
-	fort_inspect_set_tag(reader, reg_of(reader, 0), tag);
-	return true;
-}
+/* --- the runtime's memory --- */
 
 static bool load_entry(struct fort_inspect_reader *reader)
 {
-	return load_scratch(reader, FORT_TAG_ENTRY);
+	return is_scratch(reg_of(reader, 0)) ? set_tag(reader, reg_of(reader, 0), FORT_TAG_ENTRY)
+					     : fort_inspect_refuse(reader, FORT_INSPECT_FORM);
 }
 
-/* Blocks that only leave tell constants, and the pc that led to them: whatever r10 has. */
+static bool load_services(struct fort_inspect_reader *reader)
+{
+	return set_tag(reader, reg_of(reader, 0), FORT_TAG_SERVICES);
+}
+
 static bool tell(struct fort_inspect_reader *reader)
 {
-	const ZydisDecodedOperand *what = &reader->operands[1];
-	bool leaves = what->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ||
-		      what->reg.value == ZYDIS_REGISTER_R10D;
-
-	if (!leaves && reader->state.leaving)
-		return refuse(reader, FORT_INSPECT_STATE);
-	fort_inspect_use_operand(reader, &reader->operands[0]);
-	if (!leaves)
-		fort_inspect_use_operand(reader, what);
-	reader->state.only_exit &= leaves;
 	return true;
 }
 
@@ -255,89 +303,159 @@ static bool leave(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
 
-	if (!state->only_exit || state->leaving)
-		return refuse(reader, FORT_INSPECT_STATE);
-	fort_inspect_use_operand(reader, &reader->operands[1]);
-	reader->marks[state->straight] |= FORT_MARK_WAY_OUT;
-	state->out = true;
+	state->part = FORT_PART_CLOSING;
+	state->depth = reader->n_kept;
 	return true;
 }
 
-static bool returns(struct fort_inspect_reader *reader)
+/* --- the machine's stack --- */
+
+static bool push_kept(struct fort_inspect_reader *reader, uint8_t reg)
 {
-	if (!reader->state.out && !fort_inspect_is_open(&reader->state))
-		return refuse(reader, FORT_INSPECT_STATE);
-	fort_inspect_open(reader);
+	if (reader->n_kept == FORT_INSPECT_WORDS)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->kept[reader->n_kept++] = reg;
 	return true;
 }
 
-/* --- the machine stack and frames --- */
+static bool push_tag(struct fort_inspect_reader *reader, uint8_t tag)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->depth == FORT_INSPECT_WORDS)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->stack[state->depth++] = tag;
+	return true;
+}
 
 static bool push(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
+	enum fort_x64_reg reg = reg_of(reader, 0);
 
-	if (state->depth == FORT_INSPECT_WORDS || reader->operands[0].size != 64)
-		return refuse(reader, FORT_INSPECT_STATE);
-	fort_inspect_use_operand(reader, &reader->operands[0]);
-	state->stack[state->depth++] = fort_inspect_tag_of(state, reg_of(reader, 0));
+	if (reader->operands[0].size != 64)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (state->part != FORT_PART_START)
+		return push_tag(reader, state->reg[reg]);
+	if (state->reg[reg] != FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->reg[reg] = FORT_TAG_LOST;
+	return push_kept(reader, (uint8_t)reg);
+}
+
+static bool pad(struct fort_inspect_reader *reader)
+{
+	if (immediate(reader) != 8)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	return reader->state.part == FORT_PART_START ? push_kept(reader, KEPT_PAD)
+						     : push_tag(reader, FORT_TAG_PAD);
+}
+
+/* The image is about to return: from its own frame, with nothing left to be done. */
+static bool begins_closing(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->part == FORT_PART_CLOSING)
+		return true;
+	if (state->depth || state->function || !fort_inspect_is_open(reader))
+		return false;
+	state->part = FORT_PART_CLOSING;
+	state->depth = reader->n_kept;
 	return true;
+}
+
+static bool pop_kept(struct fort_inspect_reader *reader, uint8_t reg)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (!state->depth || reader->kept[state->depth - 1] != reg)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->depth--;
+	if (reg != KEPT_PAD)
+		state->reg[reg] = FORT_TAG_KEPT;
+	return true;
+}
+
+static bool pop_word(struct fort_inspect_reader *reader, enum fort_x64_reg reg)
+{
+	struct fort_inspect_state *state = &reader->state;
+	uint8_t tag = state->stack[--state->depth];
+
+	if (reg == FORT_X64_R9) {
+		if (tag != FORT_TAG_RUN)
+			return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+		state->reg[reg] = tag;
+		return true;
+	}
+	if (reg == FORT_X64_RBP || reg == FORT_X64_R12 || state->reg[reg] == FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	return set_tag(reader, reg,
+		       tag == FORT_TAG_WORD || tag == FORT_TAG_CONST || tag == FORT_TAG_FRAME
+			       ? FORT_TAG_WORD
+			       : FORT_TAG_LOST);
 }
 
 static bool pop(struct fort_inspect_reader *reader)
 {
-	struct fort_inspect_state *state = &reader->state;
-	enum fort_x64_reg reg = reg_of(reader, 0);
-	uint8_t tag;
+	if (reader->operands[0].size != 64)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (begins_closing(reader))
+		return pop_kept(reader, (uint8_t)reg_of(reader, 0));
+	return reader->state.depth ? pop_word(reader, reg_of(reader, 0))
+				   : fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+}
 
-	if (!state->depth || reader->operands[0].size != 64)
-		return refuse(reader, FORT_INSPECT_STATE);
-	tag = state->stack[--state->depth];
-	if (reg == FORT_X64_R9 ? tag != FORT_TAG_RUN : reg == FORT_X64_RBP || reg == FORT_X64_R12)
-		return refuse(reader, FORT_INSPECT_STATE);
-	if (tag != FORT_TAG_WORD && reg != FORT_X64_R9)
-		tag = tag == FORT_TAG_FRAME || tag == FORT_TAG_CONST ? FORT_TAG_WORD
-								     : FORT_TAG_LOST;
-	fort_inspect_set_tag(reader, reg, tag);
+static bool unpad(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (immediate(reader) != 8)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (begins_closing(reader))
+		return pop_kept(reader, KEPT_PAD);
+	if (!state->depth || state->stack[state->depth - 1] != FORT_TAG_PAD)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->depth--;
 	return true;
 }
 
-static bool load_count(struct fort_inspect_reader *reader)
+/* rsp is 8 off a multiple of 16 where the image is entered, and where functions are that say so. */
+static bool is_aligned(const struct fort_inspect_reader *reader)
 {
-	return load_scratch(reader, FORT_TAG_LEFT);
+	const struct fort_inspect_state *state = &reader->state;
+
+	if (state->function)
+		return reader->image->functions[state->function].aligned && state->depth & 1;
+	return (state->depth + reader->n_kept) & 1;
 }
+
+/* --- frames --- */
 
 static bool count_down(struct fort_inspect_reader *reader)
 {
-	struct fort_inspect_state *state = &reader->state;
-
-	if (immediate(reader) != 1)
-		return refuse(reader, FORT_INSPECT_FORM);
-	fort_inspect_use_operand(reader, &reader->operands[0]);
-	for (unsigned i = 0; i < FORT_LEN(state->scratch); i++)
-		if (state->scratch[i].value == FORT_TAG_COUNTING)
-			state->scratch[i] = fact(reader, FORT_TAG_LOST);
-	fort_inspect_set_tag(reader, reg_of(reader, 0), FORT_TAG_COUNTING);
-	state->flags = fact(reader, FORT_FLAGS_LEFT);
+	if (immediate(reader) != 1 || reader->state.counted)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->state.flags = FORT_FLAGS_FRAMES;
 	return true;
 }
 
-static void counted(struct fort_inspect_reader *reader)
+static bool count_up(struct fort_inspect_reader *reader)
 {
-	struct fort_inspect_state *state = &reader->state;
-
-	for (unsigned i = 0; i < FORT_LEN(state->scratch); i++)
-		if (state->scratch[i].value == FORT_TAG_COUNTING) {
-			(void)fort_inspect_use(reader, &state->scratch[i]);
-			state->scratch[i] = fact(reader, FORT_TAG_COUNTED);
-		}
+	if (immediate(reader) != 1 || reader->state.counted != 2)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->state.counted = 0;
+	return true;
 }
 
 static bool move_frame(struct fort_inspect_reader *reader, bool down)
 {
-	if (reader->state.deeper == down || immediate(reader) != FORT_STACK_BYTES)
-		return refuse(reader, FORT_INSPECT_STATE);
-	reader->state.deeper = down;
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->deeper == down || immediate(reader) != FORT_STACK_BYTES ||
+	    state->reg[FORT_X64_RBP] != FORT_TAG_FRAME)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->deeper = down;
 	return true;
 }
 
@@ -358,123 +476,31 @@ static bool find_target(struct fort_inspect_reader *reader, uint32_t *out)
 	int64_t target = (int64_t)reader->next + reader->operands[0].imm.value.s;
 
 	if (target < 0 || target >= reader->image->bytes)
-		return refuse(reader, FORT_INSPECT_TARGET);
+		return fort_inspect_refuse(reader, FORT_INSPECT_TARGET);
 	*out = (uint32_t)target;
 	return true;
 }
 
-static bool is_known(const struct fort_inspect_state *state)
-{
-	return state->scratch[0].value != FORT_TAG_LOST || state->scratch[1].value != FORT_TAG_LOST;
-}
-
-/* Remembers the jump as a hop, if there is something to remember; a mark says less, and is as safe.
- */
-static bool hop(struct fort_inspect_reader *reader, uint32_t target)
-{
-	struct fort_inspect_hop *next = &reader->hops[reader->n_hops];
-
-	if (target <= reader->at || target - reader->at > FORT_INSPECT_HOP_BYTES ||
-	    reader->n_hops == FORT_INSPECT_HOPS || !is_known(&reader->state))
-		return false;
-	next->target = target;
-	memcpy(next->scratch, reader->state.scratch, sizeof(next->scratch));
-	reader->n_hops++;
-	return true;
-}
-
-/* Both ways here must say the same. */
-static void join(struct fort_inspect_reader *reader, const struct fort_inspect_hop *from)
-{
-	struct fort_inspect_state *state = &reader->state;
-
-	for (unsigned i = 0; i < FORT_LEN(state->scratch); i++) {
-		struct fort_inspect_fact *here = &state->scratch[i];
-
-		if (state->fresh)
-			*here = from->scratch[i];
-		else if (here->value != from->scratch[i].value)
-			*here = (struct fort_inspect_fact){FORT_TAG_LOST, reader->at};
-		else if (from->scratch[i].since < here->since)
-			here->since = from->scratch[i].since;
-	}
-	state->flags = (struct fort_inspect_fact){FORT_FLAGS_NOTHING, reader->at};
-	state->paid = state->saved = (struct fort_inspect_fact){false, reader->at};
-	state->fresh = false;
-}
-
-bool fort_inspect_arrive(struct fort_inspect_reader *reader)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < reader->n_hops; i++) {
-		if (reader->hops[i].target < reader->at ||
-		    (reader->hops[i].target == reader->at && !fort_inspect_is_open(&reader->state)))
-			return refuse(reader, FORT_INSPECT_TARGET);
-		if (reader->hops[i].target == reader->at)
-			join(reader, &reader->hops[i]);
-		else
-			reader->hops[n++] = reader->hops[i];
-	}
-	reader->n_hops = n;
-	return true;
-}
-
-/* A jump to where the program goes on. Back only for fuel. */
-static bool go(struct fort_inspect_reader *reader, uint32_t target)
-{
-	struct fort_inspect_state *state = &reader->state;
-
-	if (!fort_inspect_is_open(state))
-		return refuse(reader, FORT_INSPECT_STATE);
-	if (target <= reader->at && !fort_inspect_use(reader, &state->paid))
-		return refuse(reader, FORT_INSPECT_FUEL);
-	if (!hop(reader, target))
-		reader->marks[target] |= FORT_MARK_ENTERED;
-	return true;
-}
-
-/* A jump that ends the run, from any state in which the run is known. */
-static bool end(struct fort_inspect_reader *reader, uint32_t target)
-{
-	if (reader->state.reg[FORT_X64_R9] != FORT_TAG_RUN)
-		return refuse(reader, FORT_INSPECT_STATE);
-	reader->marks[target] |= FORT_MARK_LEFT_BY;
-	return true;
-}
-
-/* Blocks that only leave end by setting r10 to the pc and jumping to the way out. */
 static bool jump(struct fort_inspect_reader *reader)
 {
-	struct fort_inspect_state *state = &reader->state;
-	const struct fort_inspect_fact *pc = &state->scratch[0];
-	bool leaves =
-		state->only_exit && pc->value == FORT_TAG_CONST && pc->since > state->straight;
-	bool done = true;
+	const struct fort_inspect_state *state = &reader->state;
+	bool ends = state->owed || state->part == FORT_PART_LEAVING;
 	uint32_t target;
 
-	if (!find_target(reader, &target))
+	if (!find_target(reader, &target) ||
+	    !(ends ? fort_inspect_end(reader, target) : fort_inspect_go(reader, target)))
 		return false;
-	if (leaves) {
-		reader->marks[state->straight] |= FORT_MARK_EXIT;
-		reader->marks[target] |= FORT_MARK_OUT_BY;
-	} else {
-		done = state->owed ? end(reader, target) : go(reader, target);
-	}
-	if (done)
-		fort_inspect_open(reader);
-	return done;
+	fort_inspect_nowhere(reader);
+	return true;
 }
 
 /* Around an exchange, until nobody came between: back over two instructions that leave rax to it.
  */
 static bool repeat(struct fort_inspect_reader *reader, uint32_t target)
 {
-	const struct fort_inspect_state *state = &reader->state;
-
-	return target == state->recent[3] && target >= state->plain && target >= state->rax_kept
+	return target == reader->recent[3] && target >= reader->plain && target >= reader->rax_kept
 		       ? true
-		       : refuse(reader, FORT_INSPECT_FUEL);
+		       : fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 }
 
 /* Fuel was taken. Not below: it was there, and the jump is paid. */
@@ -484,157 +510,210 @@ static bool branch_on_fuel(struct fort_inspect_reader *reader, uint32_t target)
 	bool done;
 
 	state->owed = false;
-	state->paid = fact(reader, true);
+	state->paid = true;
 	if (reader->insn.mnemonic == ZYDIS_MNEMONIC_JB)
-		return end(reader, target);
+		return fort_inspect_end(reader, target);
 	if (reader->insn.mnemonic != ZYDIS_MNEMONIC_JNB)
-		return refuse(reader, FORT_INSPECT_FUEL);
-	done = go(reader, target);
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	done = fort_inspect_go(reader, target);
 	state->owed = true;
-	state->paid = fact(reader, false);
+	state->paid = false;
 	return done;
 }
 
-static bool decide(struct fort_inspect_reader *reader, uint32_t target)
+static bool branch(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
 	ZydisMnemonic mnemonic = reader->insn.mnemonic;
+	uint32_t target;
 
-	if (state->flags.value == FORT_FLAGS_NOTHING)
-		return go(reader, target);
-	switch ((enum fort_inspect_flags)fort_inspect_use(reader, &state->flags)) {
+	if (!find_target(reader, &target))
+		return false;
+	switch ((enum fort_inspect_flags)state->flags) {
 	case FORT_FLAGS_FUEL:
 		if (!state->owed)
 			break;
 		return branch_on_fuel(reader, target);
-	case FORT_FLAGS_LEFT:
+	case FORT_FLAGS_FRAMES:
 		if (mnemonic != ZYDIS_MNEMONIC_JB)
 			break;
-		counted(reader);
-		return end(reader, target);
+		state->counted = 1;
+		return fort_inspect_end(reader, target);
 	case FORT_FLAGS_ABORT:
 		if (mnemonic != ZYDIS_MNEMONIC_JNZ)
 			break;
 		state->unchecked = false;
-		return end(reader, target);
+		return fort_inspect_end(reader, target);
 	case FORT_FLAGS_EXCHANGE:
 		if (mnemonic != ZYDIS_MNEMONIC_JNZ || target > reader->at)
 			break;
 		return repeat(reader, target);
 	case FORT_FLAGS_NOTHING: break;
 	}
-	return go(reader, target);
+	return fort_inspect_go(reader, target);
 }
 
-static bool branch(struct fort_inspect_reader *reader)
+/* Callees begin in an open state, in their own frame or in their caller's, and leave one; the host
+ * may not be entered by them if the stack is not as it must be. */
+static bool may_call(struct fort_inspect_reader *reader)
 {
-	uint32_t target;
+	struct fort_inspect_state caller = reader->state;
+	bool open;
 
-	if (!find_target(reader, &target) || !decide(reader, target))
-		return false;
-	start_block(reader);
-	return true;
+	reader->state.depth = 0;
+	reader->state.deeper = false;
+	reader->state.counted = 0;
+	open = fort_inspect_is_open(reader);
+	reader->state = caller;
+	return open && caller.counted != 2;
 }
 
-/* The stack is as it must be at a call: rsp is 8 off a multiple of 16 in an open state. */
-static bool is_aligned(const struct fort_inspect_state *state)
+static void return_from(struct fort_inspect_reader *reader,
+			const struct fort_inspect_function *function)
 {
-	return state->depth & 1;
+	struct fort_inspect_state *state = &reader->state;
+
+	for (unsigned reg = 0; reg < FORT_X64_REGS; reg++)
+		if (function->writes & 1u << reg && state->reg[reg] != FORT_TAG_KEPT)
+			state->reg[reg] =
+				function->returns & 1u << reg ? FORT_TAG_WORD : FORT_TAG_LOST;
+	state->reg[FORT_X64_R10] = state->reg[FORT_X64_R11] = FORT_TAG_LOST;
+	state->flags = FORT_FLAGS_NOTHING;
+	state->paid = state->saved = false;
+	reader->rax_kept = reader->next;
 }
 
-/* The callee finds an open state, with its frame and the count that its caller left for it. */
 static bool call(struct fort_inspect_reader *reader)
 {
-	struct fort_inspect_state *state = &reader->state, callee = *state;
-	uint32_t target;
+	struct fort_inspect_state *state = &reader->state;
+	const struct fort_inspect_function *function;
+	bool first = !state->function && !state->depth && !state->paid;
+	uint32_t target, number;
 
 	if (!find_target(reader, &target))
 		return false;
-	callee.depth = 0;
-	callee.deeper = false;
-	if (!state->deeper || !is_aligned(state) || !fort_inspect_is_open(&callee) ||
-	    state->stack[state->depth - 1] != FORT_TAG_COUNTED)
-		return refuse(reader, FORT_INSPECT_STATE);
-	if (!fort_inspect_use(reader, &state->paid))
-		return refuse(reader, FORT_INSPECT_FUEL);
-	reader->marks[target] |= FORT_MARK_ENTERED;
-	forget_facts(reader);
-	state->rax_kept = reader->next;
-	start_block(reader);
+	if (!may_call(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	/* The image's own frame may do nothing but call the program. */
+	if (!state->paid && !(first && !reader->called))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	reader->called = true;
+	if (!fort_inspect_call(reader, target, &number))
+		return false;
+	function = &reader->image->functions[number];
+	if (function->aligned && !is_aligned(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->uncounted |= !state->counted && !first;
+	if (state->counted)
+		state->counted = 2;
+	return_from(reader, function);
 	return true;
 }
 
 static bool ask_abort(struct fort_inspect_reader *reader)
 {
 	if (immediate(reader))
-		return refuse(reader, FORT_INSPECT_FORM);
-	reader->state.flags = fact(reader, FORT_FLAGS_ABORT);
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	reader->state.flags = FORT_FLAGS_ABORT;
 	return true;
 }
 
+/* What a function of the host may change and leave something in; and fuel is in the run then. */
 static bool call_host(struct fort_inspect_reader *reader)
 {
+	static const uint8_t lost[] = {FORT_X64_RCX, FORT_X64_RDX, FORT_X64_RSI, FORT_X64_RDI,
+				       FORT_X64_R8,  FORT_X64_R10, FORT_X64_R11};
 	struct fort_inspect_state *state = &reader->state;
 
-	if (state->deeper || state->unchecked || !is_aligned(state) ||
+	if (state->deeper || state->unchecked || state->owed || !is_aligned(reader) ||
 	    state->reg[FORT_X64_R9] != FORT_TAG_RUN)
-		return refuse(reader, FORT_INSPECT_STATE);
-	if (!has_fuel(state) || !fort_inspect_use(reader, &state->saved))
-		return refuse(reader, FORT_INSPECT_FUEL);
-	for (unsigned i = 0; i < FORT_LEN(lost_by_call); i++)
-		fort_inspect_set_tag(reader, lost_by_call[i], FORT_TAG_LOST);
-	fort_inspect_set_tag(reader, FORT_X64_RAX, FORT_TAG_WORD);
-	forget_facts(reader);
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	if (has_fuel(state) ? !state->saved : state->reg[FORT_X64_R12] != FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	for (unsigned i = 0; i < FORT_LEN(lost); i++)
+		if (!set_tag(reader, lost[i], FORT_TAG_LOST))
+			return false;
+	state->reg[FORT_X64_R9] = FORT_TAG_LOST;
+	if (has_fuel(state))
+		state->reg[FORT_X64_R12] = FORT_TAG_LOST;
+	state->flags = FORT_FLAGS_NOTHING;
+	state->paid = state->saved = false;
 	state->unchecked = true;
-	start_block(reader);
+	return set_tag(reader, FORT_X64_RAX, FORT_TAG_WORD);
+}
+
+static bool returns(struct fort_inspect_reader *reader)
+{
+	const struct fort_inspect_state *state = &reader->state;
+	uint16_t wanted = reader->image->functions[state->function].returns;
+
+	if (!state->function) {
+		if (!begins_closing(reader) || state->depth)
+			return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+		if (reader->straight)
+			reader->seen[reader->straight - 1].closes = true;
+	} else if (!fort_inspect_is_open(reader)) {
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	} else if (wanted & ~fort_inspect_words(state)) {
+		return fort_inspect_refuse(reader, FORT_INSPECT_CLAIM);
+	}
+	fort_inspect_nowhere(reader);
 	return true;
 }
 
 /* --- all of them --- */
 
-static bool (*const rules[FORT_RULES])(struct fort_inspect_reader *reader) = {
-	[FORT_RULE_PLAIN] = plain,
-	[FORT_RULE_NOTHING] = nothing,
-	[FORT_RULE_REFUND] = refund,
-	[FORT_RULE_LOAD_ENTRY] = load_entry,
-	[FORT_RULE_TELL] = tell,
-	[FORT_RULE_LEAVE] = leave,
-	[FORT_RULE_EXCHANGE] = exchange,
-	[FORT_RULE_TAKE_FUEL] = take_fuel,
-	[FORT_RULE_SAVE_FUEL] = save_fuel,
-	[FORT_RULE_LOAD_FUEL] = load_fuel,
-	[FORT_RULE_LOAD_COUNT] = load_count,
-	[FORT_RULE_COUNT_DOWN] = count_down,
-	[FORT_RULE_FRAME_DOWN] = frame_down,
-	[FORT_RULE_FRAME_UP] = frame_up,
-	[FORT_RULE_ASK_ABORT] = ask_abort,
-	[FORT_RULE_PUSH] = push,
-	[FORT_RULE_POP] = pop,
-	[FORT_RULE_JUMP] = jump,
-	[FORT_RULE_BRANCH] = branch,
-	[FORT_RULE_CALL] = call,
-	[FORT_RULE_CALL_HOST] = call_host,
-	[FORT_RULE_RETURN] = returns,
+#define START   (1u << FORT_PART_START)
+#define BODY    (1u << FORT_PART_BODY)
+#define LEAVING (1u << FORT_PART_LEAVING)
+#define CLOSING (1u << FORT_PART_CLOSING)
+
+static const struct rule {
+	bool (*apply)(struct fort_inspect_reader *reader);
+	uint8_t parts; /* where it may be used */
+} rules[FORT_RULES] = {
+	[FORT_RULE_PLAIN] = {plain, BODY | LEAVING | CLOSING},
+	[FORT_RULE_EXCHANGE] = {exchange, BODY},
+	[FORT_RULE_MOVE] = {move, START | BODY},
+	[FORT_RULE_TAKE_FUEL] = {take_fuel, BODY},
+	[FORT_RULE_REFUND] = {refund, LEAVING},
+	[FORT_RULE_SAVE_FUEL] = {save_fuel, BODY | CLOSING},
+	[FORT_RULE_LOAD_FUEL] = {load_fuel, BODY},
+	[FORT_RULE_LOAD_ENTRY] = {load_entry, BODY | LEAVING},
+	[FORT_RULE_LOAD_SERVICES] = {load_services, BODY},
+	[FORT_RULE_TELL] = {tell, LEAVING},
+	[FORT_RULE_TELL_NUMBER] = {tell, BODY},
+	[FORT_RULE_ENTER] = {enter, START},
+	[FORT_RULE_LEAVE] = {leave, LEAVING},
+	[FORT_RULE_COUNT_DOWN] = {count_down, BODY},
+	[FORT_RULE_COUNT_UP] = {count_up, BODY},
+	[FORT_RULE_FRAME_DOWN] = {frame_down, BODY},
+	[FORT_RULE_FRAME_UP] = {frame_up, BODY},
+	[FORT_RULE_PAD] = {pad, START | BODY},
+	[FORT_RULE_UNPAD] = {unpad, BODY | CLOSING},
+	[FORT_RULE_PUSH] = {push, START | BODY},
+	[FORT_RULE_POP] = {pop, BODY | CLOSING},
+	[FORT_RULE_ASK_ABORT] = {ask_abort, BODY},
+	[FORT_RULE_JUMP] = {jump, BODY | LEAVING},
+	[FORT_RULE_BRANCH] = {branch, BODY},
+	[FORT_RULE_CALL] = {call, BODY},
+	[FORT_RULE_CALL_HOST] = {call_host, BODY},
+	[FORT_RULE_RETURN] = {returns, BODY | CLOSING},
 };
 
 bool fort_inspect_apply(struct fort_inspect_reader *reader, enum fort_inspect_rule_id rule)
 {
-	struct fort_inspect_state *state = &reader->state;
 	bool jumps = rule == FORT_RULE_JUMP || rule == FORT_RULE_BRANCH;
 
-	if (state->out && rule != FORT_RULE_RETURN)
-		return refuse(reader, FORT_INSPECT_STATE);
-	if (state->owed && !jumps && rule != FORT_RULE_NOTHING)
-		return refuse(reader, FORT_INSPECT_FUEL);
-	if (rule > FORT_RULE_EXIT_LAST && rule != FORT_RULE_JUMP) {
-		if (state->leaving)
-			return refuse(reader, FORT_INSPECT_STATE);
-		state->only_exit = false;
-	}
-	state->fresh = false;
-	if (!rules[rule](reader))
+	if (!(rules[rule].parts & 1u << reader->state.part))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	if (reader->state.owed && !jumps)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	if (rule >= FORT_RULE_JUMP && rule != FORT_RULE_RETURN)
+		reader->straight = 0;
+	if (!rules[rule].apply(reader))
 		return false;
 	if (rule != FORT_RULE_PLAIN && rule != FORT_RULE_EXCHANGE)
-		state->plain = reader->next;
+		reader->plain = reader->next;
 	return true;
 }

@@ -21,6 +21,7 @@ struct fort_code {
 	size_t bytes;
 	enum fort_isolation isolation;
 	fort_helper_lookup *helper; /* for calls by register */
+	uint32_t *loop_ends;        /* behind the records: fort_resolve_loops */
 	struct record records[];
 };
 
@@ -217,7 +218,8 @@ static void free_code(struct fort_code *code)
 static int compile(const struct fort_compile *request, struct fort_code **out)
 {
 	uint32_t count = request->program->n_insns;
-	size_t bytes = sizeof(struct fort_code) + count * sizeof(struct record);
+	size_t bytes =
+		sizeof(struct fort_code) + count * (sizeof(struct record) + sizeof(uint32_t));
 	struct fort_code *code;
 	void *pages;
 	int err;
@@ -232,6 +234,8 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	code->bytes = bytes;
 	code->isolation = request->isolation;
 	code->helper = request->helper;
+	code->loop_ends = (uint32_t *)&code->records[count];
+	fort_resolve_loops(request->program, code->loop_ends);
 	for (uint32_t pc = 0; pc < count && !err; pc++)
 		err = compile_one(request, pc, &code->records[pc]);
 	if (err) {

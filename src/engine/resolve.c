@@ -51,3 +51,13 @@ uint32_t fort_resolve_callee_slots(const struct fort_program *program, uint32_t 
 
 	return callee->end - callee->start;
 }
+
+void fort_resolve_loops(const struct fort_program *program, uint32_t *ends)
+{
+	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
+		const struct fort_insn *insn = &program->insns[pc];
+
+		if (fort_insn_jumps(insn) && fort_insn_target(insn, pc) <= (int64_t)pc)
+			ends[fort_insn_target(insn, pc)] = pc;
+	}
+}

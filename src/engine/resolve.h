@@ -16,5 +16,13 @@ FORT_CHECKED int fort_resolve_check(const struct fort_compile *request,
  */
 FORT_CHECKED int fort_resolve_imm(const struct fort_compile *request, const struct fort_insn *insn,
 				  int64_t *out);
+/* Of each slot that is jumped back to, the last slot that does so; 0 for others. `ends` is zeroed.
+ */
+void fort_resolve_loops(const struct fort_program *program, uint32_t *ends);
+/* What a jump back to `target` costs. */
+static inline uint32_t fort_resolve_loop_slots(const uint32_t *ends, uint32_t target)
+{
+	return ends[target] - target + 1;
+}
 /* What a call of the subprogram at slot `target` costs. */
 uint32_t fort_resolve_callee_slots(const struct fort_program *program, uint32_t target);

@@ -1,129 +1,31 @@
-/* The x64 engine: machine code from a program in two passes over its instructions, in linear time.
+/* The x64 engine: machine code from a program, in linear time (x64_op.h has the passes).
  *
- * A BPF register is a machine register, an instruction is one to a few machine instructions, a call
+ * A BPF register is a machine register, an instruction is one machine instruction or less, a call
  * is a call. What a run can do to its host is bounded by what can be emitted: accesses go through
- * x64_memory.c, jumps and calls lead to the starts of instructions of the same image or to slots,
- * and no instruction of a program names rsp, r9 to r12 or writes rbp.
+ * x64_memory.c, jumps and calls lead to labels of the same image or to slots, and no instruction of
+ * a program names rsp, r9 to r12 or writes rbp.
  */
-#include "engine/x64_code.h"
-
 #include <errno.h>
 #include <string.h>
+#include <sys/rseq.h>
 
 #include "base/pages.h"
-#include "engine/inspect.h"
 #include "engine/resolve.h"
+#include "engine/x64_claims.h"
+#include "engine/x64_exit.h"
 #include "engine/x64_faults.h"
 #include "engine/x64_image.h"
-#include "engine/x64_run.h"
 
 struct fort_code {
 	size_t bytes; /* of this, with accesses */
 	bool confined, fast_gs;
-	fort_helper_lookup *helper; /* for calls by register */
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;
-	uint32_t place;   /* in the list of images */
-	uint32_t *starts; /* of each slot: faults.starts, behind the accesses */
+	uint32_t place;                /* in the list of images */
+	fort_helper_lookup *helper;    /* for calls by register */
+	struct fort_x64_place *places; /* faults.places, behind the accesses */
 	struct fort_x64_access accesses[];
 };
-
-/* --- emitting --- */
-
-static void nothing(struct fort_x64 *x, const struct fort_insn *insn)
-{
-}
-
-static void ldimm(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	int64_t value = 0;
-	int err = fort_resolve_imm(x->request, insn, &value);
-
-	(void)err; /* checked before */
-	fort_x64_const(&x->bytes, fort_x64_home(insn->dst), (uint64_t)value);
-}
-
-static fort_x64_emitter *const emitters[] = {
-	[FORT_ALU_K] = fort_x64_alu_k,   [FORT_ALU_X] = fort_x64_alu_x,
-	[FORT_NEG] = fort_x64_neg,       [FORT_MOV_K] = fort_x64_mov_k,
-	[FORT_MOV_X] = fort_x64_mov_x,   [FORT_MOVSX] = fort_x64_movsx,
-	[FORT_END] = fort_x64_end,       [FORT_LDX] = fort_x64_ldx,
-	[FORT_ST] = fort_x64_st,         [FORT_STX] = fort_x64_stx,
-	[FORT_ATOMIC] = fort_x64_atomic, [FORT_LDACQ] = fort_x64_ldx,
-	[FORT_STREL] = fort_x64_stx,     [FORT_LDIMM] = ldimm,
-	[FORT_LDIMM_HIGH] = nothing,     [FORT_JA] = fort_x64_ja,
-	[FORT_JCC_K] = fort_x64_jcc_k,   [FORT_JCC_X] = fort_x64_jcc_x,
-	[FORT_CALL] = fort_x64_calls,    [FORT_CALLX] = fort_x64_callx,
-	[FORT_EXIT] = fort_x64_exit,
-};
-
-int64_t fort_x64_slot(struct fort_x64 *x, fort_helper_fn *function)
-{
-	uint32_t i = 0;
-
-	while (i < x->n_helpers && x->helpers[i] != function)
-		i++;
-	if (i == x->n_helpers) {
-		x->helpers[i] = function;
-		x->n_helpers++;
-	}
-	return -(int64_t)(i + 1) * (int64_t)sizeof(function);
-}
-
-/* What is at pc; returns the slots done. Nothing that writes r10 is ever emitted. */
-static uint32_t emit_next(struct fort_x64 *x)
-{
-	const struct fort_insn *insn = &x->request->program->insns[x->pc];
-	uint32_t fused = 0;
-
-	if (fort_insn_writes_frame_pointer(insn)) {
-		fort_x64_leave(x, FORT_X64_ALWAYS, FORT_ABORT_INSN);
-		return 1;
-	}
-	if (FORT_LIKELY(!x->bytes.careful))
-		fused = fort_x64_fuse(x);
-	if (fused)
-		return fused;
-	emitters[insn->kind](x, insn);
-	return 1;
-}
-
-static void emit(struct fort_x64 *x)
-{
-	x->bytes.at = x->n_fixups = x->n_stops = x->n_accesses = 0;
-	x->pc = 0;
-	while (x->pc < x->request->program->n_insns) {
-		x->estimate = x->offsets[x->pc];
-		x->offsets[x->pc] = x->bytes.at;
-		x->bytes.careful = x->careful[x->pc];
-		fort_x64_shift(&x->bytes);
-		for (uint32_t left = emit_next(x), at = x->offsets[x->pc]; left; left--)
-			x->offsets[x->pc++] = at;
-		if (x->pc < x->request->program->n_insns)
-			fort_x64_shift(&x->bytes);
-	}
-	x->stops_at = x->bytes.at;
-	fort_x64_stops(x);
-}
-
-static void mark_targets(struct fort_x64 *x)
-{
-	const struct fort_program *program = x->request->program;
-
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
-
-		if (fort_insn_jumps(insn) || insn->op == FORT_OP_LOCAL)
-			x->targets[fort_insn_target(insn, pc)] = 1;
-	}
-}
-
-static void patch(struct fort_x64 *x)
-{
-	for (uint32_t i = 0; i < x->n_fixups; i++)
-		fort_x64_patch(&x->bytes, x->fixups[i].at, x->fixups[i].bytes,
-			       x->offsets[x->fixups[i].target]);
-}
 
 /* --- compiling --- */
 
@@ -143,29 +45,45 @@ static int check(const struct fort_compile *request)
 	return err;
 }
 
-/* No instruction has more than one jump to a slot, one helper or three stops. */
-static size_t scratch_bytes(uint32_t n)
+/* Working memory: arrays one behind the other, of what an operation may add at most. Pages that
+ * nobody touches cost nothing. */
+struct scratch {
+	uint8_t *at; /* NULL: it is being measured */
+	size_t bytes;
+};
+
+static void *carve(struct scratch *scratch, size_t n, size_t size)
 {
-	return n * (3 * sizeof(struct fort_x64_stop) + sizeof(fort_helper_fn *) +
-		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t) + 2 * sizeof(uint8_t)) +
-	       sizeof(uint8_t);
+	void *array = scratch->at ? scratch->at + scratch->bytes : NULL;
+
+	scratch->bytes += fort_round_up(n * size, 16);
+	return array;
 }
 
-static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
+static void carve_all(struct fort_x64 *x, struct fort_x64_layout *layout, struct scratch *scratch)
 {
-	x->helpers = scratch;
-	x->stops = (struct fort_x64_stop *)(x->helpers + n);
-	x->fixups = (struct fort_x64_fixup *)(x->stops + 3 * (size_t)n);
-	x->offsets = (uint32_t *)(x->fixups + n);
-	x->targets = (uint8_t *)(x->offsets + n);
-	x->careful = x->targets + n;
+	size_t n = x->request->program->n_insns + 2;
+
+	x->ops = carve(scratch, n, sizeof(*x->ops));
+	x->joins = carve(scratch, n, sizeof(*x->joins));
+	x->slots = carve(scratch, n, sizeof(*x->slots));
+	x->loop_ends = carve(scratch, n, sizeof(*x->loop_ends));
+	x->places = carve(scratch, n, sizeof(*x->places));
+	x->subprogs = carve(scratch, x->request->program->n_subprogs, sizeof(*x->subprogs));
+	x->accesses = carve(scratch, 2 * n, sizeof(*x->accesses));
+	x->stops = carve(scratch, 4 * n, sizeof(*x->stops));
+	x->colds = carve(scratch, 2 * n, sizeof(*x->colds));
+	x->helpers = carve(scratch, 2 * n, sizeof(*x->helpers));
+	layout->jumps = carve(scratch, 12 * n, sizeof(*layout->jumps));
+	layout->labels = carve(scratch, 16 * n, sizeof(*layout->labels));
+	layout->aligns = carve(scratch, n, sizeof(*layout->aligns));
+	x->bytes.out = carve(scratch, 2 * n + 4, FORT_X64_OP_BYTES);
 }
 
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
 {
-	uint32_t n_insns = x->request->program->n_insns;
 	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access) +
-		       n_insns * sizeof(uint32_t);
+		       x->n_ops * sizeof(struct fort_x64_place);
 	void *pages;
 	int err = fort_pages_alloc(bytes, &pages);
 
@@ -173,126 +91,143 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 		return err;
 	*out = pages;
 	(*out)->bytes = bytes;
-	(*out)->starts = (uint32_t *)((*out)->accesses + x->n_accesses);
 	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
 	(*out)->helper = x->request->helper;
+	(*out)->places = (struct fort_x64_place *)(void *)((*out)->accesses + x->n_accesses);
 	return 0;
+}
+
+/* The operations whose bytes, or the place between them, spell something forbidden. Returns whether
+ * there were any. */
+static bool find_forbidden(struct fort_x64 *x, const uint8_t *image, uint32_t bytes)
+{
+	struct fort_x64_cursor cursor = {0};
+	uint32_t at = fort_x64_forbidden(image, 0, bytes), i = 0;
+	bool found = at < bytes;
+
+	for (; at < bytes; at = fort_x64_forbidden(image, at + 1, bytes)) {
+		while (i < x->n_ops && fort_x64_moved(x, &cursor, x->places[i]) <= at)
+			i++;
+		if (i)
+			x->ops[i - 1].avoid = FORT_X64_CONSTANTS | FORT_X64_PAD;
+		x->ops[i].avoid |= FORT_X64_PAD; /* there is one more than operations */
+	}
+	return found;
+}
+
+#define TRIES_MAX 16u
+
+/* The image, without forbidden bytes: what spelled them is written otherwise until nothing does. */
+static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
+{
+	for (x->tries = 0; x->tries < TRIES_MAX; x->tries++) {
+		uint32_t bytes;
+		int err;
+
+		fort_x64_emit(x);
+		if (x->bytes.at > INT32_MAX)
+			return -ENOMEM;
+		bytes = fort_x64_lay_out(x);
+		err = fort_x64_draft_open(x->n_helpers, bytes + 2, draft);
+		if (err)
+			return err;
+		fort_x64_write(x, draft->code);
+		if (!find_forbidden(x, draft->code, bytes + 2))
+			return 0;
+		fort_x64_draft_drop(draft);
+		if (x->hiding == FORT_X64_HIDE_NOTHING)
+			x->hiding = FORT_X64_HIDE_FORBIDDEN;
+	}
+	return -EOPNOTSUPP;
+}
+
+static void note_places(const struct fort_x64 *x, struct fort_code *code)
+{
+	struct fort_x64_cursor cursor = {0};
+
+	for (uint32_t i = 0; i < x->n_ops; i++)
+		code->places[i] = (struct fort_x64_place){fort_x64_moved(x, &cursor, x->places[i]),
+							  x->ops[i].pc};
+}
+
+static int list(struct fort_x64 *x, struct fort_code *code)
+{
+	const struct fort_x64_label *way_out = &x->layout->labels[x->way_out];
+	struct fort_x64_cursor cursor = {0};
+
+	memcpy(code->accesses, x->accesses, x->n_accesses * sizeof(*x->accesses));
+	note_places(x, code);
+	code->faults = (struct fort_x64_faults){
+		.range = {.start = (uint64_t)(uintptr_t)code->image.code,
+			  .bytes = code->image.code_bytes},
+		.way_out = (uint64_t)(uintptr_t)code->image.code +
+			   fort_x64_moved(x, &cursor, way_out->at),
+		.accesses = code->accesses,
+		.n_accesses = x->n_accesses,
+		.places = code->places,
+		.n_places = x->n_ops,
+	};
+	return fort_x64_faults_list(&code->faults, &code->place);
+}
+
+/* Words of run->services that helpers of this program do nothing but return. */
+static void allow_cached(const struct fort_compile *request, struct fort_inspect *view)
+{
+	for (uint32_t number = 0; request->shape && number < FORT_HELPER_NUMBERS; number++) {
+		struct fort_helper_shape shape = request->shape(number);
+
+		if (shape.inlines == FORT_INLINE_CACHED && view->n_cached < FORT_INSPECT_CACHED_MAX)
+			view->cached[view->n_cached++] = shape.offset;
+	}
 }
 
 /* The bytes that will run, read back. */
 static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 {
-	const struct fort_inspect view = {
-		.code = image->code,
-		.bytes = (uint32_t)image->code_bytes,
-		.n_slots = x->n_helpers,
-		.isolation = x->request->isolation,
-	};
+	struct fort_inspect view = {.code = image->code,
+				    .bytes = (uint32_t)image->code_bytes,
+				    .n_slots = x->n_helpers,
+				    .isolation = x->request->isolation,
+				    .cpu_offset = x->cpu_offset};
+	struct fort_x64_claims claims;
 	struct fort_inspection found;
+	bool good;
+	int err;
 
 	if (x->request->proven && !x->request->inspect)
 		return 0;
-	if (fort_inspect(&view, &found))
+	err = fort_x64_claims_make(x, &claims);
+	if (err)
+		return err;
+	view.labels = claims.labels;
+	view.n_labels = claims.n_labels;
+	view.functions = claims.functions;
+	view.n_functions = claims.n_functions;
+	allow_cached(x->request, &view);
+	good = fort_inspect(&view, &found);
+	fort_x64_claims_free(&claims);
+	if (good)
 		return 0;
 	return found.fault == FORT_INSPECT_NO_ROOM ? -ENOMEM : -ENOEXEC;
 }
 
-/* Whatever became of the byte at `at` is to be emitted more carefully. */
-static void take_care(struct fort_x64 *x, uint32_t at)
-{
-	uint32_t n = x->request->program->n_insns, low = 0, high = n;
-
-	if (at >= x->stops_at) {
-		x->careful[n]++;
-		return;
-	}
-	while (high - low > 1) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (x->offsets[middle] <= at)
-			low = middle;
-		else
-			high = middle;
-	}
-	for (uint32_t pc = low + 1; pc-- && x->offsets[pc] == x->offsets[low];)
-		x->careful[pc]++;
-}
-
-/* Is there nothing in the bytes that may not be? */
-static bool is_clean(struct fort_x64 *x)
-{
-	uint32_t bytes = x->bytes.at, at = 0, found = 0;
-
-	while ((at = fort_inspect_barred(x->bytes.out, bytes, at)) < bytes) {
-		take_care(x, at++);
-		found++;
-	}
-	return !found;
-}
-
-/* The second pass, into memory. -EAGAIN when some of it must be emitted in another way. */
-static int write_image(struct fort_x64 *x, struct fort_x64_image *image)
-{
-	struct fort_x64_draft draft;
-	int err = fort_x64_draft_open(x->n_helpers, x->bytes.at, &draft);
-
-	if (err)
-		return err;
-	x->bytes = (struct fort_x64_bytes){.out = draft.code, .room = (uint32_t)draft.code_bytes};
-	emit(x);
-	patch(x);
-	for (uint32_t i = 0; i < x->n_helpers; i++)
-		((fort_helper_fn **)draft.code)[-1 - (int64_t)i] = x->helpers[i];
-	if (is_clean(x))
-		return fort_x64_draft_seal(&draft, image);
-	fort_x64_draft_close(&draft);
-	return -EAGAIN;
-}
-
-static int finish(struct fort_x64 *x, struct fort_code *code)
-{
-	int err;
-
-	x->last = true;
-	x->accesses = code->accesses;
-	err = write_image(x, &code->image);
-	if (err)
-		return err;
-	memcpy(code->starts, x->offsets, x->request->program->n_insns * sizeof(uint32_t));
-	code->faults = (struct fort_x64_faults){
-		.range = {.start = (uint64_t)(uintptr_t)code->image.code,
-			  .bytes = code->image.code_bytes},
-		.accesses = code->accesses,
-		.n_accesses = x->n_accesses,
-		.starts = code->starts,
-		.n_insns = x->request->program->n_insns,
-		.stops_at = x->stops_at,
-	};
-	err = inspect(x, &code->image);
-	if (!err)
-		err = fort_x64_faults_list(&code->faults, &code->place);
-	if (err)
-		fort_x64_image_close(&code->image);
-	return err;
-}
-
-static int compile_into(struct fort_x64 *x, struct fort_code **out)
+static int finish(struct fort_x64 *x, struct fort_x64_draft *draft, struct fort_code **out)
 {
 	struct fort_code *code;
-	int err;
+	int err = new_code(x, &code);
 
-	x->last = false;
-	x->accesses = NULL;
-	x->bytes = (struct fort_x64_bytes){0};
-	emit(x);
-	if (x->bytes.at > INT32_MAX)
-		return -ENOMEM;
-	err = new_code(x, &code);
-	if (err)
-		return err;
-	err = finish(x, code);
 	if (err) {
+		fort_x64_draft_drop(draft);
+		return err;
+	}
+	for (uint32_t i = 0; i < x->n_helpers; i++)
+		((fort_helper_fn **)draft->code)[-1 - (int64_t)i] = x->helpers[i];
+	err = fort_x64_draft_seal(draft, &code->image);
+	err = err ? err : inspect(x, &code->image);
+	err = err ? err : list(x, code);
+	if (err) {
+		fort_x64_image_close(&code->image);
 		fort_pages_free(code, code->bytes);
 		return err;
 	}
@@ -300,26 +235,39 @@ static int compile_into(struct fort_x64 *x, struct fort_code **out)
 	return 0;
 }
 
+static void optimise(struct fort_x64 *x)
+{
+	fort_x64_lower(x);
+	fort_x64_subprogs(x);
+	fort_x64_facts(x);
+	fort_x64_forward(x);
+	fort_x64_live(x);
+	fort_x64_find_saved(x);
+}
+
 static int compile(const struct fort_compile *request, struct fort_code **out)
 {
-	struct fort_x64 x = {.request = request};
-	uint32_t n = request->program->n_insns;
-	void *scratch;
+	struct fort_x64_layout layout = {0};
+	struct fort_x64 x = {.request = request,
+			     .layout = &layout,
+			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
+	struct fort_x64_draft draft;
+	struct scratch scratch = {0};
+	void *pages;
 	int err = check(request);
 
 	if (err)
 		return err;
-	err = fort_pages_alloc(scratch_bytes(n), &scratch);
+	carve_all(&x, &layout, &scratch);
+	err = fort_pages_alloc(scratch.bytes, &pages);
 	if (err)
 		return err;
-	use_scratch(&x, scratch, n);
-	mark_targets(&x);
-	err = compile_into(&x, out);
-	for (unsigned i = 0; err == -EAGAIN && i < FORT_CAREFUL_ROUNDS; i++)
-		err = compile_into(&x, out);
-	if (err == -EAGAIN)
-		err = -ENOEXEC;
-	fort_pages_free(scratch, scratch_bytes(n));
+	scratch = (struct scratch){.at = pages};
+	carve_all(&x, &layout, &scratch);
+	optimise(&x);
+	err = emit(&x, &draft);
+	err = err ? err : finish(&x, &draft, out);
+	fort_pages_free(pages, scratch.bytes);
 	return err;
 }
 
@@ -336,8 +284,6 @@ static void free_code(struct fort_code *code)
 
 static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
 {
-	if (entry->stop == FORT_ABORT_NONE)
-		return;
 	if (entry->stop != FORT_X64_STOP_HELPER)
 		fort_run_abort(run, entry->stop, entry->detail);
 	run->abort.pc = entry->pc;
@@ -347,39 +293,27 @@ static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
 	}
 }
 
-/* A thread's gs stays with the last program that ran on it, unless the host uses it: most runs then
- * find it as they need it, and writing it is slow. */
-static uint64_t enter_confined(const struct fort_code *code, struct fort_x64_entry *entry,
-			       struct fort_run *run)
-{
-	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
-	uint64_t before = fort_x64_gs_get(code->fast_gs), r0;
-
-	if (before != window)
-		fort_x64_gs_set(code->fast_gs, window);
-	r0 = fort_x64_enter(entry, run);
-	if (before && before != window)
-		fort_x64_gs_set(code->fast_gs, before);
-	return r0;
-}
-
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
-	struct fort_x64_entry entry = {
-		.code = (uint64_t)(uintptr_t)code->image.code,
-		.r1 = run->ctx,
-		.r2 = run->ctx_length,
-		.r10 = fort_domain_stack_top(run->domain, run->slot),
-		.fuel = run->fuel,
-		.helper = code->helper,
-	};
-	uint64_t r0;
+	fort_x64_code_fn *start = (fort_x64_code_fn *)(uintptr_t)code->image.code;
+	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
+	struct fort_x64_entry entry;
 
+	entry.stop = FORT_ABORT_NONE;
+	entry.detail = 0;
+	entry.stack = 0;
+	entry.helper = code->helper;
+	entry.frames = FORT_FRAMES_MAX - 1;
 	run->engine = &entry;
-	r0 = code->confined ? enter_confined(code, &entry, run) : fort_x64_enter(&entry, run);
+	if (code->confined)
+		gs = fort_x64_gs_enter(code->fast_gs,
+				       (uint64_t)(uintptr_t)run->domain->window.base);
+	r0 = start(run->ctx, run->ctx_length, r10, run, &entry, run->fuel);
+	if (code->confined)
+		fort_x64_gs_leave(code->fast_gs, gs);
 	run->engine = NULL;
-	run->fuel = entry.fuel;
-	tell(run, &entry);
+	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))
+		tell(run, &entry);
 	return r0;
 }
 

@@ -19,20 +19,20 @@ static const struct fort_x64_access *find_access(const struct fort_x64_faults *f
 	return NULL;
 }
 
-/* The slot whose code has this place. */
+/* The slot whose code has this place, or comes before it. */
 static uint32_t find_pc(const struct fort_x64_faults *faults, uint32_t at)
 {
-	uint32_t low = 0, high = faults->n_insns;
+	uint32_t low = 0, high = faults->n_places;
 
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (faults->starts[middle] <= at)
+		if (faults->places[middle].at <= at)
 			low = middle;
 		else
 			high = middle;
 	}
-	return low;
+	return faults->n_places ? faults->places[low].pc : 0;
 }
 
 static const uint8_t saved_at[FORT_X64_REGS] = {
@@ -44,55 +44,82 @@ static const uint8_t saved_at[FORT_X64_REGS] = {
 	[FORT_X64_R15] = REG_R15,
 };
 
-/* As if the code had left by itself. */
-static void leave(greg_t *regs, struct fort_x64_entry *entry, uint32_t stop, uint32_t pc)
+static uint64_t value_of(const greg_t *regs, uint8_t reg)
 {
-	entry->stop = stop;
-	entry->pc = pc;
-	regs[REG_RIP] = *(greg_t *)entry->stack;
-	regs[REG_RSP] = (greg_t)(entry->stack + sizeof(greg_t));
+	return reg == FORT_X64_NONE ? 0 : (uint64_t)regs[saved_at[reg]];
+}
+
+/* What reads and writes in one is the load's fault where it could not even read. */
+static void tell_access(const greg_t *regs, const struct fort_x64_access *access,
+			const struct fort_run *run)
+{
+	struct fort_x64_entry *entry = run->engine;
+	bool key = !access->bytes;
+
+	entry->stop = key ? FORT_ABORT_HELPER_ARG : FORT_ABORT_MEMORY;
+	entry->detail = key ? 2 : 0;
+	entry->bytes = access->bytes;
+	entry->address = (uint32_t)(value_of(regs, access->base) +
+				    (value_of(regs, access->index) << access->scale) +
+				    (uint64_t)(int64_t)access->disp);
+	entry->pc = access->pc;
+	if (!key &&
+	    !fort_window_allows_word(&run->domain->window, entry->address, entry->bytes, FORT_READ))
+		entry->pc = access->load_pc;
+}
+
+static const struct fort_x64_faults *faults_of(const struct fort_signal_range *range)
+{
+	_Static_assert(offsetof(struct fort_x64_faults, range) == 0, "one is the other");
+
+	return (const struct fort_x64_faults *)range;
+}
+
+static uint32_t place_in(const struct fort_signal_range *range, const greg_t *regs)
+{
+	return (uint32_t)((uint64_t)regs[REG_RIP] - range->start);
 }
 
 static bool fault(const struct fort_signal_range *range, const siginfo_t *info, ucontext_t *context)
 {
-	const struct fort_x64_faults *faults = (const struct fort_x64_faults *)range;
+	const struct fort_x64_faults *faults = faults_of(range);
 	greg_t *regs = context->uc_mcontext.gregs;
-	uint32_t at = (uint32_t)((uint64_t)regs[REG_RIP] - range->start);
+	uint32_t at = place_in(range, regs);
 	const struct fort_x64_access *access = find_access(faults, at);
 	struct fort_run *run = (struct fort_run *)regs[saved_at[FORT_X64_RUN]];
-	struct fort_x64_entry *entry = run->engine;
 
-	if (!access) {
-		leave(regs, entry, FORT_ABORT_TRAP, find_pc(faults, at));
-		return true;
+	if (access) {
+		tell_access(regs, access, run);
+	} else {
+		struct fort_x64_entry *entry = run->engine;
+
+		entry->stop = FORT_ABORT_TRAP;
+		entry->pc = find_pc(faults, at);
 	}
-	entry->bytes = access->bytes;
-	entry->address = (uint32_t)((uint64_t)regs[saved_at[access->base]] +
-				    (uint64_t)(int64_t)access->disp);
-	if (access->r0_in_free1)
-		regs[REG_RAX] = regs[saved_at[FORT_X64_FREE1]];
-	leave(regs, entry, FORT_ABORT_MEMORY, access->pc);
+	regs[REG_RIP] = (greg_t)faults->way_out;
 	return true;
 }
 
-/* What comes after the program's code leaves anyway. */
+/* Before the prologue has told where the stack was there is no way out; the run is stopped later.
+ * Behind it, code that leaves is interrupted without harm: what it has popped is still there, right
+ * below the stack pointer, where no handler writes. */
 static bool stop(const struct fort_signal_range *range, struct fort_run *run, ucontext_t *context)
 {
-	const struct fort_x64_faults *faults = (const struct fort_x64_faults *)range;
+	const struct fort_x64_faults *faults = faults_of(range);
 	greg_t *regs = context->uc_mcontext.gregs;
-	uint32_t at = (uint32_t)((uint64_t)regs[REG_RIP] - range->start);
 	struct fort_x64_entry *entry = run->engine;
 
-	if (!entry || entry->code != range->start || at >= faults->stops_at)
-		return false;
-	leave(regs, entry, FORT_ABORT_TIME, find_pc(faults, at));
+	if (!entry || !entry->stack || entry->stop)
+		return true;
+	entry->stop = FORT_ABORT_TIME;
+	entry->pc = find_pc(faults, place_in(range, regs));
+	regs[saved_at[FORT_X64_RUN]] = (greg_t)run;
+	regs[REG_RIP] = (greg_t)faults->way_out;
 	return true;
 }
 
 int fort_x64_faults_list(struct fort_x64_faults *faults, uint32_t *place)
 {
-	_Static_assert(offsetof(struct fort_x64_faults, range) == 0, "one is the other");
-
 	faults->range.fault = fault;
 	faults->range.stop = stop;
 	return fort_signals_list(&faults->range, place);

@@ -1,21 +1,26 @@
 /* Faults of x64 images, and stops from outside: what becomes of a thread that was interrupted in
- * code of a program (isolate/signals.h). It goes on as if the code had left by itself, at the
- * return address of the outermost frame.
+ * code of a program (isolate/signals.h). It goes on at the image's way out, as if the code had left
+ * by itself.
  *
  * A fault at an access noted by the compiler ends the run as an access to nothing, with its
  * address. Any other is one that the engine did not expect: it ends the run as a trap.
  */
 #pragma once
 
-#include "engine/x64_code.h"
+#include "engine/x64_op.h"
 #include "isolate/signals.h"
+
+/* Where the code of an operation starts, in the image. */
+struct fort_x64_place {
+	uint32_t at, pc;
+};
 
 struct fort_x64_faults {
 	struct fort_signal_range range;         /* of the image */
+	uint64_t way_out;                       /* where runs are ended early */
 	const struct fort_x64_access *accesses; /* by place */
-	uint32_t n_accesses;
-	const uint32_t *starts; /* of each slot, in the image */
-	uint32_t n_insns, stops_at;
+	const struct fort_x64_place *places;    /* ascending */
+	uint32_t n_accesses, n_places;
 };
 
 /* Fills in the range's functions and lists it. `faults` must live until it is unlisted. Returns

@@ -98,14 +98,9 @@ static int map_image(const struct fort_x64_draft *draft, struct fort_x64_image *
 	return 0;
 }
 
-static void unmap_draft(struct fort_x64_draft *draft)
+void fort_x64_draft_drop(struct fort_x64_draft *draft)
 {
 	fort_sys2(SYS_munmap, (long)draft->pages, (long)(draft->slot_bytes + draft->code_bytes));
-}
-
-void fort_x64_draft_close(struct fort_x64_draft *draft)
-{
-	unmap_draft(draft);
 	fort_sys1(SYS_close, draft->fd);
 }
 
@@ -114,7 +109,7 @@ int fort_x64_draft_seal(struct fort_x64_draft *draft, struct fort_x64_image *out
 	long seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
 	int err;
 
-	unmap_draft(draft);
+	fort_sys2(SYS_munmap, (long)draft->pages, (long)(draft->slot_bytes + draft->code_bytes));
 	err = (int)fort_sys3(SYS_fcntl, draft->fd, F_ADD_SEALS, seals);
 	if (!err)
 		err = map_image(draft, out);

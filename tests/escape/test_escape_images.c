@@ -88,6 +88,27 @@ struct image {
 };
 
 static struct image image;
+
+/* What the emitter claims about the image: the checker's request of the last compilation. */
+static struct {
+	struct fort_inspect view;
+	struct fort_inspect_label labels[IMAGE_MAX];
+	struct fort_inspect_function functions[FORT_SUBPROGS_MAX + 1];
+} claims;
+
+bool __real_fort_inspect(const struct fort_inspect *view, struct fort_inspection *out);
+bool __wrap_fort_inspect(const struct fort_inspect *view, struct fort_inspection *out);
+bool __wrap_fort_inspect(const struct fort_inspect *view, struct fort_inspection *out)
+{
+	assert_true(view->n_labels <= IMAGE_MAX);
+	claims.view = *view;
+	memcpy(claims.labels, view->labels, view->n_labels * sizeof(claims.labels[0]));
+	memcpy(claims.functions, view->functions, view->n_functions * sizeof(claims.functions[0]));
+	claims.view.labels = claims.labels;
+	claims.view.functions = claims.functions;
+	return __real_fort_inspect(view, out);
+}
+
 /* Of all images. */
 static struct {
 	uint64_t tried, refused, same, ran, ends[FORT_ABORT_CODES];
@@ -95,15 +116,11 @@ static struct {
 
 static bool is_accepted(const uint8_t *bytes)
 {
-	const struct fort_inspect view = {
-		.code = bytes,
-		.bytes = (uint32_t)image.at.bytes,
-		.n_slots = image.at.n_slots,
-		.isolation = FORT_ISOLATION_SFI,
-	};
+	struct fort_inspect view = claims.view;
 	struct fort_inspection found;
 
-	return fort_inspect(&view, &found);
+	view.code = bytes;
+	return __real_fort_inspect(&view, &found);
 }
 
 static void find_instructions(void)
@@ -389,7 +406,7 @@ static const struct {
 	{"retf", {0xcb}, 1},
 	{"iretq", {0x48, 0xcf}, 2},
 	{"mov rsp, rax", {0x48, 0x89, 0xc4}, 3},
-	{"add rsp, 8", {0x48, 0x83, 0xc4, 0x08}, 4},
+	{"add rsp, 16", {0x48, 0x83, 0xc4, 0x10}, 4},
 	{"xchg rsp, rax", {0x48, 0x94}, 2},
 	{"mov rbp, rax", {0x48, 0x89, 0xc5}, 3},
 	{"lea rbp, [rax]", {0x48, 0x8d, 0x28}, 3},
@@ -506,12 +523,10 @@ static void reading_is_fast(void **state)
 	fort_text_add(&text, "exit");
 	open_image(source);
 	for (unsigned round = 0; round < 20; round++) {
-		const struct fort_inspect view = {image.good, (uint32_t)image.at.bytes,
-						  image.at.n_slots, FORT_ISOLATION_SFI};
 		struct fort_inspection found;
 		double start = ns_now();
 
-		assert_true(fort_inspect(&view, &found));
+		assert_true(__real_fort_inspect(&claims.view, &found));
 		n_insns = found.n_insns;
 		if (ns_now() - start < best)
 			best = ns_now() - start;

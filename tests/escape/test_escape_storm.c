@@ -75,7 +75,7 @@ static void *storm(void *argument)
 		r0 = fort_engine_x64.run(s->code, run);
 		s->wrong += (run->abort.code == FORT_ABORT_MEMORY) == allowed ||
 			    (!allowed && run->abort.address != (uint32_t)(address + (kind == 1))) ||
-			    r0 != 7;
+			    r0 != (allowed ? 7 : 0);
 		if (!rng_below(&rng, HOST_FAULTS)) {
 			fault_in_the_host();
 			wanted++;

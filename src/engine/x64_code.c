@@ -1,0 +1,83 @@
+/* Emitting: bytes for each operation, in order. */
+#include "engine/x64_exit.h"
+
+static void nothing(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+}
+
+static fort_x64_emitter *const emitters[FORT_X64_OPS] = {
+	[FORT_X64_OP_NOTHING] = nothing,         [FORT_X64_OP_MOVE] = fort_x64_move,
+	[FORT_X64_OP_CONST] = fort_x64_constant, [FORT_X64_OP_SUM] = fort_x64_sum,
+	[FORT_X64_OP_ALU] = fort_x64_alu,        [FORT_X64_OP_SHIFT] = fort_x64_shift,
+	[FORT_X64_OP_ROTATE] = fort_x64_rotate,  [FORT_X64_OP_NEG] = fort_x64_neg,
+	[FORT_X64_OP_EXTEND] = fort_x64_extend,  [FORT_X64_OP_SWAP] = fort_x64_swap,
+	[FORT_X64_OP_DIVIDE] = fort_x64_divide,  [FORT_X64_OP_LOAD] = fort_x64_load,
+	[FORT_X64_OP_STORE] = fort_x64_store,    [FORT_X64_OP_UPDATE] = fort_x64_update,
+	[FORT_X64_OP_ATOMIC] = fort_x64_atomic,  [FORT_X64_OP_JUMP] = fort_x64_ja,
+	[FORT_X64_OP_BRANCH] = fort_x64_branch,  [FORT_X64_OP_SELECT] = fort_x64_select,
+	[FORT_X64_OP_HELPER] = fort_x64_helper,  [FORT_X64_OP_LOOKUP] = fort_x64_lookup,
+	[FORT_X64_OP_CPU] = fort_x64_cpu,        [FORT_X64_OP_CACHED] = fort_x64_cached,
+	[FORT_X64_OP_LOCAL] = fort_x64_local,    [FORT_X64_OP_CALLX] = fort_x64_callx,
+	[FORT_X64_OP_EXIT] = fort_x64_exit,      [FORT_X64_OP_STOP] = fort_x64_stop,
+};
+
+/* Moves leave the flags alone. */
+static bool keeps_flags(const struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	switch (op->kind) {
+	case FORT_X64_OP_NOTHING: return true;
+	case FORT_X64_OP_MOVE:
+	case FORT_X64_OP_CONST:
+	case FORT_X64_OP_LOAD: return op->dst != x->flags_of;
+	case FORT_X64_OP_STORE: return true;
+	default: return false;
+	}
+}
+
+static bool reads_flags(const struct fort_x64_op *op)
+{
+	return op->kind == FORT_X64_OP_BRANCH || op->kind == FORT_X64_OP_SELECT;
+}
+
+static bool is_loop(const struct fort_x64 *x, const struct fort_x64_join *join)
+{
+	return x->slots[join->pc].refs && x->loop_ends[join->pc] >= join->pc;
+}
+
+static void bind_join(struct fort_x64 *x, const struct fort_x64_join *join)
+{
+	if (is_loop(x, join))
+		fort_x64_align_here(x);
+	fort_x64_bind(x, join->label);
+	x->flags_of = FORT_X64_NO_REG;
+}
+
+static void emit_one(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	if (op->flags & FORT_X64_LABEL)
+		bind_join(x, &x->joins[op->join]);
+	if (op->avoid & FORT_X64_PAD)
+		fort_x64_nops(&x->bytes, x->tries);
+	if (!keeps_flags(x, op) && !reads_flags(op))
+		x->flags_of = FORT_X64_NO_REG;
+	emitters[op->kind](x, op);
+	if (reads_flags(op))
+		x->flags_of = FORT_X64_NO_REG;
+}
+
+void fort_x64_emit(struct fort_x64 *x)
+{
+	x->bytes.at = x->n_accesses = x->n_stops = x->n_colds = x->n_helpers = x->epilogue = 0;
+	x->layout->n_jumps = x->layout->n_labels = x->layout->n_aligns = 0;
+	x->flags_of = FORT_X64_NO_REG;
+	for (uint32_t i = 1; i <= x->n_joins; i++) {
+		x->joins[i].label = fort_x64_label(x);
+		x->joins[i].out_of_fuel = 0;
+	}
+	fort_x64_prologue(x);
+	for (x->at = 0; x->at < x->n_ops; x->at++) {
+		x->places[x->at] = x->bytes.at;
+		emit_one(x, &x->ops[x->at]);
+	}
+	fort_x64_endings(x);
+}

@@ -1,0 +1,135 @@
+#include "engine/x64_value.h"
+
+struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg)
+{
+	struct fort_x64_value *value = &values->of[reg];
+
+	*value = (struct fort_x64_value){.version = ++values->last_version};
+	return value;
+}
+
+void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS])
+{
+	for (uint8_t reg = 0; reg < FORT_REGS; reg++) {
+		struct fort_x64_value *value = fort_x64_define(values, reg);
+
+		value->used = true;
+		value->low_half = known[reg] == FORT_X64_LOW_HALF;
+		value->is_constant = known[reg] >= FORT_X64_MAP && known[reg] < FORT_X64_UNREACHED;
+		if (value->is_constant)
+			value->constant = (int64_t)fort_map_handle(known[reg] - FORT_X64_MAP);
+	}
+	values->last_effect = 0;
+}
+
+static bool still(const struct fort_x64_values *values, uint8_t reg, uint32_t version)
+{
+	return reg == FORT_X64_NO_REG || values->of[reg].version == version;
+}
+
+bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_x64_sum *sum)
+{
+	return still(values, sum->base, sum->base_version) &&
+	       still(values, sum->index, sum->index_version);
+}
+
+struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg, bool exact)
+{
+	const struct fort_x64_value *value = &values->of[reg];
+
+	if (value->is_constant && (!exact || value->constant == (int32_t)value->constant))
+		return (struct fort_x64_sum){.base = FORT_X64_NO_REG,
+					     .index = FORT_X64_NO_REG,
+					     .exact = value->constant == (int32_t)value->constant,
+					     .disp = (int32_t)value->constant};
+	if (value->is_sum && (!exact || value->sum.exact) &&
+	    fort_x64_sum_holds(values, &value->sum))
+		return value->sum;
+	return (struct fort_x64_sum){.base = reg,
+				     .index = FORT_X64_NO_REG,
+				     .exact = true,
+				     .base_version = value->version};
+}
+
+bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow((int64_t)to->disp, constant, &sum) || sum != (int32_t)sum)
+		to->exact = false;
+	to->disp = (int32_t)((uint64_t)to->disp + (uint64_t)constant);
+	return true;
+}
+
+bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other)
+{
+	struct fort_x64_sum sum = *to, with = *other;
+
+	if (sum.base == FORT_X64_NO_REG ||
+	    (sum.index == FORT_X64_NO_REG && with.index != FORT_X64_NO_REG && with.scale)) {
+		sum = *other;
+		with = *to;
+	}
+	sum.exact &= with.exact;
+	fort_x64_sum_add_constant(&sum, with.disp);
+	if (with.base == FORT_X64_NO_REG && with.index == FORT_X64_NO_REG) {
+		*to = sum;
+		return true;
+	}
+	if (with.base != FORT_X64_NO_REG && with.index != FORT_X64_NO_REG)
+		return false;
+	if (sum.base == FORT_X64_NO_REG) { /* both are scaled, or constants */
+		if (with.base == FORT_X64_NO_REG)
+			return false;
+		sum.base = with.base;
+		sum.base_version = with.base_version;
+		*to = sum;
+		return true;
+	}
+	if (sum.index != FORT_X64_NO_REG)
+		return false;
+	if (with.base != FORT_X64_NO_REG) {
+		sum.index = with.base;
+		sum.index_version = with.base_version;
+		sum.scale = 0;
+	} else {
+		sum.index = with.index;
+		sum.index_version = with.index_version;
+		sum.scale = with.scale;
+	}
+	*to = sum;
+	return true;
+}
+
+bool fort_x64_sum_shift(struct fort_x64_sum *to, unsigned by)
+{
+	struct fort_x64_sum sum = *to;
+	int64_t disp = (int64_t)((uint64_t)(int64_t)sum.disp << by);
+
+	if (sum.base != FORT_X64_NO_REG && sum.index == FORT_X64_NO_REG) {
+		sum.index = sum.base;
+		sum.index_version = sum.base_version;
+		sum.base = FORT_X64_NO_REG;
+		sum.scale = 0;
+	}
+	if (sum.base != FORT_X64_NO_REG || sum.index == FORT_X64_NO_REG || sum.scale + by > 3)
+		return false;
+	sum.scale = (uint8_t)(sum.scale + by);
+	sum.exact &= disp == (int32_t)disp;
+	sum.disp = (int32_t)disp;
+	*to = sum;
+	return true;
+}
+
+uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg, unsigned bits)
+{
+	struct fort_x64_sum sum = fort_x64_sum_of(values, reg, bits == 64);
+
+	return fort_x64_sum_is_register(&sum) ? sum.base : reg;
+}
+
+bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg, int64_t *out)
+{
+	*out = values->of[reg].constant;
+	return values->of[reg].is_constant;
+}

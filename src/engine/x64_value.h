@@ -1,0 +1,73 @@
+/* What registers hold along a block, in terms of what other registers hold: constants, and sums of
+ * registers and constants (copies are sums of one). A register that is written again makes sums of
+ * what it held before worthless, which versions tell.
+ */
+#pragma once
+
+#include "engine/x64_op.h"
+
+/* base + index << scale + disp. `exact`: in 64 bits, with the sign of disp; else only the low half
+ * of the sum is that of the value. Of no registers: a constant. */
+struct fort_x64_sum {
+	uint8_t base, index, scale;
+	bool exact;
+	int32_t disp;
+	uint32_t base_version, index_version;
+};
+
+/* How a register came to its value, for what can be done together; and which registers must not
+ * have changed since: base and index of `needs`. */
+enum fort_x64_origin {
+	FORT_X64_OTHER,
+	FORT_X64_LOADED,     /* by a load: those of its address */
+	FORT_X64_LOADED_ALU, /* from what a load gave, by an ALU in place: the same, and its b */
+	FORT_X64_SHIFTED,    /* by a constant: what was shifted */
+	FORT_X64_DIVIDED,    /* a / b, without sign: a and b */
+	FORT_X64_MULTIPLIED, /* (a / b) * b: the same */
+};
+
+struct fort_x64_value {
+	uint32_t version; /* of the register, never used again */
+	bool is_sum, is_constant;
+	bool low_half;   /* the upper half is zero */
+	bool source_low; /* SHIFTED: that of what was shifted was */
+	bool used;       /* since it was written */
+	uint8_t origin;
+	struct fort_x64_sum sum;
+	int64_t constant;
+	/* Of `origin`: the operation, and the one before it that it continues. */
+	uint32_t at, before;
+	struct fort_x64_sum needs;
+	uint8_t other; /* LOADED_ALU: b */
+	uint32_t other_version;
+};
+
+struct fort_x64_values {
+	struct fort_x64_value of[FORT_REGS];
+	uint32_t last_version;
+	uint32_t last_effect; /* operation that last accessed memory or called, plus one */
+};
+
+/* Have the registers of a sum not changed? */
+bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_x64_sum *sum);
+
+/* A register is written: nothing is known of it but what the caller fills in. */
+struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg);
+/* Paths join: known is what facts says. */
+void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS]);
+
+/* The value of a register as a sum that still holds; where nothing is known, the register. With
+ * `exact`, exact ones only. */
+struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg, bool exact);
+/* Sums of sums, if they can be written as one. */
+bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other);
+bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant);
+bool fort_x64_sum_shift(struct fort_x64_sum *to, unsigned by);
+static inline bool fort_x64_sum_is_register(const struct fort_x64_sum *sum)
+{
+	return sum->base != FORT_X64_NO_REG && sum->index == FORT_X64_NO_REG && !sum->disp;
+}
+/* The register that holds the same, in `bits` bits: the one it was copied from, or itself. */
+uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg, unsigned bits);
+/* Its value, where it is a number. */
+bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg, int64_t *out);
