@@ -69,6 +69,7 @@ void fort_x64_emit(struct fort_x64 *x)
 {
 	x->bytes.at = x->n_accesses = x->n_stops = x->n_colds = x->n_helpers = x->epilogue = 0;
 	x->layout->n_jumps = x->layout->n_labels = x->layout->n_aligns = 0;
+	x->layout->saved = x->layout->padded = 0; /* of an earlier try */
 	x->flags_of = FORT_X64_NO_REG;
 	for (uint32_t i = 1; i <= x->n_joins; i++) {
 		x->joins[i].label = fort_x64_label(x);
