@@ -117,13 +117,23 @@ void fort_x64_put_mul(struct fort_x64 *x, unsigned bits, enum fort_x64_reg dst, 
 	fort_x64_rr(&x->bytes, FORT_X64_IMUL, bits, dst, hidden);
 }
 
+/* Places of the frame are named by rbp and an offset that spells nothing; through another register
+ * they would be as any memory to whoever reads the image back. */
+static bool is_frame(struct fort_x64_mem mem)
+{
+	return mem.base == fort_x64_home(FORT_R10) && mem.index == FORT_X64_NONE &&
+	       mem.segment == FORT_X64_FLAT && mem.disp < 0 &&
+	       mem.disp >= -(int32_t)FORT_STACK_BYTES;
+}
+
 struct fort_x64_mem fort_x64_put_mem(struct fort_x64 *x, struct fort_x64_mem mem,
 				     enum fort_x64_reg temp)
 {
 	struct fort_x64_bytes *to = &x->bytes;
 	struct fort_x64_mem sum = {.base = (uint8_t)temp, .index = mem.index, .scale = mem.scale};
 
-	if (x->hiding == FORT_X64_HIDE_NOTHING || (!is_forced(x) && !spells((uint32_t)mem.disp, 4)))
+	if (x->hiding == FORT_X64_HIDE_NOTHING || is_frame(mem) ||
+	    (!is_forced(x) && !spells((uint32_t)mem.disp, 4)))
 		return mem;
 	put_hidden(x, temp, (uint64_t)(int64_t)mem.disp);
 	if (mem.base != FORT_X64_NONE)
