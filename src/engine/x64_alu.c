@@ -44,7 +44,12 @@ void fort_x64_move(struct fort_x64 *x, const struct fort_x64_op *op)
 
 void fort_x64_constant(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	fort_x64_put(x, fort_x64_home(op->dst), (uint64_t)op->imm);
+	enum fort_x64_reg dst = fort_x64_home(op->dst);
+
+	if (op->imm || x->flags_of != FORT_X64_NO_REG)
+		fort_x64_put(x, dst, (uint64_t)op->imm);
+	else
+		fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, dst, dst);
 }
 
 /* --- sums --- */

@@ -50,6 +50,8 @@ void fort_x64_helper(struct fort_x64 *x, const struct fort_x64_op *op)
 			(uint32_t)op->imm;
 		return;
 	}
+	if (op->value)
+		helper = x->request->lookups[op->target].function;
 	before_helper(x);
 	fort_x64_call_host(x, helper);
 	after_helper(x, op);
@@ -177,7 +179,7 @@ static void element_address(struct fort_x64 *x, const struct fort_x64_op *op, ui
 
 void fort_x64_lookup(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	const struct fort_array *array = &x->request->arrays[op->target];
+	const struct fort_map_lookup *array = &x->request->lookups[op->target];
 	struct fort_x64_bytes *to = &x->bytes;
 	struct fort_x64_mem key;
 	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);

@@ -81,17 +81,6 @@ static struct fort_x64_sum take_mem(const struct fort_x64 *x, struct fort_x64_va
 
 /* --- results --- */
 
-/* dst is written, and is this sum; unless it was a part of it itself. */
-static struct fort_x64_value *define_sum(struct fort_x64_values *values, uint8_t dst,
-					 const struct fort_x64_sum *sum)
-{
-	struct fort_x64_value *value = fort_x64_define(values, dst);
-
-	value->is_sum = !names(sum, dst);
-	value->sum = *sum;
-	return value;
-}
-
 static void define_constant(struct fort_x64_values *values, uint8_t dst, int64_t constant)
 {
 	struct fort_x64_value *value = fort_x64_define(values, dst);
@@ -131,7 +120,7 @@ static void move(struct fort_x64_values *values, struct fort_x64_op *op)
 		return;
 	}
 	sum.exact &= whole;
-	define_sum(values, op->dst, &sum)->low_half = low || op->bits == 32;
+	fort_x64_define_sum(values, op->dst, &sum)->low_half = low || op->bits == 32;
 	if (op->bits == 64 && fort_x64_constant_of(values, op->a, &constant)) {
 		values->of[op->dst].is_constant = true;
 		values->of[op->dst].constant = constant;
@@ -140,22 +129,29 @@ static void move(struct fort_x64_values *values, struct fort_x64_op *op)
 
 /* --- sums --- */
 
-/* The sum of a and (b or imm), or nothing changed and false. */
-static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op, int64_t imm)
+/* a + (b or imm), if that can be written as one sum. */
+static bool sum_of_both(const struct fort_x64_values *values, const struct fort_x64_op *op,
+			bool exact, struct fort_x64_sum *out)
 {
-	bool wide = op->bits == 64;
-	struct fort_x64_sum sum = fort_x64_sum_of(values, op->a, wide), other;
-	struct fort_x64_value *value;
+	struct fort_x64_sum other;
 
-	if (op->b == FORT_X64_NO_REG) {
-		fort_x64_sum_add_constant(&sum, imm);
-	} else {
-		other = fort_x64_sum_of(values, op->b, wide);
-		if (!fort_x64_sum_add(&sum, &other))
-			return false;
-	}
-	if (wide && !sum.exact)
+	*out = fort_x64_sum_of(values, op->a, exact);
+	if (op->b == FORT_X64_NO_REG)
+		return fort_x64_sum_add_constant(out, op->imm);
+	other = fort_x64_sum_of(values, op->b, exact);
+	return fort_x64_sum_add(out, &other);
+}
+
+/* The sum of a and (b or imm), or nothing changed and false. */
+static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op)
+{
+	bool wide = op->bits == 64, known;
+	struct fort_x64_value *value;
+	struct fort_x64_sum sum, low;
+
+	if (!sum_of_both(values, op, wide, &sum) || (wide && !sum.exact))
 		return false;
+	known = sum_of_both(values, op, false, &low);
 	if (is_constant(&sum)) {
 		become_constant(values, op, wide ? sum.disp : (int64_t)(uint32_t)sum.disp);
 		return true;
@@ -165,8 +161,11 @@ static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op, int64
 	use(values, sum.base);
 	use(values, sum.index);
 	sum.exact &= wide;
-	value = define_sum(values, op->dst, &sum);
+	value = fort_x64_define_sum(values, op->dst, &sum);
 	value->low_half = !wide;
+	low.exact = false; /* the sum of others, if only that of its low half */
+	if (known && !value->is_sum)
+		fort_x64_set_sum(values, op->dst, &low);
 	return true;
 }
 
@@ -389,7 +388,9 @@ static bool rather_alu(const struct fort_x64 *x, const struct fort_x64_values *v
 
 static void alu(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
 {
+	struct fort_x64_sum sum;
 	int64_t value;
+	bool known;
 
 	if (op->op == FORT_OP_AND)
 		narrow_and(values, op);
@@ -410,11 +411,15 @@ static void alu(struct fort_x64 *x, struct fort_x64_values *values, struct fort_
 		op->op = FORT_OP_ADD;
 		op->imm = -op->imm;
 	}
-	if (op->op == FORT_OP_ADD && !rather_alu(x, values, op) && add_up(values, op, op->imm))
+	if (op->op == FORT_OP_ADD && !rather_alu(x, values, op) && add_up(values, op))
 		return;
 	if (multiply(x, values, op))
 		return;
+	known = op->op == FORT_OP_ADD && sum_of_both(values, op, false, &sum);
 	alu_operands(x, values, op);
+	sum.exact = false;
+	if (known)
+		fort_x64_set_sum(values, op->dst, &sum);
 }
 
 /* --- shifts --- */
@@ -425,6 +430,7 @@ static bool extend_low(struct fort_x64 *x, struct fort_x64_values *values, struc
 {
 	struct fort_x64_value *value = &values->of[op->a];
 	struct fort_x64_op *left = &x->ops[value->at];
+	struct fort_x64_sum sum;
 	uint8_t source;
 	bool low;
 
@@ -447,9 +453,9 @@ static bool extend_low(struct fort_x64 *x, struct fort_x64_values *values, struc
 	value = fort_x64_define(values, op->dst);
 	value->low_half = op->op == FORT_OP_RSH;
 	if (op->op == FORT_OP_RSH && source != op->dst) {
-		value->is_sum = true;
-		value->sum = fort_x64_sum_of(values, source, low);
-		value->sum.exact &= low;
+		sum = fort_x64_sum_of(values, source, low);
+		sum.exact &= low;
+		fort_x64_set_sum(values, op->dst, &sum);
 	}
 	op->op = FORT_OP_LSH;
 	op->imm = 32 - op->imm;
@@ -482,9 +488,9 @@ static void shift_by_constant(struct fort_x64 *x, struct fort_x64_values *values
 	value = fort_x64_define(values, op->dst);
 	value->low_half = !wide || (op->op == FORT_OP_RSH && (before.low_half || op->imm >= 32));
 	value->at = x->at;
-	value->is_sum = is_sum && !names(&sum, op->dst);
-	value->sum = sum;
-	value->sum.exact &= wide;
+	sum.exact &= wide;
+	if (is_sum)
+		fort_x64_set_sum(values, op->dst, &sum);
 	value->origin = FORT_X64_SHIFTED;
 	value->source_low = before.low_half;
 	value->needs = (struct fort_x64_sum){.base = op->a,
@@ -690,40 +696,52 @@ static void define_up_to(struct fort_x64_values *values, uint8_t last)
 		fort_x64_define(values, reg);
 }
 
-static const struct fort_array *array_in(const struct fort_x64 *x,
-					 const struct fort_x64_values *values, uint32_t *index)
+static const struct fort_map_lookup *map_in(const struct fort_x64 *x,
+					    const struct fort_x64_values *values, uint32_t *index)
 {
 	const struct fort_compile *request = x->request;
-	const struct fort_array *array;
 	int64_t handle;
 
-	if (!request->arrays || !fort_x64_constant_of(values, FORT_R1, &handle))
+	if (!request->lookups || !fort_x64_constant_of(values, FORT_R1, &handle))
 		return NULL;
 	*index = (uint32_t)handle;
 	if (*index >= request->domain->n_maps || (uint64_t)handle != fort_map_handle(*index) ||
 	    !request->domain->map_start[*index])
 		return NULL;
-	array = &request->arrays[*index];
-	if (!array->n || array->stride > INT32_MAX || array->cpu_bytes > INT32_MAX ||
-	    (array->n_cpus && !x->cpu_offset))
-		return NULL;
-	return array;
+	return &request->lookups[*index];
+}
+
+static bool can_index(const struct fort_x64 *x, const struct fort_map_lookup *lookup)
+{
+	return lookup->n && lookup->stride <= INT32_MAX && lookup->cpu_bytes <= INT32_MAX &&
+	       (!lookup->n_cpus || x->cpu_offset);
+}
+
+static void look_up(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
+{
+	const struct fort_map_lookup *lookup = map_in(x, values, &op->target);
+
+	if (!lookup)
+		return;
+	if (can_index(x, lookup)) {
+		op->kind = FORT_X64_OP_LOOKUP;
+		take_mem(x, values, op, FORT_R2, 0);
+	} else if (lookup->function) {
+		op->value = 1;
+	}
 }
 
 static void helper(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
 {
 	struct fort_helper_shape shape = {.n_args = 5};
-	uint32_t map;
 
 	if (x->request->shape)
 		shape = x->request->shape((uint32_t)op->imm);
 	op->scale = shape.n_args;
 	if (!x->request->helper((uint32_t)op->imm))
 		shape.inlines = FORT_INLINE_NOTHING;
-	if (shape.inlines == FORT_INLINE_LOOKUP && array_in(x, values, &map)) {
-		op->kind = FORT_X64_OP_LOOKUP;
-		op->target = map;
-		take_mem(x, values, op, FORT_R2, 0);
+	if (shape.inlines == FORT_INLINE_LOOKUP) {
+		look_up(x, values, op);
 	} else if (shape.inlines == FORT_INLINE_CPU) {
 		op->kind = FORT_X64_OP_CPU;
 	} else if (shape.inlines == FORT_INLINE_CACHED) {

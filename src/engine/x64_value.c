@@ -1,15 +1,96 @@
 #include "engine/x64_value.h"
 
+#include <string.h>
+
+static bool names(const struct fort_x64_sum *sum, uint8_t reg)
+{
+	return sum->base == reg || sum->index == reg;
+}
+
+/* A register that is the same as `reg`, among those whose sums may have it. */
+static uint8_t copy_of(const struct fort_x64_values *values, uint8_t reg, uint16_t among)
+{
+	for (; among; among &= (uint16_t)(among - 1)) {
+		uint8_t other = (uint8_t)__builtin_ctz(among);
+		const struct fort_x64_value *value = &values->of[other];
+
+		if (value->is_sum && value->sum.exact && value->sum.base == reg &&
+		    fort_x64_sum_is_register(&value->sum))
+			return other;
+	}
+	return FORT_X64_NO_REG;
+}
+
+static void rename(struct fort_x64_values *values, struct fort_x64_sum *sum, uint8_t from,
+		   uint8_t to)
+{
+	if (sum->base == from) {
+		sum->base = to;
+		sum->base_version = values->of[to].version;
+	}
+	if (sum->index == from) {
+		sum->index = to;
+		sum->index_version = values->of[to].version;
+	}
+}
+
+/* What `reg` held is gone. */
+static void let_go(struct fort_x64_values *values, uint8_t reg)
+{
+	uint16_t among = values->mentioned[reg];
+	uint8_t copy = copy_of(values, reg, among);
+
+	values->mentioned[reg] = 0;
+	for (; among; among &= (uint16_t)(among - 1)) {
+		uint8_t other = (uint8_t)__builtin_ctz(among);
+		struct fort_x64_value *value = &values->of[other];
+
+		if (!value->is_sum || !names(&value->sum, reg))
+			continue;
+		value->is_sum = copy != FORT_X64_NO_REG && copy != other;
+		if (!value->is_sum)
+			continue;
+		rename(values, &value->sum, reg, copy);
+		values->mentioned[copy] |= (uint16_t)(1u << other);
+	}
+}
+
+void fort_x64_set_sum(struct fort_x64_values *values, uint8_t reg, const struct fort_x64_sum *sum)
+{
+	uint16_t bit = (uint16_t)(1u << reg);
+
+	if (names(sum, reg))
+		return;
+	values->of[reg].is_sum = true;
+	values->of[reg].sum = *sum;
+	if (sum->base != FORT_X64_NO_REG)
+		values->mentioned[sum->base] |= bit;
+	if (sum->index != FORT_X64_NO_REG)
+		values->mentioned[sum->index] |= bit;
+}
+
+struct fort_x64_value *fort_x64_define_sum(struct fort_x64_values *values, uint8_t reg,
+					   const struct fort_x64_sum *sum)
+{
+	struct fort_x64_value *value = fort_x64_define(values, reg);
+
+	fort_x64_set_sum(values, reg, sum);
+	return value;
+}
+
 struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg)
 {
 	struct fort_x64_value *value = &values->of[reg];
 
+	if (values->mentioned[reg])
+		let_go(values, reg);
 	*value = (struct fort_x64_value){.version = ++values->last_version};
 	return value;
 }
 
 void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS])
 {
+	memset(values->mentioned, 0, sizeof(values->mentioned));
 	for (uint8_t reg = 0; reg < FORT_REGS; reg++) {
 		struct fort_x64_value *value = fort_x64_define(values, reg);
 

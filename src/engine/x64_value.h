@@ -44,6 +44,7 @@ struct fort_x64_value {
 
 struct fort_x64_values {
 	struct fort_x64_value of[FORT_REGS];
+	uint16_t mentioned[FORT_REGS]; /* registers whose sums may have it: a bit each */
 	uint32_t last_version;
 	uint32_t last_effect; /* operation that last accessed memory or called, plus one */
 };
@@ -51,8 +52,13 @@ struct fort_x64_values {
 /* Have the registers of a sum not changed? */
 bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_x64_sum *sum);
 
-/* A register is written: nothing is known of it but what the caller fills in. */
+/* A register is written: nothing is known of it but what the caller fills in. Sums that it was in
+ * go on with a copy of what it held, if there is one. */
 struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg);
+/* The same; and it is this sum now, unless it was in it. */
+struct fort_x64_value *fort_x64_define_sum(struct fort_x64_values *values, uint8_t reg,
+					   const struct fort_x64_sum *sum);
+void fort_x64_set_sum(struct fort_x64_values *values, uint8_t reg, const struct fort_x64_sum *sum);
 /* Paths join: known is what facts says. */
 void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS]);
 
