@@ -90,9 +90,16 @@ void fort_x64_ja(struct fort_x64 *x, const struct fort_x64_op *op)
 void fort_x64_branch(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_join *join = &x->joins[op->target];
-	enum fort_x64_cc cc = compare(x, op);
+	enum fort_x64_cc cc;
 	uint32_t skip;
 
+	if (op->value) { /* the lookup before it went where nothing is found */
+		if ((op->op == FORT_OP_JEQ) == !!(op->flags & FORT_X64_UNLESS))
+			fort_x64_ja(x, op);
+		fort_x64_bind(x, x->missing);
+		return;
+	}
+	cc = compare(x, op);
 	if (!(op->flags & FORT_X64_BACK)) {
 		fort_x64_jump_to(x, cc, join->label);
 		return;

@@ -39,7 +39,7 @@ static bool takes_scale(const struct fort_x64_op *op, uint8_t reg, unsigned by)
 /* A base that is scaled becomes the index, and an index that is not the base. */
 static void scale(struct fort_x64_op *op, uint8_t reg, unsigned by)
 {
-	if (op->base == reg) {
+	if (op->base == reg && by) {
 		op->base = op->index;
 		op->index = reg;
 		op->scale = 0;
@@ -73,29 +73,61 @@ static bool is_addition(const struct fort_x64 *x, const struct fort_x64_op *op)
 	       (x->window || op->bits == 64);
 }
 
+/* All users of the register, in a way that can be changed. */
+static bool all_take(const struct fort_x64 *x, const struct fort_x64_uses *uses, uint8_t reg,
+		     unsigned shift, int32_t disp)
+{
+	for (unsigned i = 0; i < uses->of[reg].n; i++) {
+		const struct fort_x64_op *user = &x->ops[uses->of[reg].ops[i]];
+
+		if ((shift && !takes_scale(user, reg, shift)) ||
+		    (disp && !takes_disp(x, user, reg, disp)))
+			return false;
+	}
+	return uses->of[reg].n && !uses->of[reg].other;
+}
+
+static void change_all(struct fort_x64 *x, const struct fort_x64_uses *uses, uint8_t reg,
+		       unsigned shift, int32_t disp)
+{
+	for (unsigned i = 0; i < uses->of[reg].n; i++) {
+		struct fort_x64_op *user = &x->ops[uses->of[reg].ops[i]];
+
+		displace(user, reg, disp);
+		scale(user, reg, shift);
+	}
+}
+
 bool fort_x64_fold(struct fort_x64 *x, const struct fort_x64_uses *uses,
 		   const struct fort_x64_op *op)
 {
-	uint8_t reg = op->dst;
-	bool shift = is_shift(x, op);
-	unsigned n = uses->of[reg].n;
+	unsigned shift = is_shift(x, op) ? (unsigned)op->imm : 0;
+	int32_t disp = is_addition(x, op) ? op->disp : 0;
 
-	if (uses->of[reg].other || !n || (!shift && !is_addition(x, op)))
+	if ((!shift && !disp) || !all_take(x, uses, op->dst, shift, disp))
 		return false;
-	for (unsigned i = 0; i < n; i++) {
-		const struct fort_x64_op *user = &x->ops[uses->of[reg].ops[i]];
-
-		if (shift ? !takes_scale(user, reg, (unsigned)op->imm)
-			  : !takes_disp(x, user, reg, op->disp))
-			return false;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		struct fort_x64_op *user = &x->ops[uses->of[reg].ops[i]];
-
-		if (shift)
-			scale(user, reg, (unsigned)op->imm);
-		else
-			displace(user, reg, op->disp);
-	}
+	change_all(x, uses, op->dst, shift, disp);
 	return true;
+}
+
+void fort_x64_fold_lookup(struct fort_x64 *x, const struct fort_x64_uses *uses,
+			  struct fort_x64_op *op)
+{
+	const struct fort_map_lookup *lookup = &x->request->lookups[op->target];
+	int32_t start = (int32_t)x->request->domain->map_start[op->target];
+	unsigned shift = 0;
+
+	if (!x->window || !(op->value & FORT_X64_TESTED) || op->value & FORT_X64_KEY_CONSTANT ||
+	    !all_take(x, uses, FORT_R0, 0, start))
+		return;
+	if (!lookup->n_cpus && lookup->stride <= 8 && fort_is_power_of_two(lookup->stride))
+		shift = (unsigned)__builtin_ctz(lookup->stride);
+	if (lookup->n_cpus || lookup->stride > 8 || !fort_is_power_of_two(lookup->stride) ||
+	    !all_take(x, uses, FORT_R0, shift, start)) {
+		op->value |= FORT_X64_OFFSET;
+		change_all(x, uses, FORT_R0, 0, start);
+	} else {
+		op->value |= FORT_X64_INDEX;
+		change_all(x, uses, FORT_R0, shift, start);
+	}
 }

@@ -33,3 +33,7 @@ static inline void fort_x64_uses_forget(struct fort_x64_uses *uses, uint8_t reg)
  * then nothing needs the operation. */
 bool fort_x64_fold(struct fort_x64 *x, const struct fort_x64_uses *uses,
 		   const struct fort_x64_op *op);
+/* Leaves the array's start, and the size of its elements, to the addresses that its lookup is for.
+ */
+void fort_x64_fold_lookup(struct fort_x64 *x, const struct fort_x64_uses *uses,
+			  struct fort_x64_op *op);

@@ -67,9 +67,9 @@ uint32_t fort_x64_reads_data(const struct fort_x64_op *op)
 	case FORT_X64_OP_CALLX: return ALL_OF(FORT_R1, FORT_R5) | both(op->a);
 	case FORT_X64_OP_NOTHING:
 	case FORT_X64_OP_LOAD:
-	case FORT_X64_OP_LOOKUP:
 	case FORT_X64_OP_CPU:
 	case FORT_X64_OP_CACHED: return 0;
+	case FORT_X64_OP_BRANCH: return op->value ? 0 : operands;
 	default: return operands;
 	}
 }
@@ -279,10 +279,12 @@ static bool goes_on(const struct fort_x64_op *op)
 static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		      const struct fort_x64_op *op, uint32_t live)
 {
-	if (!goes_on(op))
+	if (!goes_on(op)) {
 		*uses = (struct fort_x64_uses){0};
-	if (!goes_on(op) || op->kind == FORT_X64_OP_BRANCH || op->kind == FORT_X64_OP_LOCAL)
 		fort_x64_uses_other(uses, live);
+	}
+	if (op->kind == FORT_X64_OP_BRANCH)
+		fort_x64_uses_other(uses, x->joins[op->target].live);
 	for (uint8_t reg = FORT_R0; reg <= FORT_R5 && is_call(op); reg++)
 		fort_x64_uses_forget(uses, reg);
 	if (op->dst != FORT_X64_NO_REG)
@@ -292,20 +294,74 @@ static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		fort_x64_uses_other(uses, ALL_OF(FORT_R0, FORT_R10));
 }
 
+/* Is the upper half of the result zero, whatever the operands are? */
+static bool makes_low_half(const struct fort_x64_op *op)
+{
+	return op->bits < 64 && !(op->kind == FORT_X64_OP_LOAD && op->op == FORT_OP_LDXS);
+}
+
+/* A copy of what the operation before it made, which nobody else needs: it is made here at once. */
+static bool make_here(struct fort_x64 *x, const struct fort_x64_op *op, uint32_t live)
+{
+	uint32_t before = x->at;
+	struct fort_x64_op *maker;
+
+	if (op->kind != FORT_X64_OP_MOVE || op->flags & FORT_X64_LABEL || op->a == FORT_R10 ||
+	    is_live(live & ~both(op->dst), op->a))
+		return false;
+	while (before && x->ops[before - 1].kind == FORT_X64_OP_NOTHING &&
+	       !(x->ops[before - 1].flags & FORT_X64_LABEL))
+		before--;
+	if (!before)
+		return false;
+	maker = &x->ops[before - 1];
+	if (maker->dst != op->a || (!is_pure(maker) && maker->kind != FORT_X64_OP_LOAD) ||
+	    maker->kind == FORT_X64_OP_SELECT || (op->bits == 32 && !makes_low_half(maker)))
+		return false;
+	maker->dst = op->dst;
+	return true;
+}
+
+/* Is this what is done about a lookup that found nothing? */
+static void test_lookup(struct fort_x64 *x, struct fort_x64_op *op)
+{
+	uint32_t before = x->at;
+
+	if (op->flags & FORT_X64_LABEL || op->a != FORT_R0 || op->b != FORT_X64_NO_REG || op->imm ||
+	    op->bits != 64 || (op->op != FORT_OP_JEQ && op->op != FORT_OP_JNE))
+		return;
+	while (before && x->ops[before - 1].kind == FORT_X64_OP_NOTHING &&
+	       !(x->ops[before - 1].flags & FORT_X64_LABEL))
+		before--;
+	if (!before || x->ops[before - 1].kind != FORT_X64_OP_LOOKUP ||
+	    x->ops[before - 1].value & FORT_X64_KEY_CONSTANT)
+		return;
+	op->value = 1;
+	x->ops[before - 1].value |= FORT_X64_TESTED;
+}
+
 /* What the operation becomes, and what is needed before that. */
 static uint32_t settle(struct fort_x64 *x, struct fort_x64_uses *uses, struct fort_x64_op *op,
 		       uint32_t live)
 {
 	uint8_t dst = op->dst;
 
+	if (op->kind == FORT_X64_OP_LOOKUP && !(live & ALL_OF(FORT_R1, FORT_R5)) &&
+	    fort_x64_lookup_constant(x, op, &op->imm))
+		op->kind = FORT_X64_OP_CONST;
 	if (is_pure(op) && (!is_live(live, dst) || fort_x64_fold(x, uses, op))) {
 		remove_op(op);
 		return live;
 	}
 	put_together(x, op, live);
+	if (op->kind == FORT_X64_OP_BRANCH)
+		test_lookup(x, op);
+	if (op->kind == FORT_X64_OP_LOOKUP)
+		fort_x64_fold_lookup(x, uses, op);
 	if (dst != FORT_X64_NO_REG)
 		narrow(op, live);
-	if (op->kind == FORT_X64_OP_MOVE && op->a == dst && !(live & both(dst) & ~bit(dst))) {
+	if ((op->kind == FORT_X64_OP_MOVE && op->a == dst && !(live & both(dst) & ~bit(dst))) ||
+	    make_here(x, op, live)) {
 		remove_op(op);
 		return live;
 	}

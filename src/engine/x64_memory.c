@@ -7,6 +7,7 @@
  * writes r10.
  */
 #include "engine/x64_layout.h"
+#include "engine/x64_value.h"
 
 static const uint8_t atomic_rows[] = {
 #define FORT_X64_ATOMIC(op, id) [FORT_OP_##op] = FORT_X64_##id,
@@ -18,12 +19,6 @@ static const uint8_t fetch_rows[] = {
 #include "engine/x64.def"
 };
 
-static bool in_frame(const struct fort_x64_op *op, unsigned bits)
-{
-	return op->base == FORT_R10 && op->index == FORT_X64_NO_REG &&
-	       op->disp >= -(int32_t)FORT_STACK_BYTES && op->disp + (int32_t)(bits / 8) <= 0;
-}
-
 struct fort_x64_mem fort_x64_mem_of(const struct fort_x64 *x, const struct fort_x64_op *op,
 				    unsigned bits)
 {
@@ -32,7 +27,7 @@ struct fort_x64_mem fort_x64_mem_of(const struct fort_x64 *x, const struct fort_
 		.index = (uint8_t)fort_x64_home(op->index),
 		.scale = op->scale,
 		.disp = op->disp,
-		.segment = x->window && !in_frame(op, bits) ? FORT_X64_GS : FORT_X64_FLAT,
+		.segment = x->window && !fort_x64_in_frame(op, bits) ? FORT_X64_GS : FORT_X64_FLAT,
 	};
 }
 

@@ -67,7 +67,7 @@ enum fort_x64_kind {
 	FORT_X64_OP_BRANCH, /* to join `target` if (a, or mem) op (b or imm, or mem) */
 	FORT_X64_OP_SELECT, /* dst = index, or disp, unless a op (b or imm) */
 	FORT_X64_OP_HELPER, /* number imm; `value`: by what stands for it in map `target` */
-	FORT_X64_OP_LOOKUP, /* r0 = the value of key mem in map `target`, or NULL */
+	FORT_X64_OP_LOOKUP, /* r0 = the value of a key in array `target`, or NULL: `value` */
 	FORT_X64_OP_CPU,    /* r0 = the current processor */
 	FORT_X64_OP_CACHED, /* r0 = a word behind run->services, or what helper imm says */
 	FORT_X64_OP_LOCAL,  /* the subprogram at join `target` */
@@ -75,6 +75,14 @@ enum fort_x64_kind {
 	FORT_X64_OP_EXIT,
 	FORT_X64_OP_STOP, /* the run, with FORT_ABORT_INSN */
 	FORT_X64_OPS
+};
+
+/* `value` of LOOKUP, bits. The key is mem, or a, which was stored there. */
+enum fort_x64_lookup {
+	FORT_X64_KEY_CONSTANT = 1, /* the key is the upper half of imm */
+	FORT_X64_OFFSET = 2,       /* r0 is the offset from the array's start */
+	FORT_X64_INDEX = 4,        /* r0 is the key */
+	FORT_X64_TESTED = 8,       /* the branch that follows asks whether r0 is NULL */
 };
 
 enum fort_x64_flag {
@@ -113,7 +121,9 @@ struct fort_x64_op {
 	 * mem; SELECT: dst is 0 or 1 (which, says `value`), and the other one unless the condition
 	 * holds. */
 	uint8_t keep;
-	uint8_t value; /* SELECT, HELPER: as above */
+	/* SELECT, HELPER, LOOKUP: as above; SWAP: there is nothing above two bytes; BRANCH: it asks
+	 * what the LOOKUP before it knows. */
+	uint8_t value;
 	uint8_t avoid; /* enum fort_x64_avoid */
 	int32_t disp;
 	uint32_t pc; /* slot of the instruction; of the load that it took in */
@@ -192,6 +202,8 @@ struct fort_x64 {
 	fort_helper_fn **helpers; /* slots, from the image's start backwards */
 	uint32_t n_ops, n_joins, n_accesses, n_helpers, n_stops, n_colds;
 	uint32_t at;         /* of the operation being worked on */
+	uint32_t cold_at;    /* index of what is being emitted, of colds */
+	uint32_t missing;    /* label: after the branch that asks what a LOOKUP found */
 	uint32_t way_out;    /* label: ends the run, entry is filled in */
 	uint32_t epilogue;   /* label: ends the run well; 0: not yet */
 	int32_t cpu_offset;  /* from fs, of the current processor's number; 0: not known */
@@ -230,6 +242,9 @@ uint32_t fort_x64_reads_mem(const struct fort_x64 *x, const struct fort_x64_op *
 uint32_t fort_x64_reads_data(const struct fort_x64_op *op);
 #define FORT_X64_LOW(reg)  (1u << (reg))
 #define FORT_X64_BOTH(reg) (0x10001u << (reg))
+
+/* Is what a LOOKUP finds a constant, and which? */
+bool fort_x64_lookup_constant(const struct fort_x64 *x, const struct fort_x64_op *op, int64_t *out);
 
 /* --- emitters, by kind --- */
 
