@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "helper/helper.h"
 #include "kernel.h"
+#include "map/hash_find.h"
 #include "ours.h"
 
 #define ROUNDS    15
@@ -65,6 +66,7 @@ static struct {
 	struct bench_kernel kernel;
 	struct contestant contestants[SIDES];
 	uint8_t packet[BENCH_PACKET_BYTES];
+	fort_helper_fn *query;
 	double kernel_empty_ns;
 	unsigned rounds;
 } bench;
@@ -82,30 +84,29 @@ static void die(const char *program, const char *side, const char *what)
 struct bench_data bench_data;
 char bench_array, bench_percpu, bench_hash, bench_ring;
 
-static struct fort_map *map_behind(const void *handle)
-{
-	const void *const handles[] = {NULL, &bench_array, &bench_percpu, &bench_hash, &bench_ring};
-	unsigned i = 0;
+uint8_t *bench_array_values, *bench_percpu_values;
+uint64_t bench_percpu_bytes;
 
-	while (handles[i] != handle)
-		i++;
-	return bench.ours.maps[i];
+static void open_natives(void)
+{
+	bench_array_values = bench.ours.maps[BENCH_MAP_bench_array]->values;
+	bench_percpu_values = bench.ours.maps[BENCH_MAP_bench_percpu]->values;
+	bench_percpu_bytes = bench.ours.maps[BENCH_MAP_bench_percpu]->cpu_bytes;
+	bench.query = fort_helper_function(BENCH_RING_QUERY);
 }
 
-void *bench_native_lookup(void *handle, const void *key)
+void *bench_native_search(const void *key)
 {
-	struct fort_map *map = map_behind(handle);
-	int64_t offset = map->ops->find(map, key, 0);
+	struct fort_map *map = bench.ours.maps[BENCH_MAP_bench_hash];
+	int64_t offset = fort_hash_find(map, key, 8);
 
 	return offset < 0 ? NULL : map->values + offset;
 }
 
-uint64_t bench_native_query(void *handle, uint64_t what)
+uint64_t bench_native_query(void *map, uint64_t what)
 {
-	struct contestant *any = &bench.contestants[INTERP];
-
-	return fort_helper_function(BENCH_RING_QUERY)(fort_map_handle(BENCH_MAP_bench_ring), what,
-						      0, 0, 0, &any->run);
+	return bench.query(fort_map_handle(BENCH_MAP_bench_ring), what, 0, 0, 0,
+			   &bench.contestants[INTERP].run);
 }
 
 /* --- runs --- */
@@ -353,6 +354,7 @@ int main(int argc, char **argv)
 	if (!bench_object_open(PROGRAMS_OBJECT, &object))
 		return 2;
 	bench_ours_open(&bench.ours);
+	open_natives();
 	bench_kernel_open(&bench.kernel);
 	fill_packet();
 	fill_hash();

@@ -41,8 +41,27 @@ static uint64_t (*const query)(void *map, uint64_t what) = (void *)BENCH_RING_QU
 		return bench_data.result = name##_body(context); \
 	}                                                        \
 	INLINE uint64_t name##_body(CONTEXT *context)
-#define lookup         bench_native_lookup
-#define query          bench_native_query
+#define query bench_native_query
+#include <sys/rseq.h>
+
+/* The current processor, where the C library has the kernel keep its number. */
+INLINE uint32_t processor(void)
+{
+	return *(volatile uint32_t *)((char *)__builtin_thread_pointer() + __rseq_offset + 4);
+}
+
+INLINE void *lookup(void *map, const void *key)
+{
+	uint32_t index = *(const uint32_t *)key;
+
+	if (map == &bench_hash)
+		return bench_native_search(key);
+	if (index >= BENCH_ARRAY_ENTRIES)
+		return 0;
+	if (map == &bench_array)
+		return bench_array_values + 8 * index;
+	return bench_percpu_values + bench_percpu_bytes * processor() + 8 * index;
+}
 #define LOCAL(program) static NOINLINE
 #endif
 

@@ -53,16 +53,21 @@ struct bench_packet {
 	X(hash, "64 lookups in a hash of 1,000", 1)
 
 /* Maps of the programs, by name. Those of class VALUE are named by the address of their value. */
-#define BENCH_MAPS_LIST(X)                                          \
-	X(bench_data, ARRAY, 4, sizeof(struct bench_data), 1, true) \
-	X(bench_array, ARRAY, 4, 8, 64, false)                      \
-	X(bench_percpu, PERCPU_ARRAY, 4, 8, 64, false)              \
-	X(bench_hash, HASH, 8, 8, BENCH_HASH_ENTRIES, false)        \
+#define BENCH_MAPS_LIST(X)                                              \
+	X(bench_data, ARRAY, 4, sizeof(struct bench_data), 1, true)     \
+	X(bench_array, ARRAY, 4, 8, BENCH_ARRAY_ENTRIES, false)         \
+	X(bench_percpu, PERCPU_ARRAY, 4, 8, BENCH_ARRAY_ENTRIES, false) \
+	X(bench_hash, HASH, 8, 8, BENCH_HASH_ENTRIES, false)            \
 	X(bench_ring, RINGBUF, 0, 0, 1 << 16, false)
-#define BENCH_HASH_ENTRIES 1000
+#define BENCH_ARRAY_ENTRIES 64
+#define BENCH_HASH_ENTRIES  1000
 
-/* Helpers, by the kernel's numbers, and what stands for them in the machine's programs. */
+/* Helpers, by the kernel's numbers, and what stands for them in the machine's programs: arrays are
+ * indexed where they are, a hash is searched and a ring asked by the functions that BPF's helpers
+ * use. */
 #define BENCH_LOOKUP     1
 #define BENCH_RING_QUERY 134
-void *bench_native_lookup(void *map, const void *key);
+extern uint8_t *bench_array_values, *bench_percpu_values;
+extern uint64_t bench_percpu_bytes; /* of one processor */
+void *bench_native_search(const void *key);
 uint64_t bench_native_query(void *map, uint64_t what);

@@ -53,13 +53,18 @@ struct fort_helper_shape {
 };
 typedef struct fort_helper_shape fort_helper_shaper(uint32_t number);
 
-/* A map whose lookups an engine may do itself: element i of processor c is at its start in the
- * window + i * stride + c * cpu_bytes, for 4-byte keys i below n (and c below n_cpus). */
-struct fort_array {
-	uint32_t n;      /* 0: no such map */
+/* How lookups in a map can be done without asking which map it is.
+ *
+ * In an array by the engine itself: element i of processor c is at the map's start in the window +
+ * i * stride + c * cpu_bytes, for 4-byte keys i below n (and c below n_cpus). In others by a
+ * function that does what the helper does for maps of their type; it relies on its first argument.
+ */
+struct fort_map_lookup {
+	uint32_t n;      /* 0: not an array */
 	uint32_t n_cpus; /* 0: all processors have the same */
 	uint32_t stride;
 	uint64_t cpu_bytes;
+	fort_helper_fn *function; /* or NULL */
 };
 
 struct fort_compile {
@@ -67,8 +72,8 @@ struct fort_compile {
 	const struct fort_domain *domain;
 	enum fort_isolation isolation;
 	fort_helper_lookup *helper;
-	fort_helper_shaper *shape;       /* NULL: nothing is known of helpers */
-	const struct fort_array *arrays; /* one for each map of the domain, or NULL */
+	fort_helper_shaper *shape;             /* NULL: nothing is known of helpers */
+	const struct fort_map_lookup *lookups; /* one for each map of the domain, or NULL */
 	bool callx; /* allow calls by register, which holds a helper's number (isa profile) */
 	/* A certificate of the program was checked. Without one, what machine code an engine makes
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */

@@ -224,7 +224,7 @@ static size_t room_for(const struct fort_inspect *image)
 	const struct fort_inspect_reader *reader = NULL;
 
 	return image->n_functions * sizeof(reader->calls[0]) +
-	       image->n_labels * (sizeof(reader->seen[0]) + sizeof(reader->returns[0]));
+	       image->n_labels * sizeof(reader->seen[0]);
 }
 
 bool fort_inspect(const struct fort_inspect *image, struct fort_inspection *out)
@@ -239,7 +239,6 @@ bool fort_inspect(const struct fort_inspect *image, struct fort_inspection *out)
 		return false;
 	reader.calls = room;
 	reader.seen = (void *)(reader.calls + image->n_functions);
-	reader.returns = (void *)(reader.seen + image->n_labels);
 	good = read(&reader, &out->n_insns);
 	fort_pages_free(room, room_for(image));
 	out->fault = reader.fault;

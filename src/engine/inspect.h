@@ -17,7 +17,7 @@
  *   control   jumps and calls lead to labels of the same function or image; the host is entered
  *             through slots only, with the stack aligned and fuel saved; returns take return
  *             addresses that calls put there, and the host gets its registers back
- *   time      no way back, and no call, without fuel for it; how much each costs is not checked
+ *   time      no way round, and no call, without fuel for it; how much each costs is not checked
  *   depth     calls nest no deeper than FORT_FRAMES_MAX, counted here or when they are made
  *   secrets   what a function of the host left in registers is never read
  *   bytes     no instruction that changes keys, segments or mode begins at any byte
@@ -36,7 +36,7 @@ enum fort_inspect_fault {
 	FORT_INSPECT_PREFIX,  /* with prefixes that nothing here needs */
 	FORT_INSPECT_FORM,    /* no row of inspect.def has this instruction with these operands */
 	FORT_INSPECT_STATE,   /* not where it stands */
-	FORT_INSPECT_FUEL,    /* back, or deeper, without fuel */
+	FORT_INSPECT_FUEL,    /* round, or deeper, without fuel */
 	FORT_INSPECT_TARGET,  /* a jump to what is no label, or that does not bring what is claimed
 			       */
 	FORT_INSPECT_CLAIM,   /* a claim that cannot be, or that the code does not keep */
@@ -50,9 +50,11 @@ enum fort_inspect_fault {
 const char *fort_inspect_fault_text(enum fort_inspect_fault fault);
 
 /* A place that is entered by jumps or calls. `words`: registers of the machine, a bit each, that
- * have words of the program there. Places that `leave` are entered from anywhere, and end the run.
- */
+ * have words of the program there. `order`: ways that are not paid for lead from lower labels to
+ * higher ones, so that none leads round. Places that `leave` are entered from anywhere, and end the
+ * run. */
 struct fort_inspect_label {
+	uint64_t order;
 	uint32_t at;
 	uint16_t words;
 	uint16_t function;

@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* Labels of code that goes back without paying: what is seldom done has one. */
-#define REGION_LABELS_MAX 4u
-
 static uint16_t bit(enum fort_x64_reg reg)
 {
 	return (uint16_t)(1u << reg);
@@ -94,23 +91,36 @@ static bool arrive_leaving(struct fort_inspect_reader *reader)
 	return true;
 }
 
+/* Higher, or for fuel. */
+static bool pay(struct fort_inspect_reader *reader, const struct fort_inspect_label *label)
+{
+	if (label->order > reader->state.order)
+		return true;
+	if (!reader->state.paid)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	reader->state.paid = false;
+	return true;
+}
+
 /* What all ways here bring, and no more than is claimed. Where only ways back lead, they have to
  * bring the claim. */
 static bool arrive_at(struct fort_inspect_reader *reader, const struct fort_inspect_label *label,
 		      struct fort_inspect_seen *seen)
 {
-	uint16_t words = seen->last_from ? seen->words : UINT16_MAX;
+	uint16_t words = seen->entered ? seen->words : UINT16_MAX;
 
-	if (reader->state.part == FORT_PART_NOWHERE)
-		reader->region = reader->label;
-	else if (!fort_inspect_is_open(reader) || reader->state.function != label->function)
-		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
-	else
+	if (reader->state.part != FORT_PART_NOWHERE) {
+		if (!fort_inspect_is_open(reader) || reader->state.function != label->function)
+			return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+		if (!pay(reader, label))
+			return false;
 		words &= fort_inspect_words(&reader->state);
+	}
 	if (!reader->begun || label->function >= reader->image->n_functions)
 		return fort_inspect_refuse(reader, FORT_INSPECT_CLAIM);
 	seen->words = words & label->words & possible(reader);
 	begin(reader, FORT_PART_BODY, label->function, seen->words);
+	reader->state.order = label->order;
 	return true;
 }
 
@@ -119,9 +129,6 @@ static bool join(struct fort_inspect_reader *reader, const struct fort_inspect_h
 {
 	const struct fort_inspect_state *from = &hop->state;
 	struct fort_inspect_state *state = &reader->state;
-
-	if (hop->region < reader->region)
-		reader->region = hop->region;
 
 	if (state->part == FORT_PART_NOWHERE) {
 		*state = *from;
@@ -136,6 +143,11 @@ static bool join(struct fort_inspect_reader *reader, const struct fort_inspect_h
 		if (state->reg[reg] != from->reg[reg] && from->reg[reg] != FORT_TAG_CONST)
 			state->reg[reg] = FORT_TAG_LOST;
 	}
+	for (unsigned i = 0; i < state->depth; i++)
+		if (state->stack[i] != from->stack[i])
+			state->stack[i] = FORT_TAG_LOST;
+	if (state->order < from->order)
+		state->order = from->order;
 	state->flags = FORT_FLAGS_NOTHING;
 	state->paid = state->saved = false;
 	return true;
@@ -175,7 +187,6 @@ bool fort_inspect_arrive(struct fort_inspect_reader *reader)
 		return false;
 	seen->passed = true;
 	reader->label++;
-	reader->straight = reader->label;
 	return true;
 }
 
@@ -205,11 +216,10 @@ static bool bring(struct fort_inspect_reader *reader, uint32_t label, uint16_t w
 	struct fort_inspect_seen *seen = &reader->seen[label];
 
 	if (!seen->passed)
-		seen->words = seen->last_from ? seen->words & words : words;
+		seen->words = seen->entered ? seen->words & words : words;
 	else if (seen->words & ~words)
 		return fort_inspect_refuse(reader, FORT_INSPECT_TARGET);
-	if (seen->last_from < reader->at + 1)
-		seen->last_from = reader->at + 1;
+	seen->entered = true;
 	return true;
 }
 
@@ -223,26 +233,7 @@ static bool hop(struct fort_inspect_reader *reader, uint32_t target)
 	if (state->part != FORT_PART_BODY || state->deeper || state->owed || state->unchecked ||
 	    state->counted)
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
-	reader->hops[reader->n_hops++] = (struct fort_inspect_hop){target, reader->region, *state};
-	return true;
-}
-
-/* Back for fuel, or as somebody who came from before there; returning is free. */
-static bool pay(struct fort_inspect_reader *reader, uint32_t label, uint32_t target)
-{
-	struct fort_inspect_return *back = &reader->returns[reader->n_returns];
-
-	if (reader->seen[label].closes)
-		return true;
-	if (reader->state.paid) {
-		reader->state.paid = false;
-		return true;
-	}
-	if (reader->n_returns == reader->image->n_labels)
-		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
-	*back = (struct fort_inspect_return){reader->region, reader->label - reader->region,
-					     target};
-	reader->n_returns++;
+	reader->hops[reader->n_hops++] = (struct fort_inspect_hop){target, *state};
 	return true;
 }
 
@@ -258,7 +249,7 @@ bool fort_inspect_go(struct fort_inspect_reader *reader, uint32_t target)
 	if (!fort_inspect_is_open(reader) ||
 	    reader->state.function != image->labels[label].function)
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
-	if (target <= reader->at && !pay(reader, label, target))
+	if (!pay(reader, &image->labels[label]))
 		return false;
 	return bring(reader, label, fort_inspect_words(&reader->state));
 }
@@ -296,23 +287,6 @@ bool fort_inspect_call(struct fort_inspect_reader *reader, uint32_t target, uint
 }
 
 /* --- the end --- */
-
-/* Code that goes back without paying was entered only from before where it goes: so whoever goes
- * round has to go back by another way, further, and some way that is the furthest was paid for. */
-static bool returns_are_good(struct fort_inspect_reader *reader)
-{
-	for (uint32_t i = 0; i < reader->n_returns; i++) {
-		const struct fort_inspect_return *back = &reader->returns[i];
-
-		reader->at = back->to;
-		if (!back->n || back->n > REGION_LABELS_MAX)
-			return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
-		for (uint32_t j = 0; j < back->n; j++)
-			if (reader->seen[back->first + j].last_from > back->to)
-				return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
-	}
-	return true;
-}
 
 static bool go_deeper(const struct fort_inspect_reader *reader, uint8_t *depth, uint32_t from)
 {
@@ -354,5 +328,5 @@ bool fort_inspect_settle(struct fort_inspect_reader *reader)
 		return fort_inspect_refuse(reader, FORT_INSPECT_TARGET);
 	if (reader->label != reader->image->n_labels)
 		return fort_inspect_refuse(reader, FORT_INSPECT_CLAIM);
-	return returns_are_good(reader) && depth_is_bounded(reader);
+	return depth_is_bounded(reader);
 }

@@ -328,16 +328,23 @@ static bool push_tag(struct fort_inspect_reader *reader, uint8_t tag)
 	return true;
 }
 
+/* On the stack: what the host wants back goes where it came from only. */
+static uint8_t kept_tag(enum fort_x64_reg reg)
+{
+	return (uint8_t)(FORT_TAG_KEPT | reg << 4);
+}
+
 static bool push(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
 	enum fort_x64_reg reg = reg_of(reader, 0);
+	uint8_t tag = state->reg[reg];
 
 	if (reader->operands[0].size != 64)
 		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
 	if (state->part != FORT_PART_START)
-		return push_tag(reader, state->reg[reg]);
-	if (state->reg[reg] != FORT_TAG_KEPT)
+		return push_tag(reader, tag == FORT_TAG_KEPT ? kept_tag(reg) : tag);
+	if (tag != FORT_TAG_KEPT)
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
 	state->reg[reg] = FORT_TAG_LOST;
 	return push_kept(reader, (uint8_t)reg);
@@ -388,6 +395,8 @@ static bool pop_word(struct fort_inspect_reader *reader, enum fort_x64_reg reg)
 		state->reg[reg] = tag;
 		return true;
 	}
+	if (state->reg[reg] == FORT_TAG_KEPT && tag == kept_tag(reg))
+		return true;
 	if (reg == FORT_X64_RBP || reg == FORT_X64_R12 || state->reg[reg] == FORT_TAG_KEPT)
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
 	return set_tag(reader, reg,
@@ -650,8 +659,6 @@ static bool returns(struct fort_inspect_reader *reader)
 	if (!state->function) {
 		if (!begins_closing(reader) || state->depth)
 			return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
-		if (reader->straight)
-			reader->seen[reader->straight - 1].closes = true;
 	} else if (!fort_inspect_is_open(reader)) {
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
 	} else if (wanted & ~fort_inspect_words(state)) {
@@ -709,8 +716,6 @@ bool fort_inspect_apply(struct fort_inspect_reader *reader, enum fort_inspect_ru
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
 	if (reader->state.owed && !jumps)
 		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
-	if (rule >= FORT_RULE_JUMP && rule != FORT_RULE_RETURN)
-		reader->straight = 0;
 	if (!rules[rule].apply(reader))
 		return false;
 	if (rule != FORT_RULE_PLAIN && rule != FORT_RULE_EXCHANGE)

@@ -54,11 +54,12 @@ struct fort_inspect_state {
 	bool saved;      /* fuel is in the run */
 	bool unchecked;  /* a helper may have ended the run */
 	uint8_t counted; /* 1: a frame was taken for a call; 2: it was made */
+	uint64_t order;  /* of the last label */
 };
 
 /* A jump over a few bytes of what one operation became: to no label, with the whole state. */
 struct fort_inspect_hop {
-	uint32_t target, region;
+	uint32_t target;
 	struct fort_inspect_state state;
 };
 #define FORT_INSPECT_HOPS      16u
@@ -66,17 +67,8 @@ struct fort_inspect_hop {
 
 /* What is known of a label so far. */
 struct fort_inspect_seen {
-	uint32_t
-		last_from; /* the last place that a jump or call came from, plus one; 0: none yet */
-	uint16_t words;    /* brought by all of them; once passed: what is taken for granted */
-	bool passed;
-	bool closes; /* passed: from here on the image only returns */
-};
-
-/* A jump back that nothing was paid for, from code that is entered only before where it leads. */
-struct fort_inspect_return {
-	uint32_t first, n; /* labels of that code */
-	uint32_t to;
+	uint16_t words; /* brought by all ways so far; once passed: what is taken for granted */
+	bool entered, passed;
 };
 
 struct fort_inspect_reader {
@@ -88,13 +80,9 @@ struct fort_inspect_reader {
 	uint8_t kept[FORT_INSPECT_WORDS], n_kept;
 	uint8_t base[FORT_X64_REGS];
 	bool begun;
-	uint64_t constants[2];          /* in r10 and r11 */
-	struct fort_inspect_seen *seen; /* of each label */
-	uint32_t label;                 /* the next one */
-	uint32_t region;                /* the first since control came from nowhere */
-	uint32_t straight; /* the last that no jump or call came after, plus one; or 0 */
-	struct fort_inspect_return *returns;
-	uint32_t n_returns;
+	uint64_t constants[2];                            /* in r10 and r11 */
+	struct fort_inspect_seen *seen;                   /* of each label */
+	uint32_t label;                                   /* the next one */
 	uint64_t (*calls)[(FORT_SUBPROGS_MAX + 64) / 64]; /* of each function: whom it calls */
 	bool uncounted;                                   /* some call does not count frames */
 	bool called;                                      /* the first call was made */

@@ -65,6 +65,8 @@ static void carve_all(struct fort_x64 *x, struct fort_x64_layout *layout, struct
 	size_t n = x->request->program->n_insns + 2;
 
 	x->ops = carve(scratch, n, sizeof(*x->ops));
+	x->reordered = carve(scratch, n, sizeof(*x->ops));
+	x->placed = carve(scratch, n, sizeof(*x->placed));
 	x->joins = carve(scratch, n, sizeof(*x->joins));
 	x->slots = carve(scratch, n, sizeof(*x->slots));
 	x->loop_ends = carve(scratch, n, sizeof(*x->loop_ends));
@@ -242,6 +244,7 @@ static void optimise(struct fort_x64 *x)
 	fort_x64_facts(x);
 	fort_x64_forward(x);
 	fort_x64_live(x);
+	fort_x64_order(x);
 	fort_x64_find_saved(x);
 }
 
@@ -250,6 +253,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	struct fort_x64_layout layout = {0};
 	struct fort_x64 x = {.request = request,
 			     .layout = &layout,
+			     .window = !fort_isolation_needs_proof(request->isolation),
 			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
 	struct fort_x64_draft draft;
 	struct scratch scratch = {0};
@@ -297,6 +301,7 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
 	fort_x64_code_fn *start = (fort_x64_code_fn *)(uintptr_t)code->image.code;
 	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
+	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
 	struct fort_x64_entry entry;
 
 	entry.stop = FORT_ABORT_NONE;
@@ -305,11 +310,10 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 	entry.helper = code->helper;
 	entry.frames = FORT_FRAMES_MAX - 1;
 	run->engine = &entry;
-	if (code->confined)
-		gs = fort_x64_gs_enter(code->fast_gs,
-				       (uint64_t)(uintptr_t)run->domain->window.base);
+	if (code->confined && !fort_x64_gs_is(code->fast_gs, window))
+		gs = fort_x64_gs_enter(code->fast_gs, window);
 	r0 = start(run->ctx, run->ctx_length, r10, run, &entry, run->fuel);
-	if (code->confined)
+	if (FORT_UNLIKELY(gs))
 		fort_x64_gs_leave(code->fast_gs, gs);
 	run->engine = NULL;
 	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))

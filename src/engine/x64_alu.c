@@ -44,7 +44,12 @@ void fort_x64_move(struct fort_x64 *x, const struct fort_x64_op *op)
 
 void fort_x64_constant(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	fort_x64_put(x, fort_x64_home(op->dst), (uint64_t)op->imm);
+	enum fort_x64_reg dst = fort_x64_home(op->dst);
+
+	if (op->imm || x->flags_of != FORT_X64_NO_REG)
+		fort_x64_put(x, dst, (uint64_t)op->imm);
+	else
+		fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, dst, dst);
 }
 
 /* --- sums --- */
@@ -147,6 +152,22 @@ static void alu_imm(struct fort_x64 *x, const struct fort_x64_op *op)
 	fort_x64_put_alu(x, fort_x64_alu_row(op->op), op->bits, dst, imm);
 }
 
+/* A sum that is neither operand. */
+static bool add_apart(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	struct fort_x64_op sum = *op;
+
+	if (op->op != FORT_OP_ADD || op->flags & FORT_X64_MEM_B || op->b == FORT_X64_NO_REG ||
+	    op->dst == op->a || op->dst == op->b)
+		return false;
+	sum.base = op->a;
+	sum.index = op->b;
+	sum.scale = 0;
+	sum.disp = 0;
+	lea(x, &sum);
+	return true;
+}
+
 static void alu_registers(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_bytes *to = &x->bytes;
@@ -171,6 +192,8 @@ static void alu_registers(struct fort_x64 *x, const struct fort_x64_op *op)
 
 void fort_x64_alu(struct fort_x64 *x, const struct fort_x64_op *op)
 {
+	if (add_apart(x, op))
+		return;
 	if (op->flags & FORT_X64_MEM_B)
 		alu_memory(x, op);
 	else if (op->b == FORT_X64_NO_REG)
@@ -207,7 +230,8 @@ void fort_x64_swap(struct fort_x64 *x, const struct fort_x64_op *op)
 	fort_x64_mov(to, 64, dst, fort_x64_home(op->a));
 	if (op->bits == 16) {
 		fort_x64_rri(to, FORT_X64_SHIFT_I8, 16, FORT_X64_ROL, dst, 8);
-		fort_x64_rr(to, FORT_X64_MOVZX16, 32, dst, dst);
+		if (!op->value)
+			fort_x64_rr(to, FORT_X64_MOVZX16, 32, dst, dst);
 	} else {
 		fort_x64_reg(to, FORT_X64_BSWAP, op->bits, dst);
 	}

@@ -50,6 +50,8 @@ void fort_x64_helper(struct fort_x64 *x, const struct fort_x64_op *op)
 			(uint32_t)op->imm;
 		return;
 	}
+	if (op->value)
+		helper = x->request->lookups[op->target].function;
 	before_helper(x);
 	fort_x64_call_host(x, helper);
 	after_helper(x, op);
@@ -108,75 +110,162 @@ void fort_x64_cpu(struct fort_x64 *x, const struct fort_x64_op *op)
 	fort_x64_bind(x, done);
 }
 
-/* r1 and r2 are not what the program had in them: nobody needed that. */
+/* The branch that asks whether a lookup found something, or NULL. */
+static const struct fort_x64_op *test_of(const struct fort_x64_op *op)
+{
+	if (!(op->value & FORT_X64_TESTED))
+		return NULL;
+	do
+		op++;
+	while (op->kind != FORT_X64_OP_BRANCH);
+	return op;
+}
+
+/* Nothing was found: the branch goes the way that it goes then. */
+static void no_element(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	const struct fort_x64_op *test = test_of(op);
+	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);
+
+	fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, r0, r0);
+	poison(x, op);
+	if (test && (test->op == FORT_OP_JEQ) != !!(test->flags & FORT_X64_UNLESS))
+		fort_x64_ja(x, test);
+}
+
+/* r1 and r2 are not what the program had in them: nobody needed that. What is done when nothing is
+ * found comes next among what is seldom done. */
 static void lookup_slowly(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_mem key = fort_x64_mem_of(x, op, 32);
+	const struct fort_domain *domain = x->request->domain;
+	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);
 
 	key.segment = FORT_X64_FLAT;
 	key = fort_x64_put_mem(x, key, FORT_X64_FREE1);
 	fort_x64_rm(&x->bytes, FORT_X64_LEA, 64, fort_x64_home(FORT_R2), key);
 	fort_x64_put(x, fort_x64_home(FORT_R1), fort_map_handle(op->target));
 	fort_x64_helper(x, op);
+	if (op->value & FORT_X64_TESTED) {
+		fort_x64_rr(&x->bytes, FORT_X64_TEST, 64, r0, r0);
+		fort_x64_jump_to(x, FORT_X64_EQUAL, x->colds[x->cold_at + 1].from);
+	}
+	if (op->value & FORT_X64_OFFSET)
+		fort_x64_put_alu(x, FORT_X64_SUB, 32, r0,
+				 (int32_t)fort_domain_address(domain,
+							      domain->map_start[op->target]));
 }
 
-static void no_element(struct fort_x64 *x, const struct fort_x64_op *op)
-{
-	fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, fort_x64_home(FORT_R0), fort_x64_home(FORT_R0));
-	poison(x, op);
-}
-
-/* r0 = r0 * by, for what fits 32 bits. */
+/* reg = reg * by, for what fits 32 bits. */
 static void scale(struct fort_x64 *x, enum fort_x64_reg reg, uint64_t by)
 {
-	if (fort_is_power_of_two(by))
+	if (!fort_is_power_of_two(by))
+		fort_x64_put_mul(x, 64, reg, reg, (int32_t)by);
+	else if (by > 1)
 		fort_x64_rri(&x->bytes, FORT_X64_SHIFT_I8, 64, FORT_X64_SHL, reg,
 			     __builtin_ctzll(by));
-	else
-		fort_x64_put_mul(x, 64, reg, reg, (int32_t)by);
 }
 
-/* The element's place among those of one processor, which is in r0, to its address. */
-static void element_address(struct fort_x64 *x, const struct fort_x64_op *op, uint32_t stride)
+/* From the key in r0, and the offset of the processor's elements in FREE2, to the address. */
+static void element_address(struct fort_x64 *x, const struct fort_x64_op *op,
+			    const struct fort_map_lookup *array)
 {
 	const struct fort_domain *domain = x->request->domain;
 	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);
 	struct fort_x64_mem sum = {.base = FORT_X64_FREE1, .index = (uint8_t)r0};
 
-	if (stride == 1 || stride == 2 || stride == 4 || stride == 8)
-		sum.scale = (uint8_t)__builtin_ctz(stride);
+	if (op->value & FORT_X64_INDEX)
+		return;
+	if (array->stride <= 8 && fort_is_power_of_two(array->stride))
+		sum.scale = (uint8_t)__builtin_ctz(array->stride);
 	else
-		scale(x, r0, stride);
-	fort_x64_put(x, FORT_X64_FREE1, fort_domain_address(domain, domain->map_start[op->target]));
-	fort_x64_rm(&x->bytes, FORT_X64_LEA, 64, r0, sum);
+		scale(x, r0, array->stride);
+	if (!(op->value & FORT_X64_OFFSET))
+		fort_x64_put(x, FORT_X64_FREE1,
+			     fort_domain_address(domain, domain->map_start[op->target]));
+	else
+		sum.base = array->n_cpus ? FORT_X64_FREE2 : FORT_X64_NONE;
+	if (sum.base != FORT_X64_NONE || sum.scale)
+		fort_x64_rm(&x->bytes, FORT_X64_LEA, 64, r0, sum);
+	if (array->n_cpus && !(op->value & FORT_X64_OFFSET))
+		fort_x64_rr(&x->bytes, FORT_X64_ADD, 64, FORT_X64_FREE2, r0);
+}
+
+/* FREE2 = offset of the current processor's elements; returns where to go on from the slow way. */
+static uint32_t processor_offset(struct fort_x64 *x, const struct fort_x64_op *op,
+				 const struct fort_map_lookup *array)
+{
+	uint32_t slow;
+
+	fort_x64_rm(&x->bytes, FORT_X64_LOAD, 32, FORT_X64_FREE2, cpu_word(x));
+	fort_x64_alu_imm(&x->bytes, FORT_X64_CMP, 32, FORT_X64_FREE2, (int32_t)array->n_cpus);
+	slow = fort_x64_seldom(x, FORT_X64_NOT_BELOW, op, lookup_slowly);
+	scale(x, FORT_X64_FREE2, array->cpu_bytes);
+	return slow;
+}
+
+/* r0 = the key; returns the label where to go on when there is no such element. */
+static uint32_t take_key(struct fort_x64 *x, const struct fort_x64_op *op,
+			 const struct fort_map_lookup *array)
+{
+	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);
+	struct fort_x64_mem key;
+
+	if (op->a != FORT_X64_NO_REG) {
+		fort_x64_mov(&x->bytes, 32, r0, fort_x64_home(op->a));
+	} else {
+		key = fort_x64_put_mem(x, fort_x64_mem_of(x, op, 32), FORT_X64_FREE1);
+		fort_x64_note(x, key, 0, op->pc, op->pc);
+		fort_x64_rm(&x->bytes, FORT_X64_LOAD, 32, r0, key);
+	}
+	fort_x64_put_alu(x, FORT_X64_CMP, 32, r0, (int32_t)array->n);
+	return fort_x64_seldom(x, FORT_X64_NOT_BELOW, op, no_element);
+}
+
+/* A key that is known: there is an element, for each processor, or none. */
+static void constant_key(struct fort_x64 *x, const struct fort_x64_op *op,
+			 const struct fort_map_lookup *array)
+{
+	const struct fort_domain *domain = x->request->domain;
+	uint32_t key = (uint32_t)((uint64_t)op->imm >> 32), slow = 0;
+	uint64_t start = fort_domain_address(domain, domain->map_start[op->target]);
+	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);
+
+	if (key >= array->n) {
+		fort_x64_const(&x->bytes, r0, 0);
+		poison(x, op);
+		return;
+	}
+	if (array->n_cpus)
+		slow = processor_offset(x, op, array);
+	fort_x64_put(x, r0, start + (uint64_t)key * array->stride);
+	if (array->n_cpus)
+		fort_x64_rr(&x->bytes, FORT_X64_ADD, 64, FORT_X64_FREE2, r0);
+	poison(x, op);
+	if (slow)
+		fort_x64_bind(x, slow);
 }
 
 void fort_x64_lookup(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	const struct fort_array *array = &x->request->arrays[op->target];
-	struct fort_x64_bytes *to = &x->bytes;
-	struct fort_x64_mem key;
-	enum fort_x64_reg r0 = fort_x64_home(FORT_R0);
+	const struct fort_map_lookup *array = &x->request->lookups[op->target];
 	uint32_t missing, slow = 0;
 
-	if (array->n_cpus) {
-		fort_x64_rm(to, FORT_X64_LOAD, 32, FORT_X64_FREE2, cpu_word(x));
-		fort_x64_alu_imm(to, FORT_X64_CMP, 32, FORT_X64_FREE2, (int32_t)array->n_cpus);
-		slow = fort_x64_seldom(x, FORT_X64_NOT_BELOW, op, lookup_slowly);
-		scale(x, FORT_X64_FREE2, array->cpu_bytes);
+	if (op->value & FORT_X64_KEY_CONSTANT) {
+		constant_key(x, op, array);
+		return;
 	}
-	key = fort_x64_put_mem(x, fort_x64_mem_of(x, op, 32), FORT_X64_FREE1);
-	fort_x64_note(x, key, 0, op->pc, op->pc);
-	fort_x64_rm(to, FORT_X64_LOAD, 32, r0, key);
-	fort_x64_put_alu(x, FORT_X64_CMP, 32, r0, (int32_t)array->n);
-	missing = fort_x64_seldom(x, FORT_X64_NOT_BELOW, op, no_element);
-	element_address(x, op, array->stride);
 	if (array->n_cpus)
-		fort_x64_rr(to, FORT_X64_ADD, 64, FORT_X64_FREE2, r0);
+		slow = processor_offset(x, op, array);
+	missing = take_key(x, op, array);
+	element_address(x, op, array);
 	poison(x, op);
-	fort_x64_bind(x, missing);
 	if (slow)
 		fort_x64_bind(x, slow);
+	if (op->value & FORT_X64_TESTED)
+		x->missing = missing;
+	else
+		fort_x64_bind(x, missing);
 }
 
 /* --- subprograms --- */

@@ -69,6 +69,11 @@ static void claim_functions(const struct fort_x64 *x, struct fort_x64_claims *cl
 
 #define LOST_BY_CALL (0x3fu * 0x10001u) /* r0 to r5 */
 
+static uint32_t reads(const struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	return fort_x64_reads_data(op) | fort_x64_reads_mem(x, op);
+}
+
 static uint32_t live_before(const struct fort_x64 *x, const struct fort_x64_op *op, uint32_t live)
 {
 	switch (op->kind) {
@@ -78,12 +83,12 @@ static uint32_t live_before(const struct fort_x64 *x, const struct fort_x64_op *
 	case FORT_X64_OP_CALLX:
 	case FORT_X64_OP_LOOKUP:
 	case FORT_X64_OP_CPU:
-	case FORT_X64_OP_CACHED: return (live & ~LOST_BY_CALL) | fort_x64_reads(x, op);
+	case FORT_X64_OP_CACHED: return (live & ~LOST_BY_CALL) | reads(x, op);
 	default: break;
 	}
 	if (op->dst != FORT_X64_NO_REG)
 		live &= ~FORT_X64_BOTH(op->dst);
-	return live | fort_x64_reads(x, op);
+	return live | reads(x, op);
 }
 
 static uint32_t live_behind(const struct fort_x64 *x, const struct fort_x64_op *op, uint32_t live)
@@ -112,8 +117,8 @@ static void find_lives(const struct fort_x64 *x, uint32_t *lives)
 
 /* --- labels --- */
 
-/* The slot whose code has this place in x->bytes. */
-static uint32_t pc_at(const struct fort_x64 *x, uint32_t at)
+/* The operation whose code has this place in x->bytes, or starts there. */
+static uint32_t op_at(const struct fort_x64 *x, uint32_t at)
 {
 	uint32_t low = 0, high = x->n_ops;
 
@@ -125,7 +130,7 @@ static uint32_t pc_at(const struct fort_x64 *x, uint32_t at)
 		else
 			high = middle;
 	}
-	return x->ops[low].pc;
+	return low;
 }
 
 /* What seldom done parts of an operation come back with: what is live behind it, or, in the middle
@@ -136,31 +141,68 @@ static uint16_t words_behind(const struct fort_x64 *x, const struct fort_x64_col
 	return cold->keeps_free ? ALL_WORDS : words_of(lives[cold->op - x->ops]);
 }
 
+/* Ways that cost nothing lead forward in the program: blocks are in the order of their slots,
+ * operations in theirs, and what an operation has of labels comes between it and the next. */
+enum { INSIDE = 1, COLD, MIDDLE, BEHIND, ORDERS = 8 };
+
+static bool goes_on(const struct fort_x64_op *op)
+{
+	return op->kind != FORT_X64_OP_JUMP && op->kind != FORT_X64_OP_EXIT &&
+	       op->kind != FORT_X64_OP_STOP;
+}
+
+static void find_orders(const struct fort_x64 *x, uint64_t *orders)
+{
+	uint64_t order = 0;
+
+	for (uint32_t i = 0; i < x->n_ops; i++, order += ORDERS) {
+		const struct fort_x64_op *op = &x->ops[i];
+
+		if (op->flags & FORT_X64_LABEL)
+			order = (x->joins[op->join].pc + 1ull) << 32;
+		else if (!i || !goes_on(op - 1))
+			order = (op->pc + 1ull) << 32;
+		orders[i] = order;
+	}
+}
+
 /* Labels are numbered from 1; what is known of them, in the order of numbers. */
-static void claim_labels(const struct fort_x64 *x, const uint32_t *lives,
+static void claim_labels(const struct fort_x64 *x, const uint32_t *lives, const uint64_t *orders,
 			 struct fort_inspect_label *labels)
 {
 	const struct fort_x64_layout *layout = x->layout;
 
 	for (uint32_t i = 1; i <= layout->n_labels; i++) {
-		uint32_t at = layout->labels[i].at;
+		uint32_t at = layout->labels[i].at, op = op_at(x, at ? at - 1 : 0);
+		bool behind = op + 1 < x->n_ops && at == x->places[op + 1];
 
 		labels[i - 1] = (struct fort_inspect_label){
 			.at = fort_x64_label_place(x, i),
 			.words = ALL_WORDS,
-			.function = function_of(x, pc_at(x, at)),
+			.function = function_of(x, x->ops[op].pc),
+			.order = orders[op] + (behind ? BEHIND : INSIDE),
 			.leaves = at >= x->stops_at,
 		};
 	}
-	if (x->epilogue)
+	if (x->epilogue) {
 		labels[x->epilogue - 1].words = home_bit(FORT_R0);
-	for (uint32_t i = 1; i <= x->n_joins; i++)
-		labels[x->joins[i].label - 1].words = words_of(x->joins[i].live);
-	for (uint32_t i = 0; i < x->n_colds; i++) {
-		const struct fort_x64_op *op = x->colds[i].op;
+		labels[x->epilogue - 1].order = UINT64_MAX;
+	}
+	for (uint32_t i = 1; i <= x->n_joins; i++) {
+		const struct fort_x64_join *join = &x->joins[i];
 
-		labels[x->colds[i].from - 1].function = function_of(x, op->pc);
-		labels[x->colds[i].back - 1].words = words_behind(x, &x->colds[i], lives);
+		labels[join->label - 1].words = words_of(join->live);
+		labels[join->label - 1].function = function_of(x, join->pc);
+		labels[join->label - 1].order = (join->pc + 1ull) << 32;
+	}
+	for (uint32_t i = 0; i < x->n_colds; i++) {
+		const struct fort_x64_cold *cold = &x->colds[i];
+		uint64_t order = orders[cold->op - x->ops];
+
+		labels[cold->from - 1].function = function_of(x, cold->op->pc);
+		labels[cold->from - 1].order = order + COLD;
+		labels[cold->back - 1].words = words_behind(x, cold, lives);
+		labels[cold->back - 1].order = order + (cold->keeps_free ? MIDDLE : BEHIND);
 	}
 }
 
@@ -177,10 +219,15 @@ static uint32_t merge(struct fort_inspect_label *labels, uint32_t n)
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		if (kept && labels[kept - 1].at == labels[i].at)
-			labels[kept - 1].words &= labels[i].words;
-		else
+		struct fort_inspect_label *last = &labels[kept ? kept - 1 : 0];
+
+		if (!kept || last->at != labels[i].at) {
 			labels[kept++] = labels[i];
+			continue;
+		}
+		last->words &= labels[i].words;
+		if (last->order < labels[i].order)
+			last->order = labels[i].order;
 	}
 	return kept;
 }
@@ -188,19 +235,23 @@ static uint32_t merge(struct fort_inspect_label *labels, uint32_t n)
 int fort_x64_claims_make(const struct fort_x64 *x, struct fort_x64_claims *claims)
 {
 	uint32_t n = x->layout->n_labels, *lives;
+	uint64_t *orders;
 	void *pages;
 	int err;
 
 	claims->n_labels = 0;
 	claim_functions(x, claims);
-	claims->bytes = n * sizeof(claims->labels[0]) + x->n_ops * sizeof(lives[0]);
+	claims->bytes =
+		n * sizeof(claims->labels[0]) + x->n_ops * (sizeof(orders[0]) + sizeof(lives[0]));
 	err = fort_pages_alloc(claims->bytes, &pages);
 	if (err)
 		return err;
 	claims->labels = pages;
-	lives = (uint32_t *)(void *)(claims->labels + n);
+	orders = (uint64_t *)(void *)(claims->labels + n);
+	lives = (uint32_t *)(void *)(orders + x->n_ops);
+	find_orders(x, orders);
 	find_lives(x, lives);
-	claim_labels(x, lives, claims->labels);
+	claim_labels(x, lives, orders, claims->labels);
 	qsort(claims->labels, n, sizeof(claims->labels[0]), by_place);
 	claims->n_labels = merge(claims->labels, n);
 	return 0;

@@ -14,11 +14,12 @@ static fort_x64_emitter *const emitters[FORT_X64_OPS] = {
 	[FORT_X64_OP_DIVIDE] = fort_x64_divide,  [FORT_X64_OP_LOAD] = fort_x64_load,
 	[FORT_X64_OP_STORE] = fort_x64_store,    [FORT_X64_OP_UPDATE] = fort_x64_update,
 	[FORT_X64_OP_ATOMIC] = fort_x64_atomic,  [FORT_X64_OP_JUMP] = fort_x64_ja,
-	[FORT_X64_OP_BRANCH] = fort_x64_branch,  [FORT_X64_OP_SELECT] = fort_x64_select,
-	[FORT_X64_OP_HELPER] = fort_x64_helper,  [FORT_X64_OP_LOOKUP] = fort_x64_lookup,
-	[FORT_X64_OP_CPU] = fort_x64_cpu,        [FORT_X64_OP_CACHED] = fort_x64_cached,
-	[FORT_X64_OP_LOCAL] = fort_x64_local,    [FORT_X64_OP_CALLX] = fort_x64_callx,
-	[FORT_X64_OP_EXIT] = fort_x64_exit,      [FORT_X64_OP_STOP] = fort_x64_stop,
+	[FORT_X64_OP_CHARGE] = fort_x64_charge,  [FORT_X64_OP_BRANCH] = fort_x64_branch,
+	[FORT_X64_OP_SELECT] = fort_x64_select,  [FORT_X64_OP_HELPER] = fort_x64_helper,
+	[FORT_X64_OP_LOOKUP] = fort_x64_lookup,  [FORT_X64_OP_CPU] = fort_x64_cpu,
+	[FORT_X64_OP_CACHED] = fort_x64_cached,  [FORT_X64_OP_LOCAL] = fort_x64_local,
+	[FORT_X64_OP_CALLX] = fort_x64_callx,    [FORT_X64_OP_EXIT] = fort_x64_exit,
+	[FORT_X64_OP_STOP] = fort_x64_stop,
 };
 
 /* Moves leave the flags alone. */
@@ -39,15 +40,10 @@ static bool reads_flags(const struct fort_x64_op *op)
 	return op->kind == FORT_X64_OP_BRANCH || op->kind == FORT_X64_OP_SELECT;
 }
 
-static bool is_loop(const struct fort_x64 *x, const struct fort_x64_join *join)
-{
-	return x->slots[join->pc].refs && x->loop_ends[join->pc] >= join->pc;
-}
-
 static void bind_join(struct fort_x64 *x, const struct fort_x64_join *join)
 {
-	if (is_loop(x, join))
-		fort_x64_align_here(x);
+	if (join->last)
+		fort_x64_align_here(x, join->last);
 	fort_x64_bind(x, join->label);
 	x->flags_of = FORT_X64_NO_REG;
 }
@@ -80,5 +76,6 @@ void fort_x64_emit(struct fort_x64 *x)
 		x->places[x->at] = x->bytes.at;
 		emit_one(x, &x->ops[x->at]);
 	}
+	x->places[x->n_ops] = x->bytes.at;
 	fort_x64_endings(x);
 }

@@ -195,8 +195,8 @@ void fort_x64_endings(struct fort_x64 *x)
 	uint32_t ways_out[FORT_X64_STOPS] = {0};
 
 	fort_x64_nops(&x->bytes, x->tries); /* jumps to what follows get other distances */
-	for (uint32_t i = 0; i < x->n_colds; i++) {
-		struct fort_x64_cold *cold = &x->colds[i];
+	for (x->cold_at = 0; x->cold_at < x->n_colds; x->cold_at++) {
+		struct fort_x64_cold *cold = &x->colds[x->cold_at];
 
 		fort_x64_bind(x, cold->from);
 		cold->emit(x, cold->op);

@@ -67,6 +67,16 @@ static void jump_back(struct fort_x64 *x, struct fort_x64_join *join)
 	fort_x64_jump_to(x, FORT_X64_ALWAYS, join->out_of_fuel);
 }
 
+void fort_x64_charge(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	struct fort_x64_join *join = &x->joins[op->target];
+
+	if (!join->out_of_fuel)
+		join->out_of_fuel = fort_x64_label(x);
+	fort_x64_take_fuel(x, join->cost);
+	fort_x64_jump_to(x, FORT_X64_BELOW, join->out_of_fuel);
+}
+
 void fort_x64_ja(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_join *join = &x->joins[op->target];
@@ -80,9 +90,16 @@ void fort_x64_ja(struct fort_x64 *x, const struct fort_x64_op *op)
 void fort_x64_branch(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_join *join = &x->joins[op->target];
-	enum fort_x64_cc cc = compare(x, op);
+	enum fort_x64_cc cc;
 	uint32_t skip;
 
+	if (op->value) { /* the lookup before it went where nothing is found */
+		if ((op->op == FORT_OP_JEQ) == !!(op->flags & FORT_X64_UNLESS))
+			fort_x64_ja(x, op);
+		fort_x64_bind(x, x->missing);
+		return;
+	}
+	cc = compare(x, op);
 	if (!(op->flags & FORT_X64_BACK)) {
 		fort_x64_jump_to(x, cc, join->label);
 		return;

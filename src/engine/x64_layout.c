@@ -66,12 +66,13 @@ void fort_x64_call_host(struct fort_x64 *x, fort_helper_fn *function)
 	fort_x64_call_slot(&x->bytes, 0);
 }
 
-void fort_x64_align_here(struct fort_x64 *x)
+void fort_x64_align_here(struct fort_x64 *x, uint32_t last)
 {
 	struct fort_x64_layout *layout = x->layout;
 
-	layout->aligns[layout->n_aligns++] =
-		(struct fort_x64_align){.at = x->bytes.at, .n_jumps = layout->n_jumps};
+	layout->aligns[layout->n_aligns++] = (struct fort_x64_align){.at = x->bytes.at,
+								     .n_jumps = layout->n_jumps,
+								     .last = last};
 }
 
 /* --- layout --- */
@@ -110,7 +111,7 @@ static bool reaches(const struct fort_x64_layout *layout, const struct fort_x64_
 	const struct fort_x64_label *l = &layout->labels[jump->label];
 	int64_t from = (int64_t)jump->at + 2 - jump->saved;
 	int64_t to = (int64_t)l->at - saved_before(layout, l->n_jumps);
-	int64_t pad = ((int64_t)l->n_aligns - n_aligns) * (FORT_X64_ALIGN - 1);
+	int64_t pad = ((int64_t)l->n_aligns - n_aligns) * (FORT_X64_LINE - 1);
 
 	return to - from + (to < from ? pad : 0) >= INT8_MIN &&
 	       to - from + (to < from ? 0 : pad) <= INT8_MAX;
@@ -139,14 +140,36 @@ static bool shorten(struct fort_x64_layout *layout)
 	return changed;
 }
 
-static void pad(struct fort_x64_layout *layout)
+/* Where a place is when jumps have their size; `jump` goes on from the place before. */
+static uint32_t unpadded(const struct fort_x64_layout *layout, uint32_t *jump, uint32_t at)
 {
+	while (*jump < layout->n_jumps && layout->jumps[*jump].at < at)
+		++*jump;
+	return at - saved_before(layout, *jump);
+}
+
+static uint32_t lines(uint32_t at, uint32_t bytes)
+{
+	return (at % FORT_X64_LINE + bytes + FORT_X64_LINE - 1) / FORT_X64_LINE;
+}
+
+/* Padding inside a loop is not counted: it is little, and only moves what is rarely right. */
+static void pad(const struct fort_x64 *x)
+{
+	struct fort_x64_layout *layout = x->layout;
+
 	layout->padded = 0;
 	for (uint32_t i = 0; i < layout->n_aligns; i++) {
 		struct fort_x64_align *align = &layout->aligns[i];
-		uint32_t at = align->at - saved_before(layout, align->n_jumps) + layout->padded;
+		uint32_t jump = align->n_jumps, end;
+		uint32_t at = align->at - saved_before(layout, jump) + layout->padded;
+		uint32_t raw_end = x->places[align->last + 1];
 
-		layout->padded += -at & (FORT_X64_ALIGN - 1);
+		if (raw_end - align->at <= 2 * FORT_X64_LOOP_BYTES) {
+			end = unpadded(layout, &jump, raw_end) + layout->padded;
+			if (lines(at, end - at) > lines(0, end - at))
+				layout->padded += -at & (FORT_X64_LINE - 1);
+		}
 		align->padded = layout->padded;
 	}
 }
@@ -157,7 +180,7 @@ uint32_t fort_x64_lay_out(struct fort_x64 *x)
 
 	for (uint32_t round = 0; round < ROUNDS_MAX && shorten(layout); round++)
 		;
-	pad(layout);
+	pad(x);
 	return x->bytes.at - layout->saved + layout->padded;
 }
 

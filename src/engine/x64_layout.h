@@ -15,7 +15,10 @@
 
 #include "engine/x64_hide.h"
 
-#define FORT_X64_ALIGN 32u
+/* What the processor fetches at once. A loop that would lie in more of these than it must is moved
+ * to the start of one; long loops are not. */
+#define FORT_X64_LINE       64u
+#define FORT_X64_LOOP_BYTES 512u
 
 /* In place of a condition: not a jump, but takes its displacement the same way. */
 #define FORT_X64_CALL_LABEL 0x11 /* call of a label */
@@ -33,6 +36,7 @@ struct fort_x64_label {
 
 struct fort_x64_align {
 	uint32_t at, n_jumps;
+	uint32_t last;   /* operation that closes the loop */
 	uint32_t padded; /* bytes of padding before and at it */
 };
 
@@ -52,8 +56,8 @@ uint32_t fort_x64_label_here(struct fort_x64 *x);
 void fort_x64_jump_to(struct fort_x64 *x, enum fort_x64_cc cc, uint32_t label);
 void fort_x64_call_label(struct fort_x64 *x, uint32_t label);
 void fort_x64_call_host(struct fort_x64 *x, fort_helper_fn *function);
-/* What comes next is the head of a loop. */
-void fort_x64_align_here(struct fort_x64 *x);
+/* What comes next is the head of a loop, which ends with operation `last`. */
+void fort_x64_align_here(struct fort_x64 *x, uint32_t last);
 
 /* Settles where everything goes; returns the bytes of the image. */
 uint32_t fort_x64_lay_out(struct fort_x64 *x);

@@ -7,7 +7,7 @@
  * sweep finds more (few take more than three). A program that takes too many needs everything at
  * its joins.
  */
-#include "engine/x64_op.h"
+#include "engine/x64_fold.h"
 
 #define SWEEPS_MAX          8u
 #define ALL_OF(first, last) ((FORT_X64_LOW((last) + 1) - FORT_X64_LOW(first)) * 0x10001u)
@@ -27,49 +27,56 @@ static bool is_live(uint32_t live, uint8_t reg)
 	return live & both(reg);
 }
 
-/* Confined accesses need but low halves of addresses. */
-static uint32_t of_mem(const struct fort_x64 *x, const struct fort_x64_op *op)
-{
-	return (bit(op->base) | bit(op->index)) * (fort_x64_is_confined(x, op) ? 1u : 0x10001u);
-}
-
 static uint32_t of_width(const struct fort_x64_op *op, uint8_t reg)
 {
 	return op->bits == 64 ? both(reg) : bit(reg);
 }
 
-static uint32_t of_condition(const struct fort_x64 *x, const struct fort_x64_op *op)
+/* Accesses in a window need but low halves of addresses. */
+uint32_t fort_x64_reads_mem(const struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	uint32_t reads = of_width(op, op->a) | of_width(op, op->b);
-
-	return op->flags & (FORT_X64_MEM_A | FORT_X64_MEM_B) ? reads | of_mem(x, op) : reads;
+	switch (op->kind) {
+	case FORT_X64_OP_ALU:
+	case FORT_X64_OP_BRANCH:
+		if (!(op->flags & (FORT_X64_MEM_A | FORT_X64_MEM_B)))
+			return 0;
+		break;
+	case FORT_X64_OP_LOAD:
+	case FORT_X64_OP_LOOKUP:
+	case FORT_X64_OP_UPDATE:
+	case FORT_X64_OP_STORE:
+	case FORT_X64_OP_ATOMIC: break;
+	default: return 0;
+	}
+	return (bit(op->base) | bit(op->index)) * (x->window ? 1u : 0x10001u);
 }
 
-uint32_t fort_x64_reads(const struct fort_x64 *x, const struct fort_x64_op *op)
+uint32_t fort_x64_reads_data(const struct fort_x64_op *op)
 {
-	/* dispatch: a case for each kind */
+	uint32_t operands = of_width(op, op->a) | of_width(op, op->b);
+
 	switch (op->kind) {
 	case FORT_X64_OP_SUM: return of_width(op, op->base) | of_width(op, op->index);
 	case FORT_X64_OP_SHIFT: return of_width(op, op->a) | bit(op->b);
 	case FORT_X64_OP_EXTEND: return bit(op->a);
-	case FORT_X64_OP_LOAD:
-	case FORT_X64_OP_LOOKUP: return of_mem(x, op);
-	case FORT_X64_OP_UPDATE:
-	case FORT_X64_OP_STORE: return of_width(op, op->a) | of_width(op, op->b) | of_mem(x, op);
 	case FORT_X64_OP_ATOMIC:
-		return of_width(op, op->a) | of_mem(x, op) |
-		       (op->op == FORT_OP_A_CMPXCHG ? of_width(op, FORT_R0) : 0);
-	case FORT_X64_OP_ALU:
-	case FORT_X64_OP_BRANCH: return of_condition(x, op);
+		return op->op == FORT_OP_A_CMPXCHG ? operands | of_width(op, FORT_R0) : operands;
 	case FORT_X64_OP_SELECT:
-		return of_width(op, op->a) | of_width(op, op->b) |
-		       (op->keep ? 0 : both(op->dst) | both(op->index));
+		return op->keep ? operands : operands | both(op->dst) | both(op->index);
 	case FORT_X64_OP_HELPER: return ALL_OF(FORT_R1, FORT_R5) & ALL_OF(FORT_R0, op->scale);
-	case FORT_X64_OP_CACHED: return 0;
-	case FORT_X64_OP_LOCAL: return ALL_OF(FORT_R0, FORT_R5) | both(FORT_R10);
 	case FORT_X64_OP_CALLX: return ALL_OF(FORT_R1, FORT_R5) | both(op->a);
-	default: return of_width(op, op->a) | of_width(op, op->b);
+	case FORT_X64_OP_NOTHING:
+	case FORT_X64_OP_LOAD:
+	case FORT_X64_OP_CPU:
+	case FORT_X64_OP_CACHED: return 0;
+	case FORT_X64_OP_BRANCH: return op->value ? 0 : operands;
+	default: return operands;
 	}
+}
+
+static uint32_t reads(const struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	return fort_x64_reads_data(op) | fort_x64_reads_mem(x, op);
 }
 
 /* Does it do nothing but write dst? */
@@ -237,7 +244,7 @@ static uint32_t live_before_call(struct fort_x64 *x, struct fort_x64_op *op, uin
 
 	if (op->kind != FORT_X64_OP_LOCAL) {
 		op->keep = (uint8_t)((live | live >> 16) >> FORT_R1 & 0x1f);
-		return (live & ~ALL_OF(FORT_R0, FORT_R5)) | fort_x64_reads(x, op);
+		return (live & ~ALL_OF(FORT_R0, FORT_R5)) | reads(x, op);
 	}
 	callee = &x->subprogs[x->joins[op->target].subprog];
 	if (live & ALL_OF(FORT_R0, FORT_R5) & ~callee->live) {
@@ -259,33 +266,115 @@ static uint32_t live_before(struct fort_x64 *x, struct fort_x64_op *op, uint32_t
 {
 	if (is_call(op))
 		return live_before_call(x, op, live);
-	return (live & ~both(op->dst)) | fort_x64_reads(x, op);
+	return (live & ~both(op->dst)) | reads(x, op);
+}
+
+static bool goes_on(const struct fort_x64_op *op)
+{
+	return op->kind != FORT_X64_OP_JUMP && op->kind != FORT_X64_OP_EXIT &&
+	       op->kind != FORT_X64_OP_STOP;
+}
+
+/* What is needed elsewhere, `live` says. */
+static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
+		      const struct fort_x64_op *op, uint32_t live)
+{
+	if (!goes_on(op)) {
+		*uses = (struct fort_x64_uses){0};
+		fort_x64_uses_other(uses, live);
+	}
+	if (op->kind == FORT_X64_OP_BRANCH)
+		fort_x64_uses_other(uses, x->joins[op->target].live);
+	for (uint8_t reg = FORT_R0; reg <= FORT_R5 && is_call(op); reg++)
+		fort_x64_uses_forget(uses, reg);
+	if (op->dst != FORT_X64_NO_REG)
+		fort_x64_uses_forget(uses, op->dst);
+	fort_x64_uses_note(x, uses, op);
+	if (op->kind == FORT_X64_OP_LOCAL)
+		fort_x64_uses_other(uses, ALL_OF(FORT_R0, FORT_R10));
+}
+
+/* Is the upper half of the result zero, whatever the operands are? */
+static bool makes_low_half(const struct fort_x64_op *op)
+{
+	return op->bits < 64 && !(op->kind == FORT_X64_OP_LOAD && op->op == FORT_OP_LDXS);
+}
+
+/* A copy of what the operation before it made, which nobody else needs: it is made here at once. */
+static bool make_here(struct fort_x64 *x, const struct fort_x64_op *op, uint32_t live)
+{
+	uint32_t before = x->at;
+	struct fort_x64_op *maker;
+
+	if (op->kind != FORT_X64_OP_MOVE || op->flags & FORT_X64_LABEL || op->a == FORT_R10 ||
+	    is_live(live & ~both(op->dst), op->a))
+		return false;
+	while (before && x->ops[before - 1].kind == FORT_X64_OP_NOTHING &&
+	       !(x->ops[before - 1].flags & FORT_X64_LABEL))
+		before--;
+	if (!before)
+		return false;
+	maker = &x->ops[before - 1];
+	if (maker->dst != op->a || (!is_pure(maker) && maker->kind != FORT_X64_OP_LOAD) ||
+	    maker->kind == FORT_X64_OP_SELECT || (op->bits == 32 && !makes_low_half(maker)))
+		return false;
+	maker->dst = op->dst;
+	return true;
+}
+
+/* Is this what is done about a lookup that found nothing? */
+static void test_lookup(struct fort_x64 *x, struct fort_x64_op *op)
+{
+	uint32_t before = x->at;
+
+	if (op->flags & FORT_X64_LABEL || op->a != FORT_R0 || op->b != FORT_X64_NO_REG || op->imm ||
+	    op->bits != 64 || (op->op != FORT_OP_JEQ && op->op != FORT_OP_JNE))
+		return;
+	while (before && x->ops[before - 1].kind == FORT_X64_OP_NOTHING &&
+	       !(x->ops[before - 1].flags & FORT_X64_LABEL))
+		before--;
+	if (!before || x->ops[before - 1].kind != FORT_X64_OP_LOOKUP ||
+	    x->ops[before - 1].value & FORT_X64_KEY_CONSTANT)
+		return;
+	op->value = 1;
+	x->ops[before - 1].value |= FORT_X64_TESTED;
 }
 
 /* What the operation becomes, and what is needed before that. */
-static uint32_t settle(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
+static uint32_t settle(struct fort_x64 *x, struct fort_x64_uses *uses, struct fort_x64_op *op,
+		       uint32_t live)
 {
 	uint8_t dst = op->dst;
 
-	if (is_pure(op) && !is_live(live, dst)) {
+	if (op->kind == FORT_X64_OP_LOOKUP && !(live & ALL_OF(FORT_R1, FORT_R5)) &&
+	    fort_x64_lookup_constant(x, op, &op->imm))
+		op->kind = FORT_X64_OP_CONST;
+	if (is_pure(op) && (!is_live(live, dst) || fort_x64_fold(x, uses, op))) {
 		remove_op(op);
 		return live;
 	}
 	put_together(x, op, live);
+	if (op->kind == FORT_X64_OP_BRANCH)
+		test_lookup(x, op);
+	if (op->kind == FORT_X64_OP_LOOKUP)
+		fort_x64_fold_lookup(x, uses, op);
 	if (dst != FORT_X64_NO_REG)
 		narrow(op, live);
-	if (op->kind == FORT_X64_OP_MOVE && op->a == dst && !(live & both(dst) & ~bit(dst))) {
+	if ((op->kind == FORT_X64_OP_MOVE && op->a == dst && !(live & both(dst) & ~bit(dst))) ||
+	    make_here(x, op, live)) {
 		remove_op(op);
 		return live;
 	}
 	if (op->kind == FORT_X64_OP_DIVIDE)
 		op->flags |= (uint8_t)((is_live(live, FORT_R0) ? FORT_X64_KEEP_R0 : 0) |
 				       (is_live(live, FORT_R3) ? FORT_X64_KEEP_R3 : 0));
+	note_uses(x, uses, op, live);
 	return live_before(x, op, live);
 }
 
 static void sweep(struct fort_x64 *x, bool settles)
 {
+	struct fort_x64_uses uses = {0};
 	uint32_t live = 0;
 
 	x->grew = false;
@@ -293,9 +382,10 @@ static void sweep(struct fort_x64 *x, bool settles)
 		struct fort_x64_op *op = &x->ops[x->at];
 
 		live = live_behind(x, op, live);
-		live = settles ? settle(x, op, live) : live_before(x, op, live);
+		live = settles ? settle(x, &uses, op, live) : live_before(x, op, live);
 		if (!(op->flags & FORT_X64_LABEL))
 			continue;
+		fort_x64_uses_other(&uses, live);
 		if (!settles && live & ~x->joins[op->join].live)
 			x->grew = true;
 		x->joins[op->join].live |= live;

@@ -7,6 +7,7 @@
  * instruction of a program writes r10.
  */
 #include "engine/x64_layout.h"
+#include "engine/x64_value.h"
 
 static const uint8_t atomic_rows[] = {
 #define FORT_X64_ATOMIC(op, id) [FORT_OP_##op] = FORT_X64_##id,
@@ -18,13 +19,8 @@ static const uint8_t fetch_rows[] = {
 #include "engine/x64.def"
 };
 
-static bool in_frame(const struct fort_x64_op *op, unsigned bits)
-{
-	return op->base == FORT_R10 && op->index == FORT_X64_NO_REG &&
-	       op->disp >= -(int32_t)FORT_STACK_BYTES && op->disp + (int32_t)(bits / 8) <= 0;
-}
-
-bool fort_x64_is_confined(const struct fort_x64 *x, const struct fort_x64_op *op)
+/* What the isolation confines goes to the window. */
+static bool is_confined(const struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	const struct fort_isolation_info *isolation = &fort_isolations[x->request->isolation];
 	bool stores = op->kind == FORT_X64_OP_STORE || op->kind == FORT_X64_OP_UPDATE ||
@@ -41,7 +37,7 @@ struct fort_x64_mem fort_x64_mem_of(const struct fort_x64 *x, const struct fort_
 		.index = (uint8_t)fort_x64_home(op->index),
 		.scale = op->scale,
 		.disp = op->disp,
-		.segment = fort_x64_is_confined(x, op) && !in_frame(op, bits) ? FORT_X64_GS
+		.segment = is_confined(x, op) && !fort_x64_in_frame(op, bits) ? FORT_X64_GS
 									      : FORT_X64_FLAT,
 	};
 }

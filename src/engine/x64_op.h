@@ -9,6 +9,7 @@
  *   forward  along each block: copies, constants and sums take the place of registers that hold
  *            them; what could be done together is marked (x64_forward.c)
  *   live     backwards: what nobody needs goes, what was marked is put together (x64_live.c)
+ *   order    blocks are put where fewer jumps are needed (x64_order.c)
  *   emit     bytes for each operation (x64_alu.c, x64_divide.c, x64_memory.c, x64_flow.c,
  *            x64_call.c), with all jumps long; x64_layout.c makes an image of them
  *
@@ -62,10 +63,11 @@ enum fort_x64_kind {
 	FORT_X64_OP_UPDATE, /* mem = mem op (b or imm) */
 	FORT_X64_OP_ATOMIC, /* mem, a: as the instruction */
 	FORT_X64_OP_JUMP,   /* to join `target` */
+	FORT_X64_OP_CHARGE, /* fuel, as a jump back to join `target`, which comes next */
 	FORT_X64_OP_BRANCH, /* to join `target` if (a, or mem) op (b or imm, or mem) */
 	FORT_X64_OP_SELECT, /* dst = index, or disp, unless a op (b or imm) */
-	FORT_X64_OP_HELPER, /* number imm */
-	FORT_X64_OP_LOOKUP, /* r0 = the value of key mem in map `target`, or NULL */
+	FORT_X64_OP_HELPER, /* number imm; `value`: by what stands for it in map `target` */
+	FORT_X64_OP_LOOKUP, /* r0 = the value of a key in array `target`, or NULL: `value` */
 	FORT_X64_OP_CPU,    /* r0 = the current processor */
 	FORT_X64_OP_CACHED, /* r0 = a word behind run->services, or what helper imm says */
 	FORT_X64_OP_LOCAL,  /* the subprogram at join `target` */
@@ -73,6 +75,14 @@ enum fort_x64_kind {
 	FORT_X64_OP_EXIT,
 	FORT_X64_OP_STOP, /* the run, with FORT_ABORT_INSN */
 	FORT_X64_OPS
+};
+
+/* `value` of LOOKUP, bits. The key is mem, or a, which was stored there. */
+enum fort_x64_lookup {
+	FORT_X64_KEY_CONSTANT = 1, /* the key is the upper half of imm */
+	FORT_X64_OFFSET = 2,       /* r0 is the offset from the array's start */
+	FORT_X64_INDEX = 4,        /* r0 is the key */
+	FORT_X64_TESTED = 8,       /* the branch that follows asks whether r0 is NULL */
 };
 
 enum fort_x64_flag {
@@ -111,7 +121,9 @@ struct fort_x64_op {
 	 * mem; SELECT: dst is 0 or 1 (which, says `value`), and the other one unless the condition
 	 * holds. */
 	uint8_t keep;
-	uint8_t value; /* SELECT: as above */
+	/* SELECT, HELPER, LOOKUP: as above; SWAP: there is nothing above two bytes; BRANCH: it asks
+	 * what the LOOKUP before it knows. */
+	uint8_t value;
 	uint8_t avoid; /* enum fort_x64_avoid */
 	int32_t disp;
 	uint32_t pc; /* slot of the instruction; of the load that it took in */
@@ -121,7 +133,7 @@ struct fort_x64_op {
 
 /* A place where paths join: target of a jump or call. */
 struct fort_x64_join {
-	uint32_t pc;
+	uint32_t pc, op;
 	uint32_t cost; /* of a jump back to it */
 	uint32_t live; /* before it; see x64_live.c */
 	uint32_t subprog;
@@ -130,6 +142,10 @@ struct fort_x64_join {
 	 * align are before it; a stub that ends the run for lack of fuel: label, 0: not needed yet.
 	 */
 	uint32_t label, out_of_fuel;
+	/* As operations are placed: it is bound before them, and the last one that jumps back to it
+	 * (0: none does). */
+	bool bound;
+	uint32_t last;
 };
 
 /* What facts says of a register: nothing, that its upper half is zero, or which map's handle it
@@ -172,7 +188,8 @@ struct fort_x64_cold;
 struct fort_x64 {
 	const struct fort_compile *request;
 	struct fort_x64_bytes bytes;
-	struct fort_x64_op *ops;
+	struct fort_x64_op *ops, *reordered;
+	uint8_t *placed;             /* of each operation */
 	struct fort_x64_join *joins; /* from 1 */
 	struct fort_x64_slot *slots;
 	uint32_t *loop_ends; /* of each slot: fort_resolve_loops */
@@ -185,10 +202,13 @@ struct fort_x64 {
 	fort_helper_fn **helpers; /* slots, from the image's start backwards */
 	uint32_t n_ops, n_joins, n_accesses, n_helpers, n_stops, n_colds;
 	uint32_t at;         /* of the operation being worked on */
+	uint32_t cold_at;    /* index of what is being emitted, of colds */
+	uint32_t missing;    /* label: after the branch that asks what a LOOKUP found */
 	uint32_t way_out;    /* label: ends the run, entry is filled in */
 	uint32_t stops_at;   /* what comes from here on in `bytes` only leaves */
 	uint32_t epilogue;   /* label: ends the run well; 0: not yet */
 	int32_t cpu_offset;  /* from fs, of the current processor's number; 0: not known */
+	bool window;         /* all accesses are confined to the window */
 	bool fuel;           /* something costs fuel */
 	bool counts_frames;  /* calls may go too deep: counted when it runs */
 	bool main_is_called; /* as a subprogram too */
@@ -212,14 +232,20 @@ void fort_x64_forward(struct fort_x64 *x);
 /* Of the program: what its subprograms change, need and how deep they nest. */
 void fort_x64_subprogs(struct fort_x64 *x);
 void fort_x64_live(struct fort_x64 *x);
+void fort_x64_order(struct fort_x64 *x);
 void fort_x64_emit(struct fort_x64 *x);
 
 /* --- what is known of operations --- */
 
-/* Registers that it reads, as a bit for the low half (0 to 10) and one for the upper (16 to 26). */
-uint32_t fort_x64_reads(const struct fort_x64 *x, const struct fort_x64_op *op);
+/* Registers that it reads, as a bit for the low half (0 to 10) and one for the upper (16 to 26):
+ * for mem, and for all else. */
+uint32_t fort_x64_reads_mem(const struct fort_x64 *x, const struct fort_x64_op *op);
+uint32_t fort_x64_reads_data(const struct fort_x64_op *op);
 #define FORT_X64_LOW(reg)  (1u << (reg))
 #define FORT_X64_BOTH(reg) (0x10001u << (reg))
+
+/* Is what a LOOKUP finds a constant, and which? */
+bool fort_x64_lookup_constant(const struct fort_x64 *x, const struct fort_x64_op *op, int64_t *out);
 
 /* --- emitters, by kind --- */
 
@@ -227,14 +253,11 @@ typedef void fort_x64_emitter(struct fort_x64 *x, const struct fort_x64_op *op);
 fort_x64_emitter fort_x64_move, fort_x64_constant, fort_x64_sum, fort_x64_alu, fort_x64_shift,
 	fort_x64_rotate, fort_x64_neg, fort_x64_extend, fort_x64_swap, fort_x64_divide,
 	fort_x64_load, fort_x64_store, fort_x64_update, fort_x64_atomic, fort_x64_ja,
-	fort_x64_branch, fort_x64_select, fort_x64_helper, fort_x64_lookup, fort_x64_cpu,
-	fort_x64_cached, fort_x64_local, fort_x64_callx, fort_x64_exit, fort_x64_stop;
+	fort_x64_charge, fort_x64_branch, fort_x64_select, fort_x64_helper, fort_x64_lookup,
+	fort_x64_cpu, fort_x64_cached, fort_x64_local, fort_x64_callx, fort_x64_exit, fort_x64_stop;
 
 /* The row of an ALU operation: dst = dst op src. */
 enum fort_x64_row fort_x64_alu_row(uint8_t op);
-/* Does its access go to the window, whatever the address? As the isolation says of loads or stores.
- */
-bool fort_x64_is_confined(const struct fort_x64 *x, const struct fort_x64_op *op);
 /* The memory operand of an operation, for an access of `bits`. */
 struct fort_x64_mem fort_x64_mem_of(const struct fort_x64 *x, const struct fort_x64_op *op,
 				    unsigned bits);

@@ -52,8 +52,6 @@ uint64_t fort_x64_gs_enter(bool fast, uint64_t window)
 {
 	uint64_t before = fort_x64_gs_get(fast);
 
-	if (FORT_LIKELY(before == window))
-		return 0;
 	fort_x64_gs_set(fast, window);
 	if (before == left_in_gs)
 		before = 0;
@@ -63,8 +61,6 @@ uint64_t fort_x64_gs_enter(bool fast, uint64_t window)
 
 void fort_x64_gs_leave(bool fast, uint64_t entered)
 {
-	if (FORT_LIKELY(!entered))
-		return;
 	fort_x64_gs_set(fast, entered);
 	left_in_gs = 0;
 }

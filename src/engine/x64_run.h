@@ -35,8 +35,18 @@ bool fort_x64_gs_is_fast(void);
 uint64_t fort_x64_gs_get(bool fast);
 void fort_x64_gs_set(bool fast, uint64_t base);
 
-/* Makes it the window's base. A thread keeps that of the last program that ran on it, so that most
- * runs find what they need, unless the host has one of its own: leave takes what enter returned.
- */
+/* Is it the window's? A thread keeps that of the last program that ran on it, so that most runs
+ * find what they need. */
+static inline bool fort_x64_gs_is(bool fast, uint64_t window)
+{
+	uint64_t base;
+
+	if (FORT_UNLIKELY(!fast))
+		return fort_x64_gs_get(fast) == window;
+	__asm__ volatile("rdgsbase %0" : "=r"(base));
+	return FORT_LIKELY(base == window);
+}
+/* Makes it the window's, where it is not; returns what leave must be given if the host has one of
+ * its own, else 0. */
 uint64_t fort_x64_gs_enter(bool fast, uint64_t window);
 void fort_x64_gs_leave(bool fast, uint64_t entered);

@@ -1,25 +1,102 @@
 #include "engine/x64_value.h"
 
+#include <string.h>
+
+/* A register that is the same as `reg`, among those whose sums may have it. */
+static uint8_t copy_of(const struct fort_x64_values *values, uint8_t reg, uint16_t among)
+{
+	for (; among; among &= (uint16_t)(among - 1)) {
+		uint8_t other = (uint8_t)__builtin_ctz(among);
+		const struct fort_x64_value *value = &values->of[other];
+
+		if (value->is_sum && value->sum.exact && value->sum.base == reg &&
+		    fort_x64_sum_is_register(&value->sum))
+			return other;
+	}
+	return FORT_X64_NO_REG;
+}
+
+static void rename(struct fort_x64_values *values, struct fort_x64_sum *sum, uint8_t from,
+		   uint8_t to)
+{
+	if (sum->base == from) {
+		sum->base = to;
+		sum->base_version = values->of[to].version;
+	}
+	if (sum->index == from) {
+		sum->index = to;
+		sum->index_version = values->of[to].version;
+	}
+}
+
+/* What `reg` held is gone. */
+static void let_go(struct fort_x64_values *values, uint8_t reg)
+{
+	uint16_t among = values->mentioned[reg];
+	uint8_t copy = copy_of(values, reg, among);
+
+	values->mentioned[reg] = 0;
+	for (; among; among &= (uint16_t)(among - 1)) {
+		uint8_t other = (uint8_t)__builtin_ctz(among);
+		struct fort_x64_value *value = &values->of[other];
+
+		if (!value->is_sum || !fort_x64_sum_names(&value->sum, reg))
+			continue;
+		value->is_sum = copy != FORT_X64_NO_REG && copy != other;
+		if (!value->is_sum)
+			continue;
+		rename(values, &value->sum, reg, copy);
+		values->mentioned[copy] |= (uint16_t)(1u << other);
+	}
+}
+
+void fort_x64_set_sum(struct fort_x64_values *values, uint8_t reg, const struct fort_x64_sum *sum)
+{
+	uint16_t bit = (uint16_t)(1u << reg);
+
+	if (fort_x64_sum_names(sum, reg))
+		return;
+	values->of[reg].is_sum = true;
+	values->of[reg].sum = *sum;
+	if (sum->base != FORT_X64_NO_REG)
+		values->mentioned[sum->base] |= bit;
+	if (sum->index != FORT_X64_NO_REG)
+		values->mentioned[sum->index] |= bit;
+}
+
+struct fort_x64_value *fort_x64_define_sum(struct fort_x64_values *values, uint8_t reg,
+					   const struct fort_x64_sum *sum)
+{
+	struct fort_x64_value *value = fort_x64_define(values, reg);
+
+	fort_x64_set_sum(values, reg, sum);
+	return value;
+}
+
 struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg)
 {
 	struct fort_x64_value *value = &values->of[reg];
 
-	*value = (struct fort_x64_value){.version = ++values->last_version};
+	if (values->mentioned[reg])
+		let_go(values, reg);
+	*value = (struct fort_x64_value){.version = ++values->last_version, .width = 64};
 	return value;
 }
 
 void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS])
 {
+	memset(values->mentioned, 0, sizeof(values->mentioned));
 	for (uint8_t reg = 0; reg < FORT_REGS; reg++) {
 		struct fort_x64_value *value = fort_x64_define(values, reg);
 
 		value->used = true;
-		value->low_half = known[reg] == FORT_X64_LOW_HALF;
+		value->width = known[reg] == FORT_X64_LOW_HALF ? 32 : 64;
 		value->is_constant = known[reg] >= FORT_X64_MAP && known[reg] < FORT_X64_UNREACHED;
 		if (value->is_constant)
 			value->constant = (int64_t)fort_map_handle(known[reg] - FORT_X64_MAP);
 	}
 	values->last_effect = 0;
+	fort_x64_spills_forget(values);
 }
 
 static bool still(const struct fort_x64_values *values, uint8_t reg, uint32_t version)
@@ -132,4 +209,56 @@ bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg, int
 {
 	*out = values->of[reg].constant;
 	return values->of[reg].is_constant;
+}
+
+void fort_x64_spills_forget(struct fort_x64_values *values)
+{
+	for (unsigned i = 0; i < FORT_X64_SPILLS; i++)
+		values->spills[i].bits = 0;
+}
+
+static bool overlap(const struct fort_x64_spill *spill, int32_t disp, unsigned bits)
+{
+	return spill->disp < disp + (int32_t)(bits / 8) && disp < spill->disp + spill->bits / 8;
+}
+
+void fort_x64_spill(struct fort_x64_values *values, const struct fort_x64_op *store)
+{
+	for (unsigned i = 0; i < FORT_X64_SPILLS; i++)
+		if (overlap(&values->spills[i], store->disp, store->bits))
+			values->spills[i].bits = 0;
+	values->spills[values->next_spill++ % FORT_X64_SPILLS] = (struct fort_x64_spill){
+		.disp = store->disp,
+		.bits = store->bits,
+		.reg = store->a,
+		.version = store->a == FORT_X64_NO_REG ? 0 : values->of[store->a].version,
+		.constant = store->imm};
+}
+
+const struct fort_x64_spill *fort_x64_spilled_at(const struct fort_x64_values *values,
+						 const struct fort_x64_op *op)
+{
+	for (unsigned i = 0; i < FORT_X64_SPILLS && fort_x64_in_frame(op, op->bits); i++) {
+		const struct fort_x64_spill *spill = &values->spills[i];
+
+		if (spill->bits == op->bits && spill->disp == op->disp &&
+		    still(values, spill->reg, spill->version))
+			return spill;
+	}
+	return NULL;
+}
+
+bool fort_x64_spill_uncover(struct fort_x64_values *values, const struct fort_x64_op *op,
+			    uint32_t version)
+{
+	for (unsigned i = 0; i < FORT_X64_SPILLS && fort_x64_in_frame(op, op->bits); i++) {
+		struct fort_x64_spill *spill = &values->spills[i];
+
+		if (spill->bits != op->bits || spill->disp != op->disp || spill->reg != FORT_R1 ||
+		    spill->version != version)
+			continue;
+		spill->version = values->of[FORT_R1].version;
+		return true;
+	}
+	return false;
 }

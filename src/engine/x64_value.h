@@ -24,14 +24,15 @@ enum fort_x64_origin {
 	FORT_X64_SHIFTED,    /* by a constant: what was shifted */
 	FORT_X64_DIVIDED,    /* a / b, without sign: a and b */
 	FORT_X64_MULTIPLIED, /* (a / b) * b: the same */
+	FORT_X64_COVERS,     /* by a constant: what was there before has `other_version` */
 };
 
 struct fort_x64_value {
 	uint32_t version; /* of the register, never used again */
 	bool is_sum, is_constant;
-	bool low_half;   /* the upper half is zero */
-	bool source_low; /* SHIFTED: that of what was shifted was */
+	bool source_low; /* SHIFTED: the upper half of what was shifted was zero */
 	bool used;       /* since it was written */
+	uint8_t width;   /* bits that may not be zero, from the lowest: 8, 16, 32 or 64 */
 	uint8_t origin;
 	struct fort_x64_sum sum;
 	int64_t constant;
@@ -42,8 +43,21 @@ struct fort_x64_value {
 	uint32_t other_version;
 };
 
+/* What was stored in the frame and can be had from a register, or is a constant. */
+struct fort_x64_spill {
+	int32_t disp; /* from r10 */
+	uint8_t bits; /* 0: nothing */
+	uint8_t reg;
+	uint32_t version;
+	int64_t constant; /* where reg is FORT_X64_NO_REG */
+};
+#define FORT_X64_SPILLS 8u
+
 struct fort_x64_values {
 	struct fort_x64_value of[FORT_REGS];
+	struct fort_x64_spill spills[FORT_X64_SPILLS];
+	uint32_t next_spill;
+	uint16_t mentioned[FORT_REGS]; /* registers whose sums may have it: a bit each */
 	uint32_t last_version;
 	uint32_t last_effect; /* operation that last accessed memory or called, plus one */
 };
@@ -51,18 +65,35 @@ struct fort_x64_values {
 /* Have the registers of a sum not changed? */
 bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_x64_sum *sum);
 
-/* A register is written: nothing is known of it but what the caller fills in. */
+/* A register is written: nothing is known of it but what the caller fills in. Sums that it was in
+ * go on with a copy of what it held, if there is one. */
 struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg);
+/* The same; and it is this sum now, unless it was in it. */
+struct fort_x64_value *fort_x64_define_sum(struct fort_x64_values *values, uint8_t reg,
+					   const struct fort_x64_sum *sum);
+void fort_x64_set_sum(struct fort_x64_values *values, uint8_t reg, const struct fort_x64_sum *sum);
 /* Paths join: known is what facts says. */
 void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS]);
 
 /* The value of a register as a sum that still holds; where nothing is known, the register. With
  * `exact`, exact ones only. */
 struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg, bool exact);
+static inline bool fort_x64_is_low(const struct fort_x64_values *values, uint8_t reg)
+{
+	return values->of[reg].width <= 32;
+}
 /* Sums of sums, if they can be written as one. */
 bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other);
 bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant);
 bool fort_x64_sum_shift(struct fort_x64_sum *to, unsigned by);
+static inline bool fort_x64_sum_names(const struct fort_x64_sum *sum, uint8_t reg)
+{
+	return sum->base == reg || sum->index == reg;
+}
+static inline bool fort_x64_sum_is_constant(const struct fort_x64_sum *sum)
+{
+	return sum->base == FORT_X64_NO_REG && sum->index == FORT_X64_NO_REG;
+}
 static inline bool fort_x64_sum_is_register(const struct fort_x64_sum *sum)
 {
 	return sum->base != FORT_X64_NO_REG && sum->index == FORT_X64_NO_REG && !sum->disp;
@@ -71,3 +102,20 @@ static inline bool fort_x64_sum_is_register(const struct fort_x64_sum *sum)
 uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg, unsigned bits);
 /* Its value, where it is a number. */
 bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg, int64_t *out);
+
+/* A store to the frame; what else is stored may be anywhere. */
+void fort_x64_spill(struct fort_x64_values *values, const struct fort_x64_op *store);
+void fort_x64_spills_forget(struct fort_x64_values *values);
+/* If what is at mem was stored from r1 when that had `version`, r1 has it again. */
+bool fort_x64_spill_uncover(struct fort_x64_values *values, const struct fort_x64_op *op,
+			    uint32_t version);
+/* What is at an operation's mem, which is read: if it was stored there by the same width; or NULL.
+ */
+const struct fort_x64_spill *fort_x64_spilled_at(const struct fort_x64_values *values,
+						 const struct fort_x64_op *op);
+/* Is mem in the frame, for an access of `bits`? It cannot fault then. */
+static inline bool fort_x64_in_frame(const struct fort_x64_op *op, unsigned bits)
+{
+	return op->base == FORT_R10 && op->index == FORT_X64_NO_REG &&
+	       op->disp >= -(int32_t)FORT_STACK_BYTES && op->disp + (int32_t)(bits / 8) <= 0;
+}

@@ -82,7 +82,7 @@ static void point_at_the_host(void)
 struct image {
 	struct fort_code *code;
 	struct cage_image at;
-	uint8_t good[IMAGE_MAX], bad[IMAGE_MAX];
+	uint8_t good[IMAGE_MAX], *bad;        /* the latter in counts */
 	uint32_t bytes;                       /* of code */
 	uint32_t starts[IMAGE_MAX], n_starts; /* instructions; one more than there are */
 };
@@ -109,9 +109,10 @@ bool __wrap_fort_inspect(const struct fort_inspect *view, struct fort_inspection
 	return __real_fort_inspect(view, out);
 }
 
-/* Of all images. */
+/* Of all images; shared with children. */
 static struct {
 	uint64_t tried, refused, same, ran, ends[FORT_ABORT_CODES];
+	uint8_t bad[IMAGE_MAX];
 } * counts;
 
 static bool is_accepted(const uint8_t *bytes)
@@ -459,6 +460,13 @@ static void plant(void)
 
 /* --- --- */
 
+static void show_damage(void)
+{
+	for (uint32_t at = 0; at < image.at.bytes; at++)
+		if (image.bad[at] != image.good[at])
+			print_error("%x: %02x, was %02x\n", at, image.bad[at], image.good[at]);
+}
+
 /* Everything happens in a child: whatever ends it has escaped. */
 static void damage(void (*what)(void))
 {
@@ -478,9 +486,11 @@ static void damage(void (*what)(void))
 			_exit(0);
 		}
 		assert_int_equal(waitpid(child, &status, 0), child);
-		if (!WIFEXITED(status) || WEXITSTATUS(status))
+		if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+			show_damage();
 			fail_msg("%s, damage number %llu: status %x", programs[i].what,
 				 (unsigned long long)counts->tried, status);
+		}
 		close_image();
 	}
 }
@@ -556,6 +566,7 @@ static int open_all(void **state)
 {
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
+	image.bad = counts->bad;
 	cage_open(&cage);
 	return 0;
 }
