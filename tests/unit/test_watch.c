@@ -72,11 +72,10 @@ static const struct {
 } endless[] = {
 	{"a jump to itself", "ja -1", 0},
 	{"a loop of plain work", "l: add r0, 1\nmul r0, 3\nstxdw [r10-8], r0\nja l", 0},
-	{"a loop deep in frames",
-	 "call local f\nexit\nf: call local g\nexit\ng: add r0, 1\nja g", 4},
+	{"a loop deep in frames", "call local f\nexit\nf: call local g\nexit\ng: add r0, 1\nja g",
+	 4},
 	{"a loop of calls", "l: call local f\nja l\nf: mov r0, 1\nexit", 0},
-	{"an atomic operation again and again",
-	 "mov r1, 1\nl: lock fetch_or [r10-8], r1\nja l", 1},
+	{"an atomic operation again and again", "mov r1, 1\nl: lock fetch_or [r10-8], r1\nja l", 1},
 };
 
 static void what_does_not_end_is_ended(void **state)
