@@ -46,10 +46,15 @@ void fort_x64_constant(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	enum fort_x64_reg dst = fort_x64_home(op->dst);
 
-	if (op->imm || x->flags_of != FORT_X64_NO_REG)
+	const struct fort_x64_op *next =
+		op + 1; /* there is one: programs do not end in constants */
+
+	if (op->imm || next->kind == FORT_X64_OP_BRANCH || next->kind == FORT_X64_OP_SELECT) {
 		fort_x64_put(x, dst, (uint64_t)op->imm);
-	else
-		fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, dst, dst);
+		return;
+	}
+	fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, dst, dst);
+	x->flags_of = FORT_X64_NO_REG;
 }
 
 /* --- sums --- */

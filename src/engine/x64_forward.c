@@ -93,8 +93,13 @@ static bool decided(struct fort_x64_values *values, struct fort_x64_op *op)
 /* Where it leads somebody may need anything, with all faults that come before. */
 static void branch(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
 {
-	if (decided(values, op))
+	static const uint8_t nothing_known[FORT_REGS] = {0};
+
+	if (decided(values, op)) {
+		if (op->kind == FORT_X64_OP_JUMP) /* nobody gets to what comes next */
+			fort_x64_values_join(values, nothing_known);
 		return;
+	}
 	condition(x, values, op);
 	for (uint8_t reg = 0; reg < FORT_REGS; reg++)
 		fort_x64_use(values, reg);

@@ -43,13 +43,19 @@ static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op)
 	return true;
 }
 
-/* (a << n) | (a >> bits - n), of the same a, which may be where either shift went. */
+static uint32_t number_of(const struct fort_x64_value *value, unsigned bits)
+{
+	return bits == 64 ? value->number : value->low_number;
+}
+
+/* (a << n) | (a >> bits - n), of the same a. The left shift's a must be there still, or again
+ * without the shifts. */
 static bool is_rotation(const struct fort_x64 *x, const struct fort_x64_values *values,
 			const struct fort_x64_op *op, uint8_t left, uint8_t right)
 {
 	const struct fort_x64_value *l = &values->of[left], *r = &values->of[right];
 	const struct fort_x64_op *shl = &x->ops[l->at], *shr = &x->ops[r->at];
-	const struct fort_x64_value *source;
+	const struct fort_x64_value *source = &values->of[l->other];
 
 	if (left == right || l->origin != FORT_X64_SHIFTED || r->origin != FORT_X64_SHIFTED ||
 	    l->used || r->used)
@@ -57,9 +63,9 @@ static bool is_rotation(const struct fort_x64 *x, const struct fort_x64_values *
 	if (shl->op != FORT_OP_LSH || shr->op != FORT_OP_RSH || shl->bits != op->bits ||
 	    shr->bits != op->bits || shl->imm + shr->imm != op->bits)
 		return false;
-	source = &values->of[l->needs.base];
-	return l->needs.base == r->needs.base && l->needs.base_version == r->needs.base_version &&
-	       (source->version == l->needs.base_version || source == l || source == r);
+	return l->other_version == r->other_version &&
+	       (number_of(source, op->bits) == l->other_version ||
+		(source == l && shl->a == left) || (source == r && shr->a == right));
 }
 
 static void mark_rotation(struct fort_x64 *x, struct fort_x64_values *values,
@@ -239,6 +245,20 @@ static void alu_operands(struct fort_x64 *x, struct fort_x64_values *values, str
 	define_alu(x, values, op, a, b, width);
 }
 
+/* An addition whose lower half is that of a sum: if that is all that is needed, it can be one. */
+static void low_sum(struct fort_x64_values *values, struct fort_x64_op *op,
+		    struct fort_x64_sum *sum)
+{
+	sum->exact = false;
+	fort_x64_set_sum(values, op->dst, sum);
+	if (op->pattern != FORT_X64_ALONE)
+		return;
+	op->pattern = FORT_X64_LOW_SUM;
+	fort_x64_put_sum(op, sum);
+	fort_x64_use(values, sum->base);
+	fort_x64_use(values, sum->index);
+}
+
 /* Would the operation rather work on memory, or be a part of something? */
 static bool rather_alu(const struct fort_x64 *x, const struct fort_x64_values *values,
 		       const struct fort_x64_op *op)
@@ -286,9 +306,8 @@ void fort_x64_forward_alu(struct fort_x64 *x, struct fort_x64_values *values,
 		return;
 	known = op->op == FORT_OP_ADD && sum_of_both(values, op, false, &sum);
 	alu_operands(x, values, op);
-	sum.exact = false;
 	if (known)
-		fort_x64_set_sum(values, op->dst, &sum);
+		low_sum(values, op, &sum);
 }
 
 /* --- shifts --- */
@@ -309,7 +328,7 @@ static bool extend_low(struct fort_x64 *x, struct fort_x64_values *values, struc
 		return false;
 	source = left->a;
 	low = value->source_low;
-	if (source != op->dst && values->of[source].version != value->needs.base_version)
+	if (source != op->dst && values->of[source].number != value->other_version)
 		return false;
 	left->kind = op->op == FORT_OP_ARSH ? FORT_X64_OP_EXTEND : FORT_X64_OP_MOVE;
 	left->op = FORT_OP_MOVSX32;
@@ -375,9 +394,8 @@ static void shift_by_constant(struct fort_x64 *x, struct fort_x64_values *values
 		fort_x64_set_sum(values, op->dst, &sum);
 	value->origin = FORT_X64_SHIFTED;
 	value->source_low = before.width <= 32;
-	value->needs = (struct fort_x64_sum){.base = op->a,
-					     .index = FORT_X64_NO_REG,
-					     .base_version = before.version};
+	value->other = op->a;
+	value->other_version = number_of(&before, op->bits);
 }
 
 void fort_x64_forward_shift(struct fort_x64 *x, struct fort_x64_values *values,

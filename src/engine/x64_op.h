@@ -108,6 +108,7 @@ enum fort_x64_pattern {
 	FORT_X64_TAKE_B,    /* ALU, BRANCH: b */
 	FORT_X64_REWRITE,   /* STORE: what the ALU `from` before made of the load `from2` before */
 	FORT_X64_ROTATION,  /* ALU: of the shifts `from` and `from2` before, left one first */
+	FORT_X64_LOW_SUM,   /* ALU: its lower half is that of the sum mem */
 	FORT_X64_REMAINDER, /* ALU: a - (a / b) * b: multiplied `from`, divided `from2` before */
 };
 

@@ -79,7 +79,11 @@ struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t r
 
 	if (values->mentioned[reg])
 		let_go(values, reg);
-	*value = (struct fort_x64_value){.version = ++values->last_version, .width = 64};
+	values->last_version++;
+	*value = (struct fort_x64_value){.version = values->last_version,
+					 .number = values->last_version,
+					 .low_number = values->last_version,
+					 .width = 64};
 	return value;
 }
 

@@ -21,7 +21,7 @@ enum fort_x64_origin {
 	FORT_X64_OTHER,
 	FORT_X64_LOADED,     /* by a load: those of its address */
 	FORT_X64_LOADED_ALU, /* from what a load gave, by an ALU in place: the same, and its b */
-	FORT_X64_SHIFTED,    /* by a constant: what was shifted */
+	FORT_X64_SHIFTED,    /* by a constant: what was shifted has number `other_version` */
 	FORT_X64_DIVIDED,    /* a / b, without sign: a and b */
 	FORT_X64_MULTIPLIED, /* (a / b) * b: the same */
 	FORT_X64_COVERS,     /* by a constant: what was there before has `other_version` */
@@ -29,6 +29,8 @@ enum fort_x64_origin {
 
 struct fort_x64_value {
 	uint32_t version; /* of the register, never used again */
+	/* Registers with equal numbers hold the same: all of it, or in the lower half. */
+	uint32_t number, low_number;
 	bool is_sum, is_constant;
 	bool source_low; /* SHIFTED: the upper half of what was shifted was zero */
 	bool used;       /* since it was written */
@@ -39,7 +41,7 @@ struct fort_x64_value {
 	/* Of `origin`: the operation, and the one before it that it continues. */
 	uint32_t at, before;
 	struct fort_x64_sum needs;
-	uint8_t other; /* LOADED_ALU: b */
+	uint8_t other; /* LOADED_ALU: b; SHIFTED: what was shifted */
 	uint32_t other_version;
 };
 
