@@ -22,6 +22,47 @@ static fort_x64_emitter *const emitters[FORT_X64_OPS] = {
 	[FORT_X64_OP_STOP] = fort_x64_stop,
 };
 
+/* Most operations are one or two instructions, with constants that may have to be hidden; the
+ * others have jumps, ways out, and code that is seldom run. */
+static bool is_simple(const struct fort_x64_op *op)
+{
+	switch (op->kind) {
+	case FORT_X64_OP_JUMP:
+	case FORT_X64_OP_CHARGE:
+	case FORT_X64_OP_BRANCH:
+	case FORT_X64_OP_DIVIDE:
+	case FORT_X64_OP_HELPER:
+	case FORT_X64_OP_LOOKUP:
+	case FORT_X64_OP_CPU:
+	case FORT_X64_OP_CACHED:
+	case FORT_X64_OP_LOCAL:
+	case FORT_X64_OP_CALLX: return false;
+	default: return true;
+	}
+}
+
+#define SIMPLE_BYTES 128u
+#define OTHER_BYTES  640u
+#define OTHERS       1024u /* prologue, ways out */
+
+struct fort_x64_room fort_x64_room(const struct fort_x64 *x)
+{
+	size_t simple = 0, other, n = x->n_ops;
+
+	for (uint32_t i = 0; i < x->n_ops; i++)
+		simple += is_simple(&x->ops[i]);
+	other = n - simple;
+	return (struct fort_x64_room){
+		.bytes = simple * SIMPLE_BYTES + other * OTHER_BYTES + OTHERS,
+		.jumps = simple + other * 12 + x->n_joins + 64,
+		.labels = simple + other * 16 + 2 * (size_t)x->n_joins + 64,
+		.stops = simple + other * 3 + x->n_joins,
+		.colds = other * 3,
+		.accesses = 2 * n,
+		.helpers = 2 * other,
+	};
+}
+
 /* Moves leave the flags alone. */
 static bool keeps_flags(const struct fort_x64 *x, const struct fort_x64_op *op)
 {

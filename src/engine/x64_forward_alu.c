@@ -90,30 +90,53 @@ static void mark_remainder(struct fort_x64 *x, struct fort_x64_values *values,
 
 /* --- ALU --- */
 
+/* Did a load give a, that an ALU in place goes on with? */
+static bool goes_on_from_load(const struct fort_x64 *x, const struct fort_x64_values *values,
+			      const struct fort_x64_op *op)
+{
+	const struct fort_x64_value *a = &values->of[op->a];
+	const struct fort_x64_op *load = &x->ops[a->at];
+
+	return a->origin == FORT_X64_LOADED && !a->used && op->a == op->dst && op->b != op->a &&
+	       op->pattern == FORT_X64_ALONE && values->last_effect == a->at + 1 &&
+	       load->bits == op->bits && load->op == FORT_OP_LDX;
+}
+
+/* Is it (a / b) * b? */
+static bool multiplies_quotient(const struct fort_x64 *x, const struct fort_x64_values *values,
+				const struct fort_x64_op *op)
+{
+	const struct fort_x64_value *a = &values->of[op->a];
+
+	return op->op == FORT_OP_MUL && a->origin == FORT_X64_DIVIDED && !a->used &&
+	       op->b != FORT_X64_NO_REG && a->needs.index == op->b &&
+	       a->needs.index_version == values->of[op->b].version &&
+	       x->ops[a->at].bits == op->bits;
+}
+
 /* What an ALU made of its operands, for those that go on with it. */
 static void define_alu(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op,
-		       struct fort_x64_value a, struct fort_x64_value b, uint8_t width)
+		       uint8_t width)
 {
-	bool loaded = a.origin == FORT_X64_LOADED && !a.used && op->a == op->dst &&
-		      values->last_effect == a.at + 1 && x->ops[a.at].bits == op->bits &&
-		      x->ops[a.at].op == FORT_OP_LDX && op->b != op->a;
-	bool quotient = op->op == FORT_OP_MUL && a.origin == FORT_X64_DIVIDED && !a.used &&
-			op->b != FORT_X64_NO_REG && a.needs.index == op->b &&
-			a.needs.index_version == b.version && x->ops[a.at].bits == op->bits;
-	struct fort_x64_value *value = fort_x64_define(values, op->dst);
+	bool loaded = goes_on_from_load(x, values, op);
+	bool quotient = multiplies_quotient(x, values, op);
+	uint32_t before = values->of[op->a].at;
+	uint32_t b_version = op->b == FORT_X64_NO_REG ? 0 : values->of[op->b].version;
+	struct fort_x64_sum needs = values->of[op->a].needs;
+	struct fort_x64_value *value;
 
+	fort_x64_use(values, op->a);
+	fort_x64_use(values, op->b);
+	value = fort_x64_define(values, op->dst);
 	value->width = width;
+	if (!loaded && !quotient)
+		return;
+	value->origin = loaded ? FORT_X64_LOADED_ALU : FORT_X64_MULTIPLIED;
 	value->at = x->at;
-	value->before = a.at;
-	if (loaded && op->pattern == FORT_X64_ALONE) {
-		value->origin = FORT_X64_LOADED_ALU;
-		value->needs = a.needs;
-		value->other = op->b;
-		value->other_version = b.version;
-	} else if (quotient) {
-		value->origin = FORT_X64_MULTIPLIED;
-		value->needs = a.needs;
-	}
+	value->before = before;
+	value->needs = needs;
+	value->other = op->b;
+	value->other_version = b_version;
 }
 
 static uint8_t lesser(uint8_t a, uint8_t b)
@@ -220,9 +243,6 @@ static bool is_commutative(const struct fort_x64_op *op)
 
 static void alu_operands(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
 {
-	struct fort_x64_value a, b = {0};
-	uint8_t width;
-
 	op->a = fort_x64_source(values, op->a, op->bits);
 	if (op->b != FORT_X64_NO_REG) {
 		op->b = fort_x64_source(values, op->b, op->bits);
@@ -236,13 +256,8 @@ static void alu_operands(struct fort_x64 *x, struct fort_x64_values *values, str
 			mark_rotation(x, values, op, op->a, op->b);
 		else if (op->op == FORT_OP_SUB)
 			mark_remainder(x, values, op, op->a, op->b);
-		b = values->of[op->b];
 	}
-	a = values->of[op->a];
-	width = width_of_result(values, op);
-	fort_x64_use(values, op->a);
-	fort_x64_use(values, op->b);
-	define_alu(x, values, op, a, b, width);
+	define_alu(x, values, op, width_of_result(values, op));
 }
 
 /* An addition whose lower half is that of a sum: if that is all that is needed, it can be one. */
@@ -371,7 +386,9 @@ static void shift_by_constant(struct fort_x64 *x, struct fort_x64_values *values
 			      struct fort_x64_op *op)
 {
 	struct fort_x64_sum sum;
-	struct fort_x64_value *value, before;
+	struct fort_x64_value *value;
+	uint32_t number;
+	uint8_t width;
 	bool wide = op->bits == 64, is_sum = false;
 
 	if (extend_low(x, values, op))
@@ -385,17 +402,18 @@ static void shift_by_constant(struct fort_x64 *x, struct fort_x64_values *values
 	if (op->op == FORT_OP_LSH && op->imm <= 3)
 		is_sum = fort_x64_sum_shift(&sum, (unsigned)op->imm) && (!wide || sum.exact);
 	fort_x64_take_a(values, op, op->bits);
-	before = values->of[op->a];
+	width = values->of[op->a].width;
+	number = number_of(&values->of[op->a], op->bits);
 	value = fort_x64_define(values, op->dst);
-	value->width = width_of_shifted(op, before.width);
+	value->width = width_of_shifted(op, width);
 	value->at = x->at;
 	sum.exact &= wide;
 	if (is_sum)
 		fort_x64_set_sum(values, op->dst, &sum);
 	value->origin = FORT_X64_SHIFTED;
-	value->source_low = before.width <= 32;
+	value->source_low = width <= 32;
 	value->other = op->a;
-	value->other_version = number_of(&before, op->bits);
+	value->other_version = number;
 }
 
 void fort_x64_forward_shift(struct fort_x64 *x, struct fort_x64_values *values,

@@ -35,9 +35,6 @@
 #define FORT_X64_FREE1 FORT_X64_R10
 #define FORT_X64_FREE2 FORT_X64_R11
 
-/* No operation takes more bytes, with all jumps long. */
-#define FORT_X64_OP_BYTES 256u
-
 /* Why emitted code leaves before the program's end. Codes of aborts, and: a helper has written
  * run->abort, all but the pc. */
 #define FORT_X64_STOP_HELPER FORT_ABORT_CODES
@@ -159,11 +156,6 @@ enum fort_x64_known {
 };
 _Static_assert(FORT_X64_MAP + FORT_MAPS_PER_PROG_MAX < FORT_X64_UNREACHED, "a byte");
 
-struct fort_x64_slot {
-	uint32_t refs; /* jumps and calls that lead here */
-	uint32_t join; /* 0: none */
-};
-
 struct fort_x64_subprog {
 	uint32_t live;   /* at its exits */
 	uint8_t changes; /* bits of r6-r9 that it or what it calls writes */
@@ -192,7 +184,8 @@ struct fort_x64 {
 	struct fort_x64_op *ops, *reordered;
 	uint8_t *placed;             /* of each operation */
 	struct fort_x64_join *joins; /* from 1 */
-	struct fort_x64_slot *slots;
+	uint8_t *refs;       /* of each slot: jumps and calls that lead here, 255 for more */
+	uint32_t *join_at;   /* of each slot: its join, 0: none */
 	uint32_t *loop_ends; /* of each slot: fort_resolve_loops */
 	uint32_t *places;    /* of each operation in `bytes` */
 	struct fort_x64_subprog *subprogs;
@@ -221,12 +214,17 @@ struct fort_x64 {
 	uint8_t flags_of, flags_bits;
 };
 
-/* Where a BPF register lives. */
-enum fort_x64_reg fort_x64_home(uint8_t reg);
+/* Where a BPF register lives; FORT_X64_NONE for FORT_X64_NO_REG. */
+extern const uint8_t fort_x64_homes[UINT8_MAX + 1];
+static inline enum fort_x64_reg fort_x64_home(uint8_t reg)
+{
+	return fort_x64_homes[reg];
+}
 
 /* --- passes --- */
 
-void fort_x64_lower(struct fort_x64 *x);
+/* The first may find that this is no program for the engine: as fort_engine.compile. */
+FORT_CHECKED int fort_x64_lower(struct fort_x64 *x);
 void fort_x64_facts(struct fort_x64 *x);
 void fort_x64_forward(struct fort_x64 *x);
 /* Of the program: what its subprograms change, need and how deep they nest. */
@@ -234,6 +232,11 @@ void fort_x64_subprogs(struct fort_x64 *x);
 void fort_x64_live(struct fort_x64 *x);
 void fort_x64_order(struct fort_x64 *x);
 void fort_x64_emit(struct fort_x64 *x);
+/* What emitting may take at most, in entries of the arrays and bytes of code. */
+struct fort_x64_room {
+	size_t bytes, jumps, labels, stops, colds, accesses, helpers;
+};
+struct fort_x64_room fort_x64_room(const struct fort_x64 *x);
 
 /* --- what is known of operations --- */
 

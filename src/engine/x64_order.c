@@ -55,6 +55,8 @@ void fort_x64_order(struct fort_x64 *x)
 	struct fort_x64_op *to = x->reordered;
 	uint32_t n = 0;
 
+	if (x->n_joins == 1 && !x->refs[0]) /* nothing jumps */
+		return;
 	for (uint32_t i = 0; i < x->n_ops; i++)
 		if (x->ops[i].flags & FORT_X64_LABEL)
 			x->joins[x->ops[i].join].op = i;
