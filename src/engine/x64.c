@@ -53,9 +53,9 @@ static size_t carve_passes(struct fort_x64 *x, struct scratch *scratch)
 	x->join_at = carve(scratch, n, sizeof(*x->join_at));
 	x->loop_ends = carve(scratch, n, sizeof(*x->loop_ends));
 	zeroed = scratch->bytes;
-	x->ops = carve(scratch, n, sizeof(*x->ops));
-	x->reordered = carve(scratch, n, sizeof(*x->ops));
-	x->joins = carve(scratch, n, sizeof(*x->joins));
+	x->ops = carve(scratch, 2 * n + FORT_X64_UNROLL_OPS, sizeof(*x->ops));
+	x->reordered = carve(scratch, 2 * n + FORT_X64_UNROLL_OPS, sizeof(*x->ops));
+	x->joins = carve(scratch, 2 * n, sizeof(*x->joins));
 	return zeroed;
 }
 
@@ -185,6 +185,7 @@ static int optimise(struct fort_x64 *x)
 	fort_x64_forward(x);
 	fort_x64_live(x);
 	fort_x64_order(x);
+	fort_x64_unroll(x);
 	fort_x64_find_saved(x);
 	return 0;
 }

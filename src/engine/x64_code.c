@@ -14,6 +14,7 @@ static fort_x64_emitter *const emitters[FORT_X64_OPS] = {
 	[FORT_X64_OP_DIVIDE] = fort_x64_divide,  [FORT_X64_OP_LOAD] = fort_x64_load,
 	[FORT_X64_OP_STORE] = fort_x64_store,    [FORT_X64_OP_UPDATE] = fort_x64_update,
 	[FORT_X64_OP_ATOMIC] = fort_x64_atomic,  [FORT_X64_OP_JUMP] = fort_x64_ja,
+	[FORT_X64_OP_AHEAD] = fort_x64_ahead,    [FORT_X64_OP_REFUND] = fort_x64_refund,
 	[FORT_X64_OP_CHARGE] = fort_x64_charge,  [FORT_X64_OP_BRANCH] = fort_x64_branch,
 	[FORT_X64_OP_SELECT] = fort_x64_select,  [FORT_X64_OP_HELPER] = fort_x64_helper,
 	[FORT_X64_OP_LOOKUP] = fort_x64_lookup,  [FORT_X64_OP_CPU] = fort_x64_cpu,
@@ -28,6 +29,7 @@ static bool is_simple(const struct fort_x64_op *op)
 {
 	switch (op->kind) {
 	case FORT_X64_OP_JUMP:
+	case FORT_X64_OP_AHEAD:
 	case FORT_X64_OP_CHARGE:
 	case FORT_X64_OP_BRANCH:
 	case FORT_X64_OP_DIVIDE:
@@ -83,7 +85,7 @@ static bool reads_flags(const struct fort_x64_op *op)
 
 static void bind_join(struct fort_x64 *x, const struct fort_x64_join *join)
 {
-	if (join->last)
+	if (join->last && !join->seldom)
 		fort_x64_align_here(x, join->last);
 	fort_x64_bind(x, join->label);
 	x->flags_of = FORT_X64_NO_REG;
@@ -94,7 +96,7 @@ static void emit_one(struct fort_x64 *x, const struct fort_x64_op *op)
 	if (op->flags & FORT_X64_LABEL)
 		bind_join(x, &x->joins[op->join]);
 	if (op->avoid & FORT_X64_PAD)
-		fort_x64_nops(&x->bytes, x->tries);
+		fort_x64_pad(x);
 	if (!keeps_flags(x, op) && !reads_flags(op))
 		x->flags_of = FORT_X64_NO_REG;
 	emitters[op->kind](x, op);

@@ -202,7 +202,8 @@ void fort_x64_endings(struct fort_x64 *x)
 {
 	uint32_t ways_out[FORT_X64_STOPS] = {0};
 
-	fort_x64_nops(&x->bytes, x->tries); /* jumps to what follows get other distances */
+	if (x->tries)
+		fort_x64_pad(x); /* jumps to what follows get other distances */
 	for (x->cold_at = 0; x->cold_at < x->n_colds; x->cold_at++) {
 		struct fort_x64_cold *cold = &x->colds[x->cold_at];
 

@@ -114,6 +114,7 @@ static void end_run(greg_t *regs, const struct fort_x64_faults *faults,
 	if (!key &&
 	    !fort_window_allows_word(&run->domain->window, entry->address, entry->bytes, FORT_READ))
 		entry->pc = access->load_pc;
+	regs[saved_at[FORT_X64_FUEL]] += access->refund;
 	regs[REG_RIP] = (greg_t)faults->way_out;
 }
 

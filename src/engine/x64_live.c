@@ -172,7 +172,7 @@ static void rotation(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
 	remove_op(right);
 }
 
-static void remainder(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
+static void take_remainder(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
 {
 	struct fort_x64_op *product = &x->ops[x->at - op->from],
 			   *quotient = &x->ops[x->at - op->from2];
@@ -196,7 +196,7 @@ static void put_together(struct fort_x64 *x, struct fort_x64_op *op, uint32_t li
 	case FORT_X64_TAKE_B: take(x, op, live, false); break;
 	case FORT_X64_REWRITE: rewrite(x, op, live); break;
 	case FORT_X64_ROTATION: rotation(x, op, live); break;
-	case FORT_X64_REMAINDER: remainder(x, op, live); break;
+	case FORT_X64_REMAINDER: take_remainder(x, op, live); break;
 	default: return;
 	}
 }
