@@ -51,11 +51,13 @@ const char *fort_inspect_fault_text(enum fort_inspect_fault fault);
 
 /* A place that is entered by jumps or calls. `words`: registers of the machine, a bit each, that
  * have words of the program there. `order`: ways that are not paid for lead from lower labels to
- * higher ones, so that none leads round. Places that `leave` are entered from anywhere, and end the
- * run. */
+ * higher ones, so that none leads round. `ahead`: fuel that is paid there for ways to come, of
+ * which the rest may be given back. `owed`: fuel that was not there, and is given back at once.
+ * Places that `leave` are entered from anywhere, and end the run. */
 struct fort_inspect_label {
 	uint64_t order;
 	uint32_t at;
+	uint32_t ahead, owed;
 	uint16_t words;
 	uint16_t function;
 	bool leaves;

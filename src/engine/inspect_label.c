@@ -45,7 +45,7 @@ bool fort_inspect_is_open(const struct fort_inspect_reader *reader)
 {
 	const struct fort_inspect_state *state = &reader->state;
 
-	return state->part == FORT_PART_BODY && !state->depth && !state->deeper && !state->owed &&
+	return state->part == FORT_PART_BODY && !state->depth && !state->deeper &&
 	       !state->unchecked && !state->counted && keeps_base(reader);
 }
 
@@ -91,15 +91,16 @@ static bool arrive_leaving(struct fort_inspect_reader *reader)
 	return true;
 }
 
-/* Higher, or for fuel. */
+/* Higher, or for fuel. What was paid, and not given back, gets less with each way that does not
+ * lead higher: so there is an end to them. */
 static bool pay(struct fort_inspect_reader *reader, const struct fort_inspect_label *label)
 {
-	if (label->order > reader->state.order)
-		return true;
-	if (!reader->state.paid)
-		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
-	reader->state.paid = false;
-	return true;
+	const struct fort_inspect_state *state = &reader->state;
+	uint64_t needed = label->ahead + (label->order <= state->order ? 1ull : 0ull);
+
+	return state->ahead >= needed && state->owed == label->owed
+		       ? true
+		       : fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 }
 
 /* What all ways here bring, and no more than is claimed. Where only ways back lead, they have to
@@ -121,6 +122,8 @@ static bool arrive_at(struct fort_inspect_reader *reader, const struct fort_insp
 	seen->words = words & label->words & possible(reader);
 	begin(reader, FORT_PART_BODY, label->function, seen->words);
 	reader->state.order = label->order;
+	reader->state.ahead = label->ahead;
+	reader->state.owed = label->owed;
 	return true;
 }
 
@@ -149,7 +152,9 @@ static bool join(struct fort_inspect_reader *reader, const struct fort_inspect_h
 	if (state->order < from->order)
 		state->order = from->order;
 	state->flags = FORT_FLAGS_NOTHING;
-	state->paid = state->saved = false;
+	state->saved = false;
+	if (state->ahead > from->ahead)
+		state->ahead = from->ahead;
 	return true;
 }
 
@@ -274,7 +279,8 @@ bool fort_inspect_call(struct fort_inspect_reader *reader, uint32_t target, uint
 	const struct fort_inspect *image = reader->image;
 	uint32_t label = find(image, target), from = reader->state.function, to;
 
-	if (label == image->n_labels || image->labels[label].leaves)
+	if (label == image->n_labels || image->labels[label].leaves || image->labels[label].ahead ||
+	    image->labels[label].owed)
 		return fort_inspect_refuse(reader, FORT_INSPECT_TARGET);
 	to = image->labels[label].function;
 	if (!to || to >= image->n_functions || image->functions[to].at != target)

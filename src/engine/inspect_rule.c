@@ -228,7 +228,7 @@ static bool has_fuel(const struct fort_inspect_state *state)
 }
 
 /* How much: an immediate, or what a free register is known to hold. */
-static bool is_cost(struct fort_inspect_reader *reader)
+static bool find_cost(struct fort_inspect_reader *reader, uint32_t *out)
 {
 	uint64_t cost = (uint64_t)immediate(reader);
 
@@ -239,6 +239,7 @@ static bool is_cost(struct fort_inspect_reader *reader)
 			return false;
 		cost = *constant_in(reader, reg);
 	}
+	*out = (uint32_t)cost;
 	return cost && cost <= INT32_MAX;
 }
 
@@ -246,19 +247,31 @@ static bool take_fuel(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
 
-	if (!has_fuel(state) || !is_cost(reader))
+	if (!has_fuel(state) || !find_cost(reader, &state->owed))
 		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
-	state->owed = true;
 	state->saved = false;
 	state->flags = FORT_FLAGS_FUEL;
 	return true;
 }
 
+/* What was not there, to the last bit; or some of what is paid ahead. Who leaves goes nowhere with
+ * it. */
 static bool refund(struct fort_inspect_reader *reader)
 {
-	return has_fuel(&reader->state) && is_cost(reader)
-		       ? true
-		       : fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	struct fort_inspect_state *state = &reader->state;
+	uint32_t cost;
+
+	if (!has_fuel(state) || !find_cost(reader, &cost))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	if (state->part == FORT_PART_LEAVING)
+		return true;
+	if (state->owed ? state->owed != cost : state->ahead < cost)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	state->ahead -= state->owed ? 0 : cost;
+	state->owed = 0;
+	state->saved = false;
+	state->flags = FORT_FLAGS_NOTHING;
+	return true;
 }
 
 static bool save_fuel(struct fort_inspect_reader *reader)
@@ -492,12 +505,11 @@ static bool find_target(struct fort_inspect_reader *reader, uint32_t *out)
 
 static bool jump(struct fort_inspect_reader *reader)
 {
-	const struct fort_inspect_state *state = &reader->state;
-	bool ends = state->owed || state->part == FORT_PART_LEAVING;
+	bool leaving = reader->state.part == FORT_PART_LEAVING;
 	uint32_t target;
 
 	if (!find_target(reader, &target) ||
-	    !(ends ? fort_inspect_end(reader, target) : fort_inspect_go(reader, target)))
+	    !(leaving ? fort_inspect_end(reader, target) : fort_inspect_go(reader, target)))
 		return false;
 	fort_inspect_nowhere(reader);
 	return true;
@@ -512,21 +524,20 @@ static bool repeat(struct fort_inspect_reader *reader, uint32_t target)
 		       : fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 }
 
-/* Fuel was taken. Not below: it was there, and the jump is paid. */
+/* Fuel was taken. Not below: it was there. */
 static bool branch_on_fuel(struct fort_inspect_reader *reader, uint32_t target)
 {
-	struct fort_inspect_state *state = &reader->state;
+	struct fort_inspect_state *state = &reader->state, below = *state, there = *state;
+	ZydisMnemonic mnemonic = reader->insn.mnemonic;
 	bool done;
 
-	state->owed = false;
-	state->paid = true;
-	if (reader->insn.mnemonic == ZYDIS_MNEMONIC_JB)
-		return fort_inspect_end(reader, target);
-	if (reader->insn.mnemonic != ZYDIS_MNEMONIC_JNB)
+	if (mnemonic != ZYDIS_MNEMONIC_JB && mnemonic != ZYDIS_MNEMONIC_JNB)
 		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	there.ahead += there.owed;
+	there.owed = 0;
+	*state = mnemonic == ZYDIS_MNEMONIC_JB ? below : there;
 	done = fort_inspect_go(reader, target);
-	state->owed = true;
-	state->paid = false;
+	*state = mnemonic == ZYDIS_MNEMONIC_JB ? there : below;
 	return done;
 }
 
@@ -588,7 +599,8 @@ static void return_from(struct fort_inspect_reader *reader,
 				function->returns & 1u << reg ? FORT_TAG_WORD : FORT_TAG_LOST;
 	state->reg[FORT_X64_R10] = state->reg[FORT_X64_R11] = FORT_TAG_LOST;
 	state->flags = FORT_FLAGS_NOTHING;
-	state->paid = state->saved = false;
+	state->ahead = 0;
+	state->saved = false;
 	reader->rax_kept = reader->next;
 }
 
@@ -596,7 +608,7 @@ static bool call(struct fort_inspect_reader *reader)
 {
 	struct fort_inspect_state *state = &reader->state;
 	const struct fort_inspect_function *function;
-	bool first = !state->function && !state->depth && !state->paid;
+	bool first = !state->function && !state->depth && !state->ahead;
 	uint32_t target, number;
 
 	if (!find_target(reader, &target))
@@ -604,7 +616,7 @@ static bool call(struct fort_inspect_reader *reader)
 	if (!may_call(reader))
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
 	/* The image's own frame may do nothing but call the program. */
-	if (!state->paid && !(first && !reader->called))
+	if (!state->ahead && !(first && !reader->called))
 		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 	reader->called = true;
 	if (!fort_inspect_call(reader, target, &number))
@@ -646,7 +658,8 @@ static bool call_host(struct fort_inspect_reader *reader)
 	if (has_fuel(state))
 		state->reg[FORT_X64_R12] = FORT_TAG_LOST;
 	state->flags = FORT_FLAGS_NOTHING;
-	state->paid = state->saved = false;
+	state->ahead = 0;
+	state->saved = false;
 	state->unchecked = true;
 	return set_tag(reader, FORT_X64_RAX, FORT_TAG_WORD);
 }
@@ -683,7 +696,7 @@ static const struct rule {
 	[FORT_RULE_EXCHANGE] = {exchange, BODY},
 	[FORT_RULE_MOVE] = {move, START | BODY},
 	[FORT_RULE_TAKE_FUEL] = {take_fuel, BODY},
-	[FORT_RULE_REFUND] = {refund, LEAVING},
+	[FORT_RULE_REFUND] = {refund, BODY | LEAVING},
 	[FORT_RULE_SAVE_FUEL] = {save_fuel, BODY | CLOSING},
 	[FORT_RULE_LOAD_FUEL] = {load_fuel, BODY},
 	[FORT_RULE_LOAD_ENTRY] = {load_entry, BODY | LEAVING},
@@ -710,11 +723,12 @@ static const struct rule {
 
 bool fort_inspect_apply(struct fort_inspect_reader *reader, enum fort_inspect_rule_id rule)
 {
-	bool jumps = rule == FORT_RULE_JUMP || rule == FORT_RULE_BRANCH;
+	bool settles =
+		rule == FORT_RULE_JUMP || rule == FORT_RULE_BRANCH || rule == FORT_RULE_REFUND;
 
 	if (!(rules[rule].parts & 1u << reader->state.part))
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
-	if (reader->state.owed && !jumps)
+	if (reader->state.owed && !settles)
 		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
 	if (!rules[rule].apply(reader))
 		return false;

@@ -49,11 +49,11 @@ struct fort_inspect_state {
 	uint8_t part, flags;
 	uint16_t function;
 	bool deeper;     /* rbp is the callee's */
-	bool owed;       /* fuel was taken that may not have been there */
-	bool paid;       /* for a jump back, or a call */
 	bool saved;      /* fuel is in the run */
 	bool unchecked;  /* a helper may have ended the run */
 	uint8_t counted; /* 1: a frame was taken for a call; 2: it was made */
+	uint32_t owed;   /* fuel that was taken and may not have been there */
+	uint64_t ahead;  /* fuel that is paid for ways to come: back, or into a call */
 	uint64_t order;  /* of the last label */
 };
 

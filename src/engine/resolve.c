@@ -9,19 +9,6 @@ int fort_resolve_isolation(const struct fort_compile *request, uint32_t isolatio
 	return request->proven || !fort_isolation_needs_proof(request->isolation) ? 0 : -EPERM;
 }
 
-int fort_resolve_check(const struct fort_compile *request, const struct fort_insn *insn)
-{
-	switch (insn->kind) {
-	case FORT_CALL:
-		return insn->op == FORT_OP_HELPER || insn->op == FORT_OP_LOCAL ? 0 : -EOPNOTSUPP;
-	case FORT_CALLX: return request->callx ? 0 : -EOPNOTSUPP;
-	case FORT_LDABS:
-	case FORT_LDIND:
-	case FORT_MAY_GOTO: return -EOPNOTSUPP;
-	default: return 0;
-	}
-}
-
 int fort_resolve_imm(const struct fort_compile *request, const struct fort_insn *insn, int64_t *out)
 {
 	const struct fort_domain *domain = request->domain;
@@ -54,10 +41,6 @@ uint32_t fort_resolve_callee_slots(const struct fort_program *program, uint32_t 
 
 void fort_resolve_loops(const struct fort_program *program, uint32_t *ends)
 {
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
-
-		if (fort_insn_jumps(insn) && fort_insn_target(insn, pc) <= (int64_t)pc)
-			ends[fort_insn_target(insn, pc)] = pc;
-	}
+	for (uint32_t pc = 0; pc < program->n_insns; pc++)
+		fort_resolve_loop(&program->insns[pc], pc, ends);
 }

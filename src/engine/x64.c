@@ -6,6 +6,7 @@
  * a program names rsp, r9 to r12 or writes rbp.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/rseq.h>
 
@@ -29,24 +30,8 @@ struct fort_code {
 
 /* --- compiling --- */
 
-static int check(const struct fort_compile *request)
-{
-	const struct fort_program *program = request->program;
-	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
-
-	for (uint32_t pc = 0; pc < program->n_insns && !err; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
-		int64_t value;
-
-		err = fort_resolve_check(request, insn);
-		if (!err && insn->kind == FORT_LDIMM && !fort_insn_writes_frame_pointer(insn))
-			err = fort_resolve_imm(request, insn, &value);
-	}
-	return err;
-}
-
-/* Working memory: arrays one behind the other, of what an operation may add at most. Pages that
- * nobody touches cost nothing. */
+/* Working memory: arrays one behind the other. It is the C library's, which has it at hand: pages
+ * fresh from the kernel would take longer than all the rest of it. */
 struct scratch {
 	uint8_t *at; /* NULL: it is being measured */
 	size_t bytes;
@@ -60,26 +45,38 @@ static void *carve(struct scratch *scratch, size_t n, size_t size)
 	return array;
 }
 
-static void carve_all(struct fort_x64 *x, struct fort_x64_layout *layout, struct scratch *scratch)
+/* For the passes. The first ones must be zero; returns how many bytes these are. */
+static size_t carve_passes(struct fort_x64 *x, struct scratch *scratch)
 {
-	size_t n = x->request->program->n_insns + 2;
+	size_t n = x->request->program->n_insns + 2, zeroed;
 
-	x->ops = carve(scratch, n, sizeof(*x->ops));
-	x->reordered = carve(scratch, n, sizeof(*x->ops));
-	x->placed = carve(scratch, n, sizeof(*x->placed));
-	x->joins = carve(scratch, n, sizeof(*x->joins));
-	x->slots = carve(scratch, n, sizeof(*x->slots));
-	x->loop_ends = carve(scratch, n, sizeof(*x->loop_ends));
-	x->places = carve(scratch, n, sizeof(*x->places));
 	x->subprogs = carve(scratch, x->request->program->n_subprogs, sizeof(*x->subprogs));
-	x->accesses = carve(scratch, 2 * n, sizeof(*x->accesses));
-	x->stops = carve(scratch, 4 * n, sizeof(*x->stops));
-	x->colds = carve(scratch, 2 * n, sizeof(*x->colds));
-	x->helpers = carve(scratch, 2 * n, sizeof(*x->helpers));
-	layout->jumps = carve(scratch, 12 * n, sizeof(*layout->jumps));
-	layout->labels = carve(scratch, 16 * n, sizeof(*layout->labels));
-	layout->aligns = carve(scratch, n, sizeof(*layout->aligns));
-	x->bytes.out = carve(scratch, 2 * n + 4, FORT_X64_OP_BYTES);
+	x->refs = carve(scratch, n, sizeof(*x->refs));
+	x->placed = carve(scratch, n, sizeof(*x->placed));
+	x->join_at = carve(scratch, n, sizeof(*x->join_at));
+	x->loop_ends = carve(scratch, n, sizeof(*x->loop_ends));
+	zeroed = scratch->bytes;
+	x->ops = carve(scratch, 2 * n + FORT_X64_UNROLL_OPS, sizeof(*x->ops));
+	x->reordered = carve(scratch, 2 * n + FORT_X64_UNROLL_OPS, sizeof(*x->ops));
+	x->joins = carve(scratch, 2 * n, sizeof(*x->joins));
+	return zeroed;
+}
+
+/* For emitting: what operations may add at most. */
+static void carve_emission(struct fort_x64 *x, struct scratch *scratch)
+{
+	struct fort_x64_layout *layout = x->layout;
+	struct fort_x64_room room = fort_x64_room(x);
+
+	x->places = carve(scratch, x->n_ops + 1, sizeof(*x->places));
+	x->accesses = carve(scratch, room.accesses, sizeof(*x->accesses));
+	x->stops = carve(scratch, room.stops, sizeof(*x->stops));
+	x->colds = carve(scratch, room.colds, sizeof(*x->colds));
+	x->helpers = carve(scratch, room.helpers, sizeof(*x->helpers));
+	layout->jumps = carve(scratch, room.jumps, sizeof(*layout->jumps));
+	layout->labels = carve(scratch, room.labels, sizeof(*layout->labels));
+	layout->aligns = carve(scratch, x->n_joins + 1, sizeof(*layout->aligns));
+	x->bytes.out = carve(scratch, room.bytes, 1);
 }
 
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
@@ -237,15 +234,37 @@ static int finish(struct fort_x64 *x, struct fort_x64_draft *draft, struct fort_
 	return 0;
 }
 
-static void optimise(struct fort_x64 *x)
+static int optimise(struct fort_x64 *x)
 {
-	fort_x64_lower(x);
+	int err = fort_x64_lower(x);
+
+	if (err)
+		return err;
 	fort_x64_subprogs(x);
 	fort_x64_facts(x);
 	fort_x64_forward(x);
 	fort_x64_live(x);
 	fort_x64_order(x);
+	fort_x64_unroll(x);
 	fort_x64_find_saved(x);
+	return 0;
+}
+
+static int emit_in_scratch(struct fort_x64 *x, struct fort_code **out)
+{
+	struct fort_x64_draft draft;
+	struct scratch scratch = {0};
+	int err;
+
+	carve_emission(x, &scratch);
+	scratch = (struct scratch){.at = malloc(scratch.bytes)};
+	if (!scratch.at)
+		return -ENOMEM;
+	carve_emission(x, &scratch);
+	err = emit(x, &draft);
+	err = err ? err : finish(x, &draft, out);
+	free(scratch.at);
+	return err;
 }
 
 static int compile(const struct fort_compile *request, struct fort_code **out)
@@ -255,23 +274,19 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 			     .layout = &layout,
 			     .window = !fort_isolation_needs_proof(request->isolation),
 			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
-	struct fort_x64_draft draft;
 	struct scratch scratch = {0};
-	void *pages;
-	int err = check(request);
+	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
 
 	if (err)
 		return err;
-	carve_all(&x, &layout, &scratch);
-	err = fort_pages_alloc(scratch.bytes, &pages);
-	if (err)
-		return err;
-	scratch = (struct scratch){.at = pages};
-	carve_all(&x, &layout, &scratch);
-	optimise(&x);
-	err = emit(&x, &draft);
-	err = err ? err : finish(&x, &draft, out);
-	fort_pages_free(pages, scratch.bytes);
+	carve_passes(&x, &scratch);
+	scratch = (struct scratch){.at = malloc(scratch.bytes)};
+	if (!scratch.at)
+		return -ENOMEM;
+	memset(scratch.at, 0, carve_passes(&x, &scratch));
+	err = optimise(&x);
+	err = err ? err : emit_in_scratch(&x, out);
+	free(scratch.at);
 	return err;
 }
 

@@ -15,15 +15,11 @@ static const uint8_t shift_digits[FORT_ALU_OPS] = {
 #include "engine/x64.def"
 };
 
-static const uint8_t homes[FORT_REGS] = {
+const uint8_t fort_x64_homes[UINT8_MAX + 1] = {
+	[0 ... UINT8_MAX] = FORT_X64_NONE,
 #define FORT_X64_REG(bpf, machine) [FORT_##bpf] = FORT_X64_##machine,
 #include "engine/x64.def"
 };
-
-enum fort_x64_reg fort_x64_home(uint8_t reg)
-{
-	return reg == FORT_X64_NO_REG ? FORT_X64_NONE : homes[reg];
-}
 
 enum fort_x64_row fort_x64_alu_row(uint8_t op)
 {
@@ -46,10 +42,15 @@ void fort_x64_constant(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	enum fort_x64_reg dst = fort_x64_home(op->dst);
 
-	if (op->imm || x->flags_of != FORT_X64_NO_REG)
+	const struct fort_x64_op *next =
+		op + 1; /* there is one: programs do not end in constants */
+
+	if (op->imm || next->kind == FORT_X64_OP_BRANCH || next->kind == FORT_X64_OP_SELECT) {
 		fort_x64_put(x, dst, (uint64_t)op->imm);
-	else
-		fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, dst, dst);
+		return;
+	}
+	fort_x64_rr(&x->bytes, FORT_X64_XOR, 32, dst, dst);
+	x->flags_of = FORT_X64_NO_REG;
 }
 
 /* --- sums --- */

@@ -51,7 +51,7 @@ enum fort_x64_shift {
 	FORT_X64_SAR = 7
 };
 
-/* Where bytes go. Whoever emits makes sure that there is room for FORT_X64_OP_BYTES more. */
+/* Where bytes go. There must be room. */
 struct fort_x64_bytes {
 	uint8_t *out;
 	uint32_t at;

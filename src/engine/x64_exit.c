@@ -39,6 +39,9 @@ void fort_x64_load_entry(struct fort_x64 *x)
 static const uint8_t saved[] = {FORT_X64_RBX, FORT_X64_RBP, FORT_X64_R12,
 				FORT_X64_R13, FORT_X64_R14, FORT_X64_R15};
 
+#define FUEL_BIT 4u
+_Static_assert(FORT_X64_FUEL == FORT_X64_R12, "its place among them");
+
 static bool saves(const struct fort_x64 *x, enum fort_x64_reg reg)
 {
 	for (unsigned i = 0; i < FORT_LEN(saved); i++)
@@ -47,28 +50,33 @@ static bool saves(const struct fort_x64 *x, enum fort_x64_reg reg)
 	return false;
 }
 
-static void save(struct fort_x64 *x, enum fort_x64_reg reg)
+/* Registers of BPF that operations name, a bit each; what is none has a bit that nobody asks for.
+ */
+static uint32_t named(const struct fort_x64_op *op)
 {
-	for (unsigned i = 0; i < FORT_LEN(saved); i++)
-		if (saved[i] == reg)
-			x->saved |= (uint8_t)(1u << i);
+	return 1u << (op->dst & 31) | 1u << (op->a & 31) | 1u << (op->b & 31) |
+	       1u << (op->base & 31) | 1u << (op->index & 31);
 }
 
 void fort_x64_find_saved(struct fort_x64 *x)
 {
+	uint32_t names = 0;
+
 	for (uint32_t i = 0; i < x->n_ops; i++) {
 		const struct fort_x64_op *op = &x->ops[i];
-		const uint8_t named[] = {op->dst, op->a, op->b, op->base, op->index};
 
-		for (unsigned j = 0; j < FORT_LEN(named) && op->kind; j++)
-			save(x, fort_x64_home(named[j]));
-		if (op->kind == FORT_X64_OP_LOCAL || op->flags & FORT_X64_BACK)
-			x->fuel = true;
-		if (op->kind == FORT_X64_OP_LOCAL)
-			save(x, fort_x64_home(FORT_R10));
+		if (op->kind != FORT_X64_OP_NOTHING)
+			names |= named(op);
+		x->fuel |= op->kind == FORT_X64_OP_LOCAL || op->flags & FORT_X64_BACK;
 	}
+	if (x->request->program->n_subprogs > 1 || x->main_is_called)
+		names |= 1u << FORT_R10;
+	for (unsigned i = 0; i < FORT_LEN(saved); i++)
+		for (uint8_t reg = FORT_R6; reg <= FORT_R10; reg++)
+			if (names & 1u << reg && fort_x64_home(reg) == saved[i])
+				x->saved |= (uint8_t)(1u << i);
 	if (x->fuel)
-		save(x, FORT_X64_FUEL);
+		x->saved |= FUEL_BIT;
 }
 
 /* An even number of pushes leaves rsp as far off as it was. */
@@ -96,7 +104,7 @@ static void put_epilogue(struct fort_x64 *x)
 void fort_x64_prologue(struct fort_x64 *x)
 {
 	struct fort_x64_bytes *to = &x->bytes;
-	const struct fort_x64_join *start = &x->joins[x->slots[0].join];
+	const struct fort_x64_join *start = &x->joins[x->join_at[0]];
 
 	for (unsigned i = 0; i < FORT_LEN(saved); i++)
 		if (x->saved & 1u << i)
@@ -194,7 +202,8 @@ void fort_x64_endings(struct fort_x64 *x)
 {
 	uint32_t ways_out[FORT_X64_STOPS] = {0};
 
-	fort_x64_nops(&x->bytes, x->tries); /* jumps to what follows get other distances */
+	if (x->tries)
+		fort_x64_pad(x); /* jumps to what follows get other distances */
 	for (x->cold_at = 0; x->cold_at < x->n_colds; x->cold_at++) {
 		struct fort_x64_cold *cold = &x->colds[x->cold_at];
 

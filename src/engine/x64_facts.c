@@ -50,36 +50,38 @@ static uint8_t of_constant(const struct fort_x64 *x, int64_t imm)
 	return (uint64_t)imm <= UINT32_MAX ? FORT_X64_LOW_HALF : FORT_X64_ANYTHING;
 }
 
+static bool is_mask(const struct fort_x64_op *op)
+{
+	return op->kind == FORT_X64_OP_ALU && op->op == FORT_OP_AND && op->b == FORT_X64_NO_REG &&
+	       op->imm >= 0;
+}
+
+static bool is_long_shift(const struct fort_x64_op *op)
+{
+	return op->kind == FORT_X64_OP_SHIFT && op->op == FORT_OP_RSH && op->b == FORT_X64_NO_REG &&
+	       op->imm >= 32;
+}
+
 /* Of the result of an operation, from its kind alone. */
 static uint8_t of_result(const struct fort_x64_op *op)
 {
-	switch (op->kind) {
-	case FORT_X64_OP_LOAD:
-		return op->bits < 64 && op->op != FORT_OP_LDXS ? FORT_X64_LOW_HALF
-							       : FORT_X64_ANYTHING;
-	case FORT_X64_OP_ALU:
-		if (op->op == FORT_OP_AND && op->b == FORT_X64_NO_REG && op->imm >= 0)
-			return FORT_X64_LOW_HALF;
-		break;
-	case FORT_X64_OP_SHIFT:
-		if (op->op == FORT_OP_RSH && op->b == FORT_X64_NO_REG && op->imm >= 32)
-			return FORT_X64_LOW_HALF;
-		break;
-	default: break;
-	}
-	return op->bits < 64 ? FORT_X64_LOW_HALF : FORT_X64_ANYTHING;
+	if (op->bits < 64)
+		return op->kind == FORT_X64_OP_LOAD && op->op == FORT_OP_LDXS ? FORT_X64_ANYTHING
+									      : FORT_X64_LOW_HALF;
+	return is_mask(op) || is_long_shift(op) ? FORT_X64_LOW_HALF : FORT_X64_ANYTHING;
 }
 
+/* What has no rule of its own says by its width what its result is. */
 static void step(const struct fort_x64 *x, struct state *state, const struct fort_x64_op *op)
 {
+	if (op->dst == FORT_X64_NO_REG && op->kind != FORT_X64_OP_LOCAL)
+		return;
 	switch (op->kind) {
 	case FORT_X64_OP_CONST: state->known[op->dst] = of_constant(x, op->imm); return;
 	case FORT_X64_OP_MOVE:
-		if (op->bits == 64) {
-			state->known[op->dst] = state->known[op->a];
-			return;
-		}
-		break;
+		state->known[op->dst] =
+			op->bits == 64 ? state->known[op->a] : (uint8_t)FORT_X64_LOW_HALF;
+		return;
 	case FORT_X64_OP_SELECT:
 		state->known[op->dst] =
 			both(state->known[op->dst], op->index != FORT_X64_NO_REG
@@ -89,10 +91,8 @@ static void step(const struct fort_x64 *x, struct state *state, const struct for
 	case FORT_X64_OP_HELPER:
 	case FORT_X64_OP_CALLX:
 	case FORT_X64_OP_LOCAL: memset(state->known, FORT_X64_ANYTHING, FORT_R6); return;
-	default: break;
+	default: state->known[op->dst] = of_result(op);
 	}
-	if (op->dst != FORT_X64_NO_REG)
-		state->known[op->dst] = of_result(op);
 }
 
 static bool goes_on(const struct fort_x64_op *op)
@@ -130,10 +130,14 @@ void fort_x64_facts(struct fort_x64 *x)
 	const struct fort_program *program = x->request->program;
 	uint32_t sweeps = 0;
 
+	if (x->n_joins == 1) {
+		memset(x->joins[1].known, FORT_X64_ANYTHING, FORT_REGS);
+		return;
+	}
 	for (uint32_t i = 1; i <= x->n_joins; i++)
 		memset(x->joins[i].known, FORT_X64_UNREACHED, sizeof(x->joins[i].known));
 	for (uint32_t i = 0; i < program->n_subprogs; i++)
-		memset(x->joins[x->slots[program->subprogs[i].start].join].known, FORT_X64_ANYTHING,
+		memset(x->joins[x->join_at[program->subprogs[i].start]].known, FORT_X64_ANYTHING,
 		       FORT_REGS);
 	while (sweep(x))
 		if (++sweeps == SWEEPS_MAX) {

@@ -50,7 +50,7 @@ static uint64_t value_of(const greg_t *regs, uint8_t reg)
 }
 
 /* What reads and writes in one is the load's fault where it could not even read. */
-static void tell_access(const greg_t *regs, const struct fort_x64_access *access,
+static void tell_access(greg_t *regs, const struct fort_x64_access *access,
 			const struct fort_run *run)
 {
 	struct fort_x64_entry *entry = run->engine;
@@ -66,6 +66,7 @@ static void tell_access(const greg_t *regs, const struct fort_x64_access *access
 	if (!key &&
 	    !fort_window_allows_word(&run->domain->window, entry->address, entry->bytes, FORT_READ))
 		entry->pc = access->load_pc;
+	regs[saved_at[FORT_X64_FUEL]] += access->refund;
 }
 
 static const struct fort_x64_faults *faults_of(const struct fort_signal_range *range)

@@ -67,6 +67,30 @@ static void jump_back(struct fort_x64 *x, struct fort_x64_join *join)
 	fort_x64_jump_to(x, FORT_X64_ALWAYS, join->out_of_fuel);
 }
 
+void fort_x64_refund(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_put_alu(x, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)op->imm);
+}
+
+static void not_ahead(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_refund(x, op);
+	fort_x64_jump_to(x, FORT_X64_ALWAYS, x->joins[op->target].label);
+}
+
+void fort_x64_ahead(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_take_fuel(x, (uint32_t)op->imm);
+	fort_x64_bind(x, fort_x64_seldom(x, FORT_X64_BELOW, op, not_ahead));
+}
+
+/* Out of a loop for whose rounds was paid. */
+static void leave_loop(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_put_alu(x, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)op->join);
+	fort_x64_ja(x, op);
+}
+
 void fort_x64_charge(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_join *join = &x->joins[op->target];
@@ -100,6 +124,10 @@ void fort_x64_branch(struct fort_x64 *x, const struct fort_x64_op *op)
 		return;
 	}
 	cc = compare(x, op);
+	if (op->flags & FORT_X64_PAID && op->join) {
+		fort_x64_bind(x, fort_x64_seldom(x, cc, op, leave_loop));
+		return;
+	}
 	if (!(op->flags & FORT_X64_BACK)) {
 		fort_x64_jump_to(x, cc, join->label);
 		return;

@@ -90,11 +90,22 @@ static bool decided(struct fort_x64_values *values, struct fort_x64_op *op)
 	return true;
 }
 
+/* To what comes next; nothing is to be moved there. */
+static void nobody_comes(struct fort_x64_values *values)
+{
+	static const uint8_t nothing_known[FORT_REGS] = {0};
+
+	fort_x64_values_join(values, nothing_known);
+}
+
 /* Where it leads somebody may need anything, with all faults that come before. */
 static void branch(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
 {
-	if (decided(values, op))
+	if (decided(values, op)) {
+		if (op->kind == FORT_X64_OP_JUMP)
+			nobody_comes(values);
 		return;
+	}
 	condition(x, values, op);
 	for (uint8_t reg = 0; reg < FORT_REGS; reg++)
 		fort_x64_use(values, reg);
@@ -284,6 +295,7 @@ static void step(struct fort_x64 *x, struct fort_x64_values *values, struct fort
 	case FORT_X64_OP_ATOMIC: fort_x64_forward_atomic(x, values, op); break;
 	case FORT_X64_OP_BRANCH: branch(x, values, op); break;
 	case FORT_X64_OP_SELECT: select_one(x, values, op); break;
+	case FORT_X64_OP_STOP: nobody_comes(values); break;
 	case FORT_X64_OP_HELPER: helper(x, values, op); break;
 	case FORT_X64_OP_CALLX:
 		op->a = fort_x64_source(values, op->a, 64);

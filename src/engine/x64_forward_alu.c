@@ -43,13 +43,19 @@ static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op)
 	return true;
 }
 
-/* (a << n) | (a >> bits - n), of the same a, which may be where either shift went. */
+static uint32_t number_of(const struct fort_x64_value *value, unsigned bits)
+{
+	return bits == 64 ? value->number : value->low_number;
+}
+
+/* (a << n) | (a >> bits - n), of the same a. The left shift's a must be there still, or again
+ * without the shifts. */
 static bool is_rotation(const struct fort_x64 *x, const struct fort_x64_values *values,
 			const struct fort_x64_op *op, uint8_t left, uint8_t right)
 {
 	const struct fort_x64_value *l = &values->of[left], *r = &values->of[right];
 	const struct fort_x64_op *shl = &x->ops[l->at], *shr = &x->ops[r->at];
-	const struct fort_x64_value *source;
+	const struct fort_x64_value *source = &values->of[l->other];
 
 	if (left == right || l->origin != FORT_X64_SHIFTED || r->origin != FORT_X64_SHIFTED ||
 	    l->used || r->used)
@@ -57,9 +63,9 @@ static bool is_rotation(const struct fort_x64 *x, const struct fort_x64_values *
 	if (shl->op != FORT_OP_LSH || shr->op != FORT_OP_RSH || shl->bits != op->bits ||
 	    shr->bits != op->bits || shl->imm + shr->imm != op->bits)
 		return false;
-	source = &values->of[l->needs.base];
-	return l->needs.base == r->needs.base && l->needs.base_version == r->needs.base_version &&
-	       (source->version == l->needs.base_version || source == l || source == r);
+	return l->other_version == r->other_version &&
+	       (number_of(source, op->bits) == l->other_version ||
+		(source == l && shl->a == left) || (source == r && shr->a == right));
 }
 
 static void mark_rotation(struct fort_x64 *x, struct fort_x64_values *values,
@@ -84,30 +90,53 @@ static void mark_remainder(struct fort_x64 *x, struct fort_x64_values *values,
 
 /* --- ALU --- */
 
+/* Did a load give a, that an ALU in place goes on with? */
+static bool goes_on_from_load(const struct fort_x64 *x, const struct fort_x64_values *values,
+			      const struct fort_x64_op *op)
+{
+	const struct fort_x64_value *a = &values->of[op->a];
+	const struct fort_x64_op *load = &x->ops[a->at];
+
+	return a->origin == FORT_X64_LOADED && !a->used && op->a == op->dst && op->b != op->a &&
+	       op->pattern == FORT_X64_ALONE && values->last_effect == a->at + 1 &&
+	       load->bits == op->bits && load->op == FORT_OP_LDX;
+}
+
+/* Is it (a / b) * b? */
+static bool multiplies_quotient(const struct fort_x64 *x, const struct fort_x64_values *values,
+				const struct fort_x64_op *op)
+{
+	const struct fort_x64_value *a = &values->of[op->a];
+
+	return op->op == FORT_OP_MUL && a->origin == FORT_X64_DIVIDED && !a->used &&
+	       op->b != FORT_X64_NO_REG && a->needs.index == op->b &&
+	       a->needs.index_version == values->of[op->b].version &&
+	       x->ops[a->at].bits == op->bits;
+}
+
 /* What an ALU made of its operands, for those that go on with it. */
 static void define_alu(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op,
-		       struct fort_x64_value a, struct fort_x64_value b, uint8_t width)
+		       uint8_t width)
 {
-	bool loaded = a.origin == FORT_X64_LOADED && !a.used && op->a == op->dst &&
-		      values->last_effect == a.at + 1 && x->ops[a.at].bits == op->bits &&
-		      x->ops[a.at].op == FORT_OP_LDX && op->b != op->a;
-	bool quotient = op->op == FORT_OP_MUL && a.origin == FORT_X64_DIVIDED && !a.used &&
-			op->b != FORT_X64_NO_REG && a.needs.index == op->b &&
-			a.needs.index_version == b.version && x->ops[a.at].bits == op->bits;
-	struct fort_x64_value *value = fort_x64_define(values, op->dst);
+	bool loaded = goes_on_from_load(x, values, op);
+	bool quotient = multiplies_quotient(x, values, op);
+	uint32_t before = values->of[op->a].at;
+	uint32_t b_version = op->b == FORT_X64_NO_REG ? 0 : values->of[op->b].version;
+	struct fort_x64_sum needs = values->of[op->a].needs;
+	struct fort_x64_value *value;
 
+	fort_x64_use(values, op->a);
+	fort_x64_use(values, op->b);
+	value = fort_x64_define(values, op->dst);
 	value->width = width;
+	if (!loaded && !quotient)
+		return;
+	value->origin = loaded ? FORT_X64_LOADED_ALU : FORT_X64_MULTIPLIED;
 	value->at = x->at;
-	value->before = a.at;
-	if (loaded && op->pattern == FORT_X64_ALONE) {
-		value->origin = FORT_X64_LOADED_ALU;
-		value->needs = a.needs;
-		value->other = op->b;
-		value->other_version = b.version;
-	} else if (quotient) {
-		value->origin = FORT_X64_MULTIPLIED;
-		value->needs = a.needs;
-	}
+	value->before = before;
+	value->needs = needs;
+	value->other = op->b;
+	value->other_version = b_version;
 }
 
 static uint8_t lesser(uint8_t a, uint8_t b)
@@ -214,9 +243,6 @@ static bool is_commutative(const struct fort_x64_op *op)
 
 static void alu_operands(struct fort_x64 *x, struct fort_x64_values *values, struct fort_x64_op *op)
 {
-	struct fort_x64_value a, b = {0};
-	uint8_t width;
-
 	op->a = fort_x64_source(values, op->a, op->bits);
 	if (op->b != FORT_X64_NO_REG) {
 		op->b = fort_x64_source(values, op->b, op->bits);
@@ -230,13 +256,22 @@ static void alu_operands(struct fort_x64 *x, struct fort_x64_values *values, str
 			mark_rotation(x, values, op, op->a, op->b);
 		else if (op->op == FORT_OP_SUB)
 			mark_remainder(x, values, op, op->a, op->b);
-		b = values->of[op->b];
 	}
-	a = values->of[op->a];
-	width = width_of_result(values, op);
-	fort_x64_use(values, op->a);
-	fort_x64_use(values, op->b);
-	define_alu(x, values, op, a, b, width);
+	define_alu(x, values, op, width_of_result(values, op));
+}
+
+/* An addition whose lower half is that of a sum: if that is all that is needed, it can be one. */
+static void low_sum(struct fort_x64_values *values, struct fort_x64_op *op,
+		    struct fort_x64_sum *sum)
+{
+	sum->exact = false;
+	fort_x64_set_sum(values, op->dst, sum);
+	if (op->pattern != FORT_X64_ALONE)
+		return;
+	op->pattern = FORT_X64_LOW_SUM;
+	fort_x64_put_sum(op, sum);
+	fort_x64_use(values, sum->base);
+	fort_x64_use(values, sum->index);
 }
 
 /* Would the operation rather work on memory, or be a part of something? */
@@ -286,9 +321,8 @@ void fort_x64_forward_alu(struct fort_x64 *x, struct fort_x64_values *values,
 		return;
 	known = op->op == FORT_OP_ADD && sum_of_both(values, op, false, &sum);
 	alu_operands(x, values, op);
-	sum.exact = false;
 	if (known)
-		fort_x64_set_sum(values, op->dst, &sum);
+		low_sum(values, op, &sum);
 }
 
 /* --- shifts --- */
@@ -309,7 +343,7 @@ static bool extend_low(struct fort_x64 *x, struct fort_x64_values *values, struc
 		return false;
 	source = left->a;
 	low = value->source_low;
-	if (source != op->dst && values->of[source].version != value->needs.base_version)
+	if (source != op->dst && values->of[source].number != value->other_version)
 		return false;
 	left->kind = op->op == FORT_OP_ARSH ? FORT_X64_OP_EXTEND : FORT_X64_OP_MOVE;
 	left->op = FORT_OP_MOVSX32;
@@ -352,7 +386,9 @@ static void shift_by_constant(struct fort_x64 *x, struct fort_x64_values *values
 			      struct fort_x64_op *op)
 {
 	struct fort_x64_sum sum;
-	struct fort_x64_value *value, before;
+	struct fort_x64_value *value;
+	uint32_t number;
+	uint8_t width;
 	bool wide = op->bits == 64, is_sum = false;
 
 	if (extend_low(x, values, op))
@@ -366,18 +402,18 @@ static void shift_by_constant(struct fort_x64 *x, struct fort_x64_values *values
 	if (op->op == FORT_OP_LSH && op->imm <= 3)
 		is_sum = fort_x64_sum_shift(&sum, (unsigned)op->imm) && (!wide || sum.exact);
 	fort_x64_take_a(values, op, op->bits);
-	before = values->of[op->a];
+	width = values->of[op->a].width;
+	number = number_of(&values->of[op->a], op->bits);
 	value = fort_x64_define(values, op->dst);
-	value->width = width_of_shifted(op, before.width);
+	value->width = width_of_shifted(op, width);
 	value->at = x->at;
 	sum.exact &= wide;
 	if (is_sum)
 		fort_x64_set_sum(values, op->dst, &sum);
 	value->origin = FORT_X64_SHIFTED;
-	value->source_low = before.width <= 32;
-	value->needs = (struct fort_x64_sum){.base = op->a,
-					     .index = FORT_X64_NO_REG,
-					     .base_version = before.version};
+	value->source_low = width <= 32;
+	value->other = op->a;
+	value->other_version = number;
 }
 
 void fort_x64_forward_shift(struct fort_x64 *x, struct fort_x64_values *values,

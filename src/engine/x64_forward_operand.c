@@ -96,6 +96,7 @@ static bool move_constant(struct fort_x64_values *values, struct fort_x64_op *op
 void fort_x64_forward_move(struct fort_x64 *x, struct fort_x64_values *values,
 			   struct fort_x64_op *op)
 {
+	uint32_t number = values->of[op->a].number, low_number = values->of[op->a].low_number;
 	uint8_t width = values->of[op->a].width;
 	bool whole = op->bits == 64 || width <= 32;
 	struct fort_x64_sum sum = fort_x64_sum_of(values, op->a, whole);
@@ -112,6 +113,9 @@ void fort_x64_forward_move(struct fort_x64 *x, struct fort_x64_values *values,
 	sum.exact &= whole;
 	value = fort_x64_define_sum(values, op->dst, &sum);
 	value->width = width < op->bits ? width : op->bits;
+	value->low_number = low_number;
+	if (whole)
+		value->number = number;
 	if (op->bits == 64 && fort_x64_constant_of(values, op->a, &constant)) {
 		value->is_constant = true;
 		value->constant = constant;

@@ -2,6 +2,8 @@
 
 #include "engine/x64_layout.h"
 
+#define PAD_MAX 8u
+
 /* Do bytes of the constant spell something forbidden, whatever is around them? Any pair that starts
  * like one counts. */
 static bool spells(uint64_t value, unsigned bytes)
@@ -38,6 +40,11 @@ static uint64_t next_key(struct fort_x64 *x)
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	z = (z ^ z >> 27) * 0x94d049bb133111eb;
 	return z ^ z >> 31;
+}
+
+void fort_x64_pad(struct fort_x64 *x)
+{
+	fort_x64_nops(&x->bytes, 1 + next_key(x) % PAD_MAX);
 }
 
 /* A key that hides it and is not worse itself. One in a few thousand is. */

@@ -8,7 +8,10 @@
 
 uint32_t fort_x64_label(struct fort_x64 *x)
 {
-	return ++x->layout->n_labels;
+	uint32_t label = ++x->layout->n_labels;
+
+	x->layout->labels[label].at = FORT_X64_UNBOUND;
+	return label;
 }
 
 void fort_x64_bind(struct fort_x64 *x, uint32_t label)
@@ -282,10 +285,24 @@ static bool is_forbidden(const uint8_t at[3])
 	}
 }
 
+static uint32_t find(const uint8_t *image, uint32_t at, uint32_t bytes, uint8_t first)
+{
+	while (at + 3 <= bytes) {
+		const uint8_t *found = memchr(image + at, first, bytes - 2 - at);
+
+		if (!found)
+			break;
+		at = (uint32_t)(found - image);
+		if (is_forbidden(found))
+			return at;
+		at++;
+	}
+	return bytes;
+}
+
 uint32_t fort_x64_forbidden(const uint8_t *image, uint32_t at, uint32_t bytes)
 {
-	for (; at + 3 <= bytes; at++)
-		if (is_forbidden(image + at))
-			return at;
-	return bytes;
+	uint32_t escape = find(image, at, bytes, 0x0f), interrupt = find(image, at, bytes, 0xcd);
+
+	return escape < interrupt ? escape : interrupt;
 }

@@ -30,6 +30,8 @@ struct fort_x64_jump {
 	uint8_t cc, bytes;
 };
 
+#define FORT_X64_UNBOUND UINT32_MAX
+
 struct fort_x64_label {
 	uint32_t at, n_jumps, n_aligns;
 };
@@ -48,7 +50,7 @@ struct fort_x64_layout {
 	uint32_t saved, padded; /* in all, once laid out */
 };
 
-/* A label, which is bound to where it is once. */
+/* A label, which is bound to where it is once; or not at all, if nothing leads there. */
 uint32_t fort_x64_label(struct fort_x64 *x);
 void fort_x64_bind(struct fort_x64 *x, uint32_t label);
 uint32_t fort_x64_label_here(struct fort_x64 *x);

@@ -172,7 +172,7 @@ static void rotation(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
 	remove_op(right);
 }
 
-static void remainder(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
+static void take_remainder(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
 {
 	struct fort_x64_op *product = &x->ops[x->at - op->from],
 			   *quotient = &x->ops[x->at - op->from2];
@@ -196,12 +196,21 @@ static void put_together(struct fort_x64 *x, struct fort_x64_op *op, uint32_t li
 	case FORT_X64_TAKE_B: take(x, op, live, false); break;
 	case FORT_X64_REWRITE: rewrite(x, op, live); break;
 	case FORT_X64_ROTATION: rotation(x, op, live); break;
-	case FORT_X64_REMAINDER: remainder(x, op, live); break;
+	case FORT_X64_REMAINDER: take_remainder(x, op, live); break;
 	default: return;
 	}
 }
 
 /* --- one operation --- */
+
+static void become_sum(struct fort_x64_op *op)
+{
+	bool constant = op->base == FORT_X64_NO_REG && op->index == FORT_X64_NO_REG;
+
+	op->kind = constant ? FORT_X64_OP_CONST : FORT_X64_OP_SUM;
+	op->imm = (uint32_t)op->disp;
+	op->a = op->b = FORT_X64_NO_REG;
+}
 
 /* Where the upper half of the result is not needed, 32 bits do. */
 static void narrow(struct fort_x64_op *op, uint32_t live)
@@ -215,7 +224,9 @@ static void narrow(struct fort_x64_op *op, uint32_t live)
 			return;
 		break;
 	case FORT_X64_OP_ALU:
-		if (op->flags & FORT_X64_MEM_B || op->pattern != FORT_X64_ALONE)
+		if (op->pattern == FORT_X64_LOW_SUM)
+			become_sum(op);
+		else if (op->flags & FORT_X64_MEM_B || op->pattern != FORT_X64_ALONE)
 			return;
 		break;
 	case FORT_X64_OP_MOVE:
@@ -280,15 +291,19 @@ static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		      const struct fort_x64_op *op, uint32_t live)
 {
 	if (!goes_on(op)) {
-		*uses = (struct fort_x64_uses){0};
+		fort_x64_uses_start(uses);
 		fort_x64_uses_other(uses, live);
 	}
 	if (op->kind == FORT_X64_OP_BRANCH)
 		fort_x64_uses_other(uses, x->joins[op->target].live);
-	for (uint8_t reg = FORT_R0; reg <= FORT_R5 && is_call(op); reg++)
+	for (uint8_t reg = FORT_R0; reg <= FORT_R5 && is_call(op); reg++) {
 		fort_x64_uses_forget(uses, reg);
-	if (op->dst != FORT_X64_NO_REG)
+		uses->written[reg] = x->at;
+	}
+	if (op->dst != FORT_X64_NO_REG) {
 		fort_x64_uses_forget(uses, op->dst);
+		uses->written[op->dst] = x->at;
+	}
 	fort_x64_uses_note(x, uses, op);
 	if (op->kind == FORT_X64_OP_LOCAL)
 		fort_x64_uses_other(uses, ALL_OF(FORT_R0, FORT_R10));
@@ -349,7 +364,7 @@ static uint32_t settle(struct fort_x64 *x, struct fort_x64_uses *uses, struct fo
 	if (op->kind == FORT_X64_OP_LOOKUP && !(live & ALL_OF(FORT_R1, FORT_R5)) &&
 	    fort_x64_lookup_constant(x, op, &op->imm))
 		op->kind = FORT_X64_OP_CONST;
-	if (is_pure(op) && (!is_live(live, dst) || fort_x64_fold(x, uses, op))) {
+	if (is_pure(op) && (!is_live(live, dst) || fort_x64_fold(x, uses, op, &live))) {
 		remove_op(op);
 		return live;
 	}
@@ -374,8 +389,10 @@ static uint32_t settle(struct fort_x64 *x, struct fort_x64_uses *uses, struct fo
 
 static void sweep(struct fort_x64 *x, bool settles)
 {
-	struct fort_x64_uses uses = {0};
+	struct fort_x64_uses uses;
 	uint32_t live = 0;
+
+	fort_x64_uses_start(&uses);
 
 	x->grew = false;
 	for (x->at = x->n_ops; x->at-- > 0;) {

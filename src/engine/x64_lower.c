@@ -6,15 +6,16 @@
 
 static struct fort_x64_op *add(struct fort_x64 *x, enum fort_x64_kind kind, uint32_t pc)
 {
+	static const struct fort_x64_op nothing = {.dst = FORT_X64_NO_REG,
+						   .a = FORT_X64_NO_REG,
+						   .b = FORT_X64_NO_REG,
+						   .base = FORT_X64_NO_REG,
+						   .index = FORT_X64_NO_REG};
 	struct fort_x64_op *op = &x->ops[x->n_ops++];
 
-	*op = (struct fort_x64_op){.kind = (uint8_t)kind,
-				   .dst = FORT_X64_NO_REG,
-				   .a = FORT_X64_NO_REG,
-				   .b = FORT_X64_NO_REG,
-				   .base = FORT_X64_NO_REG,
-				   .index = FORT_X64_NO_REG,
-				   .pc = pc};
+	*op = nothing;
+	op->kind = (uint8_t)kind;
+	op->pc = pc;
 	return op;
 }
 
@@ -92,9 +93,16 @@ static const struct fort_insn *insn_at(const struct fort_x64 *x, uint32_t pc)
 	return pc < x->request->program->n_insns ? &x->request->program->insns[pc] : NULL;
 }
 
+#define REFS_MAX UINT8_MAX /* and more: such a slot stays a target */
+
 static bool is_target(const struct fort_x64 *x, uint32_t pc)
 {
-	return x->slots[pc].refs;
+	return x->refs[pc];
+}
+
+static void forget_target(struct fort_x64 *x, uint32_t pc)
+{
+	x->refs[pc] = (uint8_t)(x->refs[pc] - (x->refs[pc] < REFS_MAX));
 }
 
 static void jump_from(struct fort_x64_op *op, uint32_t pc, uint32_t target)
@@ -155,26 +163,26 @@ static uint32_t lower_jcc(struct fort_x64 *x, const struct fort_insn *insn, uint
 	struct fort_x64_op *op;
 
 	if (alone && target == pc + 2 && next->kind == FORT_JA) {
-		x->slots[target].refs--;
+		forget_target(x, target);
 		op = add_condition(x, insn, FORT_X64_OP_BRANCH, pc);
 		op->flags = FORT_X64_UNLESS;
 		jump_from(op, pc + 1, (uint32_t)fort_insn_target(next, pc + 1));
 		return 2;
 	}
 	if (alone && target == pc + 2 && can_select(next)) {
-		x->slots[target].refs--;
+		forget_target(x, target);
 		add_select(x, pc);
 		return 2;
 	}
 	if (alone && can_select(next) && after && after->kind == FORT_JA && !is_target(x, pc + 2) &&
 	    fort_insn_target(after, pc + 2) == target) {
-		x->slots[target].refs--;
+		forget_target(x, target);
 		add_select(x, pc);
 		add_ja(x, pc + 2);
 		return 3;
 	}
 	if (target == pc + 1) { /* whichever way */
-		x->slots[target].refs--;
+		forget_target(x, target);
 		return 1;
 	}
 	op = add_condition(x, insn, FORT_X64_OP_BRANCH, pc);
@@ -226,7 +234,8 @@ static uint32_t lower_next(struct fort_x64 *x, uint32_t pc)
 	const struct fort_insn *insn = insn_at(x, pc);
 	struct fort_x64_op *op;
 
-	if (fort_insn_writes_frame_pointer(insn)) {
+	if ((insn->dst == FORT_R10 || insn->src == FORT_R10) &&
+	    fort_insn_writes_frame_pointer(insn)) {
 		add(x, FORT_X64_OP_STOP, pc);
 		return fort_insn_slots(insn);
 	}
@@ -235,7 +244,7 @@ static uint32_t lower_next(struct fort_x64 *x, uint32_t pc)
 	case FORT_JCC_X: return lower_jcc(x, insn, pc);
 	case FORT_JA:
 		if (fort_insn_target(insn, pc) == pc + 1)
-			x->slots[pc + 1].refs--;
+			forget_target(x, pc + 1);
 		else
 			add_ja(x, pc);
 		return 1;
@@ -268,17 +277,37 @@ static uint32_t lower_next(struct fort_x64 *x, uint32_t pc)
 	return 1;
 }
 
-static void mark_slots(struct fort_x64 *x)
+static void add_target(struct fort_x64 *x, uint32_t pc)
 {
-	const struct fort_program *program = x->request->program;
+	x->refs[pc] = (uint8_t)(x->refs[pc] + (x->refs[pc] < REFS_MAX));
+}
 
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
+/* What the instruction alone says: can it be compiled, and where does it lead? */
+static int look_at(struct fort_x64 *x, const struct fort_insn *insn, uint32_t pc)
+{
+	int64_t value;
 
-		if (fort_insn_jumps(insn) || insn->op == FORT_OP_LOCAL)
-			x->slots[fort_insn_target(insn, pc)].refs++;
+	switch (insn->kind) {
+	case FORT_JA:
+	case FORT_JCC_K:
+	case FORT_JCC_X:
+		add_target(x, (uint32_t)fort_insn_target(insn, pc));
+		fort_resolve_loop(insn, pc, x->loop_ends);
+		return 0;
+	case FORT_LDIMM:
+		return fort_insn_writes_frame_pointer(insn)
+			       ? 0
+			       : fort_resolve_imm(x->request, insn, &value);
+	case FORT_CALL:
+		if (insn->op == FORT_OP_LOCAL)
+			add_target(x, (uint32_t)fort_insn_target(insn, pc));
+		return fort_resolve_check(x->request, insn);
+	case FORT_CALLX:
+	case FORT_LDABS:
+	case FORT_LDIND:
+	case FORT_MAY_GOTO: return fort_resolve_check(x->request, insn);
+	default: return 0;
 	}
-	fort_resolve_loops(program, x->loop_ends);
 }
 
 /* A join at the operation to come, if paths join at its slot. The start of the program is one. */
@@ -287,30 +316,36 @@ static void add_join(struct fort_x64 *x, uint32_t pc)
 	struct fort_x64_join *join = &x->joins[++x->n_joins];
 
 	*join = (struct fort_x64_join){.pc = pc, .cost = fort_resolve_loop_slots(x->loop_ends, pc)};
-	x->slots[pc].join = x->n_joins;
+	x->join_at[pc] = x->n_joins;
 }
 
-void fort_x64_lower(struct fort_x64 *x)
+int fort_x64_lower(struct fort_x64 *x)
 {
 	const struct fort_program *program = x->request->program;
 
-	mark_slots(x);
+	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
+		int err = look_at(x, &program->insns[pc], pc);
+
+		if (err)
+			return err;
+	}
 	for (uint32_t pc = 0; pc < program->n_insns;) {
 		uint32_t first = x->n_ops, slots;
 
 		if (!pc || is_target(x, pc))
 			add_join(x, pc);
 		slots = lower_next(x, pc);
-		if (x->slots[pc].join) {
+		if (x->join_at[pc]) {
 			if (x->n_ops == first)
 				add(x, FORT_X64_OP_NOTHING, pc);
 			x->ops[first].flags |= FORT_X64_LABEL;
-			x->ops[first].join = x->slots[pc].join;
+			x->ops[first].join = x->join_at[pc];
 		}
 		pc += slots;
 	}
 	for (uint32_t i = 0; i < x->n_ops; i++)
 		if (x->ops[i].kind == FORT_X64_OP_JUMP || x->ops[i].kind == FORT_X64_OP_BRANCH ||
 		    x->ops[i].kind == FORT_X64_OP_LOCAL)
-			x->ops[i].target = x->slots[x->ops[i].target].join;
+			x->ops[i].target = x->join_at[x->ops[i].target];
+	return 0;
 }

@@ -50,8 +50,11 @@ struct fort_x64_mem fort_x64_place(struct fort_x64 *x, const struct fort_x64_op 
 void fort_x64_note(struct fort_x64 *x, struct fort_x64_mem mem, unsigned bytes, uint32_t pc,
 		   uint32_t load_pc)
 {
+	const struct fort_x64_op *op = &x->ops[x->at];
+
 	x->accesses[x->n_accesses++] = (struct fort_x64_access){
 		.at = x->bytes.at,
+		.refund = op->flags & FORT_X64_PAID ? op->join : 0,
 		.pc = pc,
 		.load_pc = load_pc,
 		.disp = mem.disp,

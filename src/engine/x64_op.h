@@ -10,6 +10,7 @@
  *            them; what could be done together is marked (x64_forward.c)
  *   live     backwards: what nobody needs goes, what was marked is put together (x64_live.c)
  *   order    blocks are put where fewer jumps are needed (x64_order.c)
+ *   unroll   loops with a counter do several rounds at a time (x64_unroll.c)
  *   emit     bytes for each operation (x64_alu.c, x64_divide.c, x64_memory.c, x64_flow.c,
  *            x64_call.c), with all jumps long; x64_layout.c makes an image of them
  *
@@ -34,9 +35,6 @@
 #define FORT_X64_FUEL  FORT_X64_R12
 #define FORT_X64_FREE1 FORT_X64_R10
 #define FORT_X64_FREE2 FORT_X64_R11
-
-/* No operation takes more bytes, with all jumps long. */
-#define FORT_X64_OP_BYTES 256u
 
 /* Why emitted code leaves before the program's end. Codes of aborts, and: a helper has written
  * run->abort, all but the pc. */
@@ -63,6 +61,8 @@ enum fort_x64_kind {
 	FORT_X64_OP_UPDATE, /* mem = mem op (b or imm) */
 	FORT_X64_OP_ATOMIC, /* mem, a: as the instruction */
 	FORT_X64_OP_JUMP,   /* to join `target` */
+	FORT_X64_OP_AHEAD,  /* fuel imm for several rounds or, if there is less, to join `target` */
+	FORT_X64_OP_REFUND, /* fuel imm */
 	FORT_X64_OP_CHARGE, /* fuel, as a jump back to join `target`, which comes next */
 	FORT_X64_OP_BRANCH, /* to join `target` if (a, or mem) op (b or imm, or mem) */
 	FORT_X64_OP_SELECT, /* dst = index, or disp, unless a op (b or imm) */
@@ -93,12 +93,14 @@ enum fort_x64_flag {
 	FORT_X64_MEM_B = 16,   /* ALU, BRANCH: of b */
 	FORT_X64_KEEP_R0 = 32, /* DIVIDE: r0 is live behind it */
 	FORT_X64_KEEP_R3 = 64, /* and r3 */
+	FORT_X64_PAID =
+		128, /* fuel `join` is paid ahead: not due if the run, or the loop, ends here */
 };
 
 /* Its bytes spelled something forbidden (x64_layout.h), or those between it and the one before. */
 enum fort_x64_avoid {
 	FORT_X64_CONSTANTS = 1, /* hide its constants */
-	FORT_X64_PAD = 2,       /* bytes of nothing go first, more with each try */
+	FORT_X64_PAD = 2,       /* bytes of nothing go first */
 };
 
 /* What could be done together, if what is between is not needed: found by forward, done by live. */
@@ -108,6 +110,7 @@ enum fort_x64_pattern {
 	FORT_X64_TAKE_B,    /* ALU, BRANCH: b */
 	FORT_X64_REWRITE,   /* STORE: what the ALU `from` before made of the load `from2` before */
 	FORT_X64_ROTATION,  /* ALU: of the shifts `from` and `from2` before, left one first */
+	FORT_X64_LOW_SUM,   /* ALU: its lower half is that of the sum mem */
 	FORT_X64_REMAINDER, /* ALU: a - (a / b) * b: multiplied `from`, divided `from2` before */
 };
 
@@ -128,7 +131,8 @@ struct fort_x64_op {
 	int32_t disp;
 	uint32_t pc; /* slot of the instruction; of the load that it took in */
 	int64_t imm;
-	uint32_t target, join; /* joins; EXIT: the subprogram; LOOKUP: the map */
+	/* Joins; EXIT: the subprogram; LOOKUP: the map; PAID: fuel. */
+	uint32_t target, join;
 };
 
 /* A place where paths join: target of a jump or call. */
@@ -142,10 +146,10 @@ struct fort_x64_join {
 	 * align are before it; a stub that ends the run for lack of fuel: label, 0: not needed yet.
 	 */
 	uint32_t label, out_of_fuel;
-	/* As operations are placed: it is bound before them, and the last one that jumps back to it
-	 * (0: none does). */
-	bool bound;
-	uint32_t last;
+	/* As operations are placed: it is bound before them, how many lead here, and the last one
+	 * that jumps back to it (0: none does). */
+	bool bound, seldom;
+	uint32_t refs, last;
 };
 
 /* What facts says of a register: nothing, that its upper half is zero, or which map's handle it
@@ -157,11 +161,6 @@ enum fort_x64_known {
 	FORT_X64_UNREACHED = 0xff
 };
 _Static_assert(FORT_X64_MAP + FORT_MAPS_PER_PROG_MAX < FORT_X64_UNREACHED, "a byte");
-
-struct fort_x64_slot {
-	uint32_t refs; /* jumps and calls that lead here */
-	uint32_t join; /* 0: none */
-};
 
 struct fort_x64_subprog {
 	uint32_t live;   /* at its exits */
@@ -179,6 +178,7 @@ struct fort_x64_access {
 	uint8_t base, index, scale; /* enum fort_x64_reg */
 	uint8_t bytes;              /* 0: the key of a lookup, argument 2 of a helper */
 	uint32_t load_pc;           /* the slot to blame if it was not even readable */
+	uint32_t refund;            /* fuel that is paid ahead here */
 };
 
 struct fort_x64_layout;
@@ -191,7 +191,8 @@ struct fort_x64 {
 	struct fort_x64_op *ops, *reordered;
 	uint8_t *placed;             /* of each operation */
 	struct fort_x64_join *joins; /* from 1 */
-	struct fort_x64_slot *slots;
+	uint8_t *refs;       /* of each slot: jumps and calls that lead here, 255 for more */
+	uint32_t *join_at;   /* of each slot: its join, 0: none */
 	uint32_t *loop_ends; /* of each slot: fort_resolve_loops */
 	uint32_t *places;    /* of each operation in `bytes` */
 	struct fort_x64_subprog *subprogs;
@@ -221,19 +222,33 @@ struct fort_x64 {
 	uint8_t flags_of, flags_bits;
 };
 
-/* Where a BPF register lives. */
-enum fort_x64_reg fort_x64_home(uint8_t reg);
+/* Where a BPF register lives; FORT_X64_NONE for FORT_X64_NO_REG. */
+extern const uint8_t fort_x64_homes[UINT8_MAX + 1];
+static inline enum fort_x64_reg fort_x64_home(uint8_t reg)
+{
+	return fort_x64_homes[reg];
+}
 
 /* --- passes --- */
 
-void fort_x64_lower(struct fort_x64 *x);
+/* The first may find that this is no program for the engine: as fort_engine.compile. */
+FORT_CHECKED int fort_x64_lower(struct fort_x64 *x);
 void fort_x64_facts(struct fort_x64 *x);
 void fort_x64_forward(struct fort_x64 *x);
 /* Of the program: what its subprograms change, need and how deep they nest. */
 void fort_x64_subprogs(struct fort_x64 *x);
 void fort_x64_live(struct fort_x64 *x);
 void fort_x64_order(struct fort_x64 *x);
+/* Fills in what joins say of operations, as these are placed now. */
+void fort_x64_find_loops(struct fort_x64 *x);
+void fort_x64_unroll(struct fort_x64 *x);
+#define FORT_X64_UNROLL_OPS 256u /* and as many as there are: what unrolling may add */
 void fort_x64_emit(struct fort_x64 *x);
+/* What emitting may take at most, in entries of the arrays and bytes of code. */
+struct fort_x64_room {
+	size_t bytes, jumps, labels, stops, colds, accesses, helpers;
+};
+struct fort_x64_room fort_x64_room(const struct fort_x64 *x);
 
 /* --- what is known of operations --- */
 
@@ -253,8 +268,9 @@ typedef void fort_x64_emitter(struct fort_x64 *x, const struct fort_x64_op *op);
 fort_x64_emitter fort_x64_move, fort_x64_constant, fort_x64_sum, fort_x64_alu, fort_x64_shift,
 	fort_x64_rotate, fort_x64_neg, fort_x64_extend, fort_x64_swap, fort_x64_divide,
 	fort_x64_load, fort_x64_store, fort_x64_update, fort_x64_atomic, fort_x64_ja,
-	fort_x64_charge, fort_x64_branch, fort_x64_select, fort_x64_helper, fort_x64_lookup,
-	fort_x64_cpu, fort_x64_cached, fort_x64_local, fort_x64_callx, fort_x64_exit, fort_x64_stop;
+	fort_x64_ahead, fort_x64_refund, fort_x64_charge, fort_x64_branch, fort_x64_select,
+	fort_x64_helper, fort_x64_lookup, fort_x64_cpu, fort_x64_cached, fort_x64_local,
+	fort_x64_callx, fort_x64_exit, fort_x64_stop;
 
 /* The row of an ALU operation: dst = dst op src. */
 enum fort_x64_row fort_x64_alu_row(uint8_t op);

@@ -36,15 +36,37 @@ static uint32_t copy_run(struct fort_x64 *x, struct fort_x64_op *to, uint32_t *n
 	return next;
 }
 
-/* Where jumps lead back now is the head of a loop, whatever it was in the program. */
-static void find_loops(struct fort_x64 *x)
+static bool leads_to_join(const struct fort_x64_op *op)
 {
-	for (uint32_t i = 0; i < x->n_ops; i++) {
-		const struct fort_x64_op *op = &x->ops[i];
+	return op->kind == FORT_X64_OP_JUMP || op->kind == FORT_X64_OP_BRANCH ||
+	       op->kind == FORT_X64_OP_LOCAL || op->kind == FORT_X64_OP_AHEAD;
+}
 
-		if (op->flags & FORT_X64_LABEL)
+static void count_refs(struct fort_x64 *x)
+{
+	for (uint32_t i = 1; i <= x->n_joins; i++) {
+		x->joins[i].refs = x->joins[i].last = 0;
+		x->joins[i].bound = false;
+	}
+	for (uint32_t i = 0; i < x->n_ops; i++)
+		if (leads_to_join(&x->ops[i]))
+			x->joins[x->ops[i].target].refs++;
+}
+
+/* Labels where nothing leads any more go. */
+void fort_x64_find_loops(struct fort_x64 *x)
+{
+	count_refs(x);
+	for (uint32_t i = 0; i < x->n_ops; i++) {
+		struct fort_x64_op *op = &x->ops[i];
+
+		if (op->flags & FORT_X64_LABEL && !x->joins[op->join].refs)
+			op->flags &= (uint8_t)~FORT_X64_LABEL;
+		if (op->flags & FORT_X64_LABEL) {
 			x->joins[op->join].bound = true;
-		if ((op->kind == FORT_X64_OP_JUMP || op->kind == FORT_X64_OP_BRANCH) &&
+			x->joins[op->join].op = i;
+		}
+		if (leads_to_join(op) && op->kind != FORT_X64_OP_LOCAL &&
 		    x->joins[op->target].bound)
 			x->joins[op->target].last = i;
 	}
@@ -55,6 +77,8 @@ void fort_x64_order(struct fort_x64 *x)
 	struct fort_x64_op *to = x->reordered;
 	uint32_t n = 0;
 
+	if (x->n_joins == 1 && !x->refs[0]) /* nothing jumps */
+		return;
 	for (uint32_t i = 0; i < x->n_ops; i++)
 		if (x->ops[i].flags & FORT_X64_LABEL)
 			x->joins[x->ops[i].join].op = i;
@@ -63,5 +87,5 @@ void fort_x64_order(struct fort_x64 *x)
 			next = copy_run(x, to, &n, next);
 	x->reordered = x->ops;
 	x->ops = to;
-	find_loops(x);
+	fort_x64_find_loops(x);
 }

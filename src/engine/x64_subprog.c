@@ -27,7 +27,7 @@ static void collect(struct fort_x64 *x, struct calls *calls)
 	uint32_t current = 0;
 
 	for (uint32_t i = 0; i < program->n_subprogs; i++)
-		x->joins[x->slots[program->subprogs[i].start].join].subprog = i;
+		x->joins[x->join_at[program->subprogs[i].start]].subprog = i;
 	for (uint32_t i = 0; i < x->n_ops; i++) {
 		struct fort_x64_op *op = &x->ops[i];
 
@@ -77,6 +77,8 @@ void fort_x64_subprogs(struct fort_x64 *x)
 	uint32_t n = x->request->program->n_subprogs;
 	struct calls calls;
 
+	if (n == 1 && !x->refs[0])
+		return;
 	memset(calls.of, 0, n * sizeof(calls.of[0]));
 	collect(x, &calls);
 	/* Each round spreads everything one call further at least; depths are bounded. */

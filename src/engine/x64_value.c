@@ -29,8 +29,7 @@ static void rename(struct fort_x64_values *values, struct fort_x64_sum *sum, uin
 	}
 }
 
-/* What `reg` held is gone. */
-static void let_go(struct fort_x64_values *values, uint8_t reg)
+void fort_x64_let_go(struct fort_x64_values *values, uint8_t reg)
 {
 	uint16_t among = values->mentioned[reg];
 	uint8_t copy = copy_of(values, reg, among);
@@ -73,16 +72,6 @@ struct fort_x64_value *fort_x64_define_sum(struct fort_x64_values *values, uint8
 	return value;
 }
 
-struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg)
-{
-	struct fort_x64_value *value = &values->of[reg];
-
-	if (values->mentioned[reg])
-		let_go(values, reg);
-	*value = (struct fort_x64_value){.version = ++values->last_version, .width = 64};
-	return value;
-}
-
 void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS])
 {
 	memset(values->mentioned, 0, sizeof(values->mentioned));
@@ -108,24 +97,6 @@ bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_
 {
 	return still(values, sum->base, sum->base_version) &&
 	       still(values, sum->index, sum->index_version);
-}
-
-struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg, bool exact)
-{
-	const struct fort_x64_value *value = &values->of[reg];
-
-	if (value->is_constant && (!exact || value->constant == (int32_t)value->constant))
-		return (struct fort_x64_sum){.base = FORT_X64_NO_REG,
-					     .index = FORT_X64_NO_REG,
-					     .exact = value->constant == (int32_t)value->constant,
-					     .disp = (int32_t)value->constant};
-	if (value->is_sum && (!exact || value->sum.exact) &&
-	    fort_x64_sum_holds(values, &value->sum))
-		return value->sum;
-	return (struct fort_x64_sum){.base = reg,
-				     .index = FORT_X64_NO_REG,
-				     .exact = true,
-				     .base_version = value->version};
 }
 
 bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant)
@@ -198,23 +169,9 @@ bool fort_x64_sum_shift(struct fort_x64_sum *to, unsigned by)
 	return true;
 }
 
-uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg, unsigned bits)
-{
-	struct fort_x64_sum sum = fort_x64_sum_of(values, reg, bits == 64);
-
-	return fort_x64_sum_is_register(&sum) ? sum.base : reg;
-}
-
-bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg, int64_t *out)
-{
-	*out = values->of[reg].constant;
-	return values->of[reg].is_constant;
-}
-
 void fort_x64_spills_forget(struct fort_x64_values *values)
 {
-	for (unsigned i = 0; i < FORT_X64_SPILLS; i++)
-		values->spills[i].bits = 0;
+	values->n_spills = 0;
 }
 
 static bool overlap(const struct fort_x64_spill *spill, int32_t disp, unsigned bits)
@@ -224,10 +181,12 @@ static bool overlap(const struct fort_x64_spill *spill, int32_t disp, unsigned b
 
 void fort_x64_spill(struct fort_x64_values *values, const struct fort_x64_op *store)
 {
-	for (unsigned i = 0; i < FORT_X64_SPILLS; i++)
+	uint32_t n = values->n_spills < FORT_X64_SPILLS ? values->n_spills : FORT_X64_SPILLS;
+
+	for (unsigned i = 0; i < n; i++)
 		if (overlap(&values->spills[i], store->disp, store->bits))
 			values->spills[i].bits = 0;
-	values->spills[values->next_spill++ % FORT_X64_SPILLS] = (struct fort_x64_spill){
+	values->spills[values->n_spills++ % FORT_X64_SPILLS] = (struct fort_x64_spill){
 		.disp = store->disp,
 		.bits = store->bits,
 		.reg = store->a,
@@ -238,7 +197,11 @@ void fort_x64_spill(struct fort_x64_values *values, const struct fort_x64_op *st
 const struct fort_x64_spill *fort_x64_spilled_at(const struct fort_x64_values *values,
 						 const struct fort_x64_op *op)
 {
-	for (unsigned i = 0; i < FORT_X64_SPILLS && fort_x64_in_frame(op, op->bits); i++) {
+	uint32_t n = values->n_spills < FORT_X64_SPILLS ? values->n_spills : FORT_X64_SPILLS;
+
+	if (!n || !fort_x64_in_frame(op, op->bits))
+		return NULL;
+	for (unsigned i = 0; i < n; i++) {
 		const struct fort_x64_spill *spill = &values->spills[i];
 
 		if (spill->bits == op->bits && spill->disp == op->disp &&
@@ -251,7 +214,9 @@ const struct fort_x64_spill *fort_x64_spilled_at(const struct fort_x64_values *v
 bool fort_x64_spill_uncover(struct fort_x64_values *values, const struct fort_x64_op *op,
 			    uint32_t version)
 {
-	for (unsigned i = 0; i < FORT_X64_SPILLS && fort_x64_in_frame(op, op->bits); i++) {
+	uint32_t n = values->n_spills < FORT_X64_SPILLS ? values->n_spills : FORT_X64_SPILLS;
+
+	for (unsigned i = 0; i < n && fort_x64_in_frame(op, op->bits); i++) {
 		struct fort_x64_spill *spill = &values->spills[i];
 
 		if (spill->bits != op->bits || spill->disp != op->disp || spill->reg != FORT_R1 ||

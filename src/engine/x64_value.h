@@ -21,7 +21,7 @@ enum fort_x64_origin {
 	FORT_X64_OTHER,
 	FORT_X64_LOADED,     /* by a load: those of its address */
 	FORT_X64_LOADED_ALU, /* from what a load gave, by an ALU in place: the same, and its b */
-	FORT_X64_SHIFTED,    /* by a constant: what was shifted */
+	FORT_X64_SHIFTED,    /* by a constant: what was shifted has number `other_version` */
 	FORT_X64_DIVIDED,    /* a / b, without sign: a and b */
 	FORT_X64_MULTIPLIED, /* (a / b) * b: the same */
 	FORT_X64_COVERS,     /* by a constant: what was there before has `other_version` */
@@ -29,18 +29,20 @@ enum fort_x64_origin {
 
 struct fort_x64_value {
 	uint32_t version; /* of the register, never used again */
+	/* Registers with equal numbers hold the same: all of it, or in the lower half. */
+	uint32_t number, low_number;
 	bool is_sum, is_constant;
-	bool source_low; /* SHIFTED: the upper half of what was shifted was zero */
-	bool used;       /* since it was written */
-	uint8_t width;   /* bits that may not be zero, from the lowest: 8, 16, 32 or 64 */
+	bool used;     /* since it was written */
+	uint8_t width; /* bits that may not be zero, from the lowest: 8, 16, 32 or 64 */
 	uint8_t origin;
+	bool source_low; /* SHIFTED: the upper half of what was shifted was zero */
+	uint8_t other;   /* LOADED_ALU: b; SHIFTED: what was shifted */
+	uint32_t other_version;
 	struct fort_x64_sum sum;
 	int64_t constant;
 	/* Of `origin`: the operation, and the one before it that it continues. */
 	uint32_t at, before;
 	struct fort_x64_sum needs;
-	uint8_t other; /* LOADED_ALU: b */
-	uint32_t other_version;
 };
 
 /* What was stored in the frame and can be had from a register, or is a constant. */
@@ -56,7 +58,7 @@ struct fort_x64_spill {
 struct fort_x64_values {
 	struct fort_x64_value of[FORT_REGS];
 	struct fort_x64_spill spills[FORT_X64_SPILLS];
-	uint32_t next_spill;
+	uint32_t n_spills;             /* that were; the last FORT_X64_SPILLS are there */
 	uint16_t mentioned[FORT_REGS]; /* registers whose sums may have it: a bit each */
 	uint32_t last_version;
 	uint32_t last_effect; /* operation that last accessed memory or called, plus one */
@@ -67,7 +69,20 @@ bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_
 
 /* A register is written: nothing is known of it but what the caller fills in. Sums that it was in
  * go on with a copy of what it held, if there is one. */
-struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg);
+void fort_x64_let_go(struct fort_x64_values *values, uint8_t reg);
+static inline struct fort_x64_value *fort_x64_define(struct fort_x64_values *values, uint8_t reg)
+{
+	struct fort_x64_value *value = &values->of[reg];
+
+	if (values->mentioned[reg])
+		fort_x64_let_go(values, reg);
+	/* Not more: what else there is means something only where one of these says so. */
+	value->version = value->number = value->low_number = ++values->last_version;
+	value->is_sum = value->is_constant = value->used = false;
+	value->origin = FORT_X64_OTHER;
+	value->width = 64;
+	return value;
+}
 /* The same; and it is this sum now, unless it was in it. */
 struct fort_x64_value *fort_x64_define_sum(struct fort_x64_values *values, uint8_t reg,
 					   const struct fort_x64_sum *sum);
@@ -77,7 +92,24 @@ void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FO
 
 /* The value of a register as a sum that still holds; where nothing is known, the register. With
  * `exact`, exact ones only. */
-struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg, bool exact);
+static inline struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg,
+						  bool exact)
+{
+	const struct fort_x64_value *value = &values->of[reg];
+
+	if (value->is_constant && (!exact || value->constant == (int32_t)value->constant))
+		return (struct fort_x64_sum){.base = FORT_X64_NO_REG,
+					     .index = FORT_X64_NO_REG,
+					     .exact = value->constant == (int32_t)value->constant,
+					     .disp = (int32_t)value->constant};
+	if (value->is_sum && (!exact || value->sum.exact))
+		return value->sum;
+	return (struct fort_x64_sum){.base = reg,
+				     .index = FORT_X64_NO_REG,
+				     .exact = true,
+				     .base_version = value->version};
+}
+
 static inline bool fort_x64_is_low(const struct fort_x64_values *values, uint8_t reg)
 {
 	return values->of[reg].width <= 32;
@@ -99,9 +131,20 @@ static inline bool fort_x64_sum_is_register(const struct fort_x64_sum *sum)
 	return sum->base != FORT_X64_NO_REG && sum->index == FORT_X64_NO_REG && !sum->disp;
 }
 /* The register that holds the same, in `bits` bits: the one it was copied from, or itself. */
-uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg, unsigned bits);
+static inline uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg,
+				      unsigned bits)
+{
+	struct fort_x64_sum sum = fort_x64_sum_of(values, reg, bits == 64);
+
+	return fort_x64_sum_is_register(&sum) ? sum.base : reg;
+}
 /* Its value, where it is a number. */
-bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg, int64_t *out);
+static inline bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg,
+					int64_t *out)
+{
+	*out = values->of[reg].constant;
+	return values->of[reg].is_constant;
+}
 
 /* A store to the frame; what else is stored may be anywhere. */
 void fort_x64_spill(struct fort_x64_values *values, const struct fort_x64_op *store);

@@ -56,6 +56,10 @@ static const struct {
 		  "exit\nf: stxdw [r10-8], r1\njle r1, 1, d\nsub r1, 1\ncall local f\nldxdw r1, "
 		  "[r10-8]\nadd r0, r1\n"
 		  "exit\nd: mov r0, 1\nexit"},
+	{"rounds",
+	 "ldxdw r6, [r1]\nldxdw r7, [r1+8]\nmov r8, 0\nmov r0, 0\nl: add r0, r8\njeq r0, r7, "
+	 "out\ndiv r0, r6\nadd r8, 1\njlt r8, 40, l\nout: mov r8, 0\nm: mov r2, r10\nsub r2, "
+	 "r8\nstxb [r2-1], r8\nadd r8, 1\njne r8, 8, m\nexit"},
 	{"helpers",
 	 "mov r6, r1\nldxdw r7, [r1+16]\nstw [r10-4], 3\nlddw r1, map_idx 1\nmov r2, r10\nadd r2, "
 	 "-4\n"
@@ -85,6 +89,7 @@ struct image {
 	uint8_t good[IMAGE_MAX], *bad;        /* the latter in counts */
 	uint32_t bytes;                       /* of code */
 	uint32_t starts[IMAGE_MAX], n_starts; /* instructions; one more than there are */
+	bool reached[IMAGE_MAX + 1];
 };
 
 static struct image image;
@@ -124,23 +129,84 @@ static bool is_accepted(const uint8_t *bytes)
 	return __real_fort_inspect(&view, &found);
 }
 
+static void decode(uint32_t at, ZydisDecodedInstruction *insn, ZydisDecodedOperand *operands)
+{
+	ZydisDecoder decoder;
+
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, image.good + at,
+							image.at.bytes - at, insn, operands)));
+}
+
+static bool is_start(uint32_t at)
+{
+	for (uint32_t i = 0; i < image.n_starts; i++)
+		if (image.starts[i] == at)
+			return true;
+	return false;
+}
+
+static bool goes_on(const ZydisDecodedInstruction *insn)
+{
+	return insn->mnemonic != ZYDIS_MNEMONIC_JMP && insn->mnemonic != ZYDIS_MNEMONIC_RET;
+}
+
+/* The emitter leaves code where nothing leads, which is nobody's concern. Returns whether something
+ * new was found behind the instruction. */
+static bool reach_from(uint32_t i)
+{
+	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction insn;
+	uint32_t at = image.starts[i];
+	bool more = false;
+	uint64_t target;
+
+	decode(at, &insn, operands);
+	if (goes_on(&insn)) {
+		more = !image.reached[at + insn.length];
+		image.reached[at + insn.length] = true;
+	}
+	if (insn.operand_count && operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+	    operands[0].imm.is_relative) {
+		assert_true(
+			ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(&insn, &operands[0], at, &target)));
+		assert_true(is_start((uint32_t)target));
+		more |= !image.reached[target];
+		image.reached[target] = true;
+	}
+	return more;
+}
+
+static void find_reached(void)
+{
+	bool more = true;
+
+	memset(image.reached, 0, sizeof(image.reached));
+	image.reached[0] = true;
+	for (uint32_t i = 0; i < claims.view.n_labels; i++)
+		image.reached[claims.labels[i].at] |= claims.labels[i].leaves;
+	while (more) {
+		more = false;
+		for (uint32_t i = 0; i < image.n_starts; i++)
+			more |= image.reached[image.starts[i]] && reach_from(i);
+	}
+}
+
 static void find_instructions(void)
 {
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction insn;
-	ZydisDecoder decoder;
 	uint32_t at = 0;
 
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	image.n_starts = 0;
 	while (at < image.at.bytes && image.good[at] != 0xcc) {
-		assert_true(ZYAN_SUCCESS(ZydisDecoderDecodeFull(
-			&decoder, image.good + at, image.at.bytes - at, &insn, operands)));
+		decode(at, &insn, operands);
 		image.starts[image.n_starts++] = at;
 		at += insn.length;
 	}
 	image.starts[image.n_starts] = at;
 	image.bytes = at;
+	find_reached();
 }
 
 static void open_image(const char *source)
@@ -272,14 +338,6 @@ static void cut_off(void)
 	}
 }
 
-static bool is_start(uint32_t at)
-{
-	for (uint32_t i = 0; i < image.n_starts; i++)
-		if (image.starts[i] == at)
-			return true;
-	return false;
-}
-
 /* Fields of one instruction: what Zydis says of where they are. */
 struct field {
 	uint32_t at, bytes;
@@ -330,15 +388,14 @@ static void change_fields(void)
 {
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction insn;
-	ZydisDecoder decoder;
 
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (uint32_t i = 0; i < image.n_starts; i++) {
 		uint32_t at = image.starts[i];
 		struct field field;
 
-		ZydisDecoderDecodeFull(&decoder, image.good + at, image.bytes - at, &insn,
-				       operands);
+		if (!image.reached[at])
+			continue;
+		decode(at, &insn, operands);
 		if (insn.raw.imm[0].size && insn.raw.imm[0].is_relative) {
 			field = (struct field){at + insn.raw.imm[0].offset,
 					       insn.raw.imm[0].size / 8u, insn.raw.imm[0].value.s};
@@ -446,7 +503,7 @@ static void plant(void)
 
 			while (next < image.n_starts && image.starts[next] < end)
 				next++;
-			if (image.starts[next] < end)
+			if (image.starts[next] < end || !image.reached[at])
 				continue;
 			memcpy(image.bad + at, hostile[j].bytes, hostile[j].n);
 			memset(image.bad + end, 0x90, image.starts[next] - end);
