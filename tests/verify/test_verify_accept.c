@@ -13,8 +13,8 @@
 #include "load/unit.h"
 #include "verify/render.h"
 
-#define MAPS     (LAB_MAPS + 1)
-#define BIG      LAB_MAPS /* an array of one value of 4,096 bytes */
+#define MAPS     (LAB_MAPS + LAB_INNER + 1)
+#define BIG      (LAB_MAPS + LAB_INNER) /* an array of one value of 4,096 bytes */
 #define LOOKUPS  1000u
 #define DIAMONDS 25000u
 
