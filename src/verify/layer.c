@@ -223,8 +223,7 @@ static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 	uint8_t score, least = 0;
 
 	scan_loop(&scan, layer->point->place);
-	while (layer->n_ranks < FORT_RANKS_MAX &&
-	       (score = best_cell(&scan, state, least, &cell))) {
+	while (layer->n_ranks < FORT_RANKS_MAX && (score = best_cell(&scan, state, least, &cell))) {
 		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
 		least = score & SCORE_DECIDES ? SCORE_DECIDES : 0;
 	}
