@@ -36,7 +36,7 @@
 #include "step/step.h"
 
 #define FORT_CERT_MAGIC   0x54524346u /* "FCRT" */
-#define FORT_CERT_VERSION 2u          /* changes with the format and with the meaning of step/ */
+#define FORT_CERT_VERSION 3u          /* changes with the format and with the meaning of step/ */
 
 /* Hashes what a proof of this program depends on. */
 void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES]);

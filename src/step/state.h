@@ -53,6 +53,8 @@ enum fort_value_flag {
 	FORT_ALLOC = 128,    /* BTF: made by the program */
 	FORT_NON_OWN = 256,  /* BTF: owned by a list or tree */
 	FORT_DRAINED = 512,  /* ITER: there is no next element */
+	FORT_LENT = 1024,    /* MAYBE_NULL: its reference is that of what it was made from, which is
+			      * held whether this is NULL or not */
 };
 
 /* What a value is of, when `object` is a BTF type id. */

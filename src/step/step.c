@@ -122,6 +122,8 @@ static bool apply(struct fort_rule *rule)
 	case FORT_JCC_K:
 	case FORT_JCC_X: return fort_rule_branch(rule);
 	case FORT_EXIT: return fort_rule_exit(rule);
+	case FORT_LDABS:
+	case FORT_LDIND: return fort_rule_legacy(rule);
 	case FORT_CALL:
 		if (rule->insn->op == FORT_OP_HELPER)
 			return fort_rule_call(rule);
@@ -144,6 +146,7 @@ int fort_step(struct fort_env *env, struct fort_pool *pool, struct fort_state *s
 	out->decided = false;
 	out->other = NULL;
 	out->pc = pc + fort_insn_slots(insn);
+	env->access[pc].reached = true;
 	(void)apply(&rule);
 	return rule.err;
 }
