@@ -24,14 +24,17 @@ enum {
 		      FORT_BPF_F_TOKEN_FD,
 };
 
-/* Programs that attach to other programs or to kernel functions are none of ours; what remains is
- * to say so in the kernel's words. */
+/* Programs that attach to functions of the kernel can only be judged, those that attach to other
+ * programs not even that; what remains is to say so in the kernel's words. */
 static int check_target(struct fort_call *call, const struct fort_attr_prog_load *attr)
 {
+	const struct fort_prog_info *type = fort_prog_by_number(attr->prog_type);
 	struct fort_object *object;
 
+	if (!attr->attach_prog_fd && !attr->attach_btf_id)
+		return 0;
 	if (!attr->attach_prog_fd)
-		return attr->attach_btf_id ? -EINVAL : 0;
+		return call->store->vets && type && type->target != FORT_TARGET_NONE ? 0 : -EINVAL;
 	if (!fort_call_object(call, attr->attach_prog_fd, FORT_OBJECT_PROG, &object))
 		return -EINVAL;
 	if (!fort_call_object(call, attr->attach_prog_fd, FORT_OBJECT_BTF, &object))
@@ -312,6 +315,12 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.n_insns = prog->n_insns,
 		.maps = prog->used,
 		.n_maps = prog->n_used,
+		.n_inner = prog->n_inner,
+		.inner = prog->inner,
+		.records = prog->records,
+		.kernel = call->store->kernel,
+		.target = call->attr.prog_load.attach_btf_id,
+		.vet = call->store->vets,
 		.names = {map_name, prog},
 		.info = &prog->info,
 		.log_level = call->attr.prog_load.log_level,

@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "verify/print.h"
 
+struct fort_btf_record;
 struct fort_host;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
@@ -54,7 +55,7 @@ struct fort_load_report {
 	uint32_t insns;
 	uint64_t insns_processed, states, peak_states;
 	uint64_t verify_ns, check_ns, compile_ns;
-	uint64_t certificate_bytes;
+	uint64_t certificate_bytes, memory_bytes; /* of the search, at its end */
 	struct fort_load_diag diag;
 	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
 };
@@ -73,14 +74,23 @@ struct fort_road_request {
 	uint32_t n_insns;
 	struct fort_map *const *maps;
 	uint32_t n_maps;
+	/* Behind them, n_inner maps that show what is in maps of maps. Of each of all, 1 + the index
+	 * of the map in it, or 0; and the special fields of its values, or NULL. */
+	uint32_t n_inner;
+	const uint32_t *inner;
+	const struct fort_btf_record *const *records;
+	const struct fort_btf *kernel; /* or NULL: its types are not known */
+	uint32_t target;               /* the kernel's type that it attaches to; 0: none */
+	bool vet;                      /* only to be judged */
 	struct fort_print_names names; /* of maps, for the log */
 	const struct fort_info *info;  /* btf NULL: none; still to be matched with subprograms */
 	uint32_t log_level;            /* FORT_LOG_* */
 	struct fort_log *log;
 };
 
-/* Verifies and compiles. Returns 0 with *out, owned by the caller, or the command's errno; fills
- * all of *report but err, name, type, insns and log_tail either way.
+/* Verifies and compiles. Returns 0 with *out, owned by the caller, or the command's errno. With
+ * `vet`, what is safe but cannot run is accepted, and *out is NULL. Fills all of *report but err,
+ * name, type, insns and log_tail either way.
  */
 FORT_CHECKED int fort_road_load(const struct fort_road_request *request,
 				struct fort_load_report *report, struct fort_road_program **out);
