@@ -38,6 +38,7 @@ struct fort_load_step {
 /* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
 struct fort_load_diag {
 	char code[8]; /* of diag.def */
+	bool is_later; /* bpfort does not support it yet */
 	char title[128], message[512], needed[256], known[256], hint[256];
 	struct fort_load_place place;
 	/* The newest conditional jumps before it, oldest first, and how many there were. */
