@@ -189,6 +189,9 @@ void fort_columns_print(const struct fort_vet_row *rows, size_t n_rows, bool ker
 	for (size_t i = 0; cells && seen && i < n_rows * n; i++) {
 		struct cell cell = cell_of(&rows[i / n], ids[i % n]);
 
+		/* Paths are long, and mostly the same. */
+		if (ids[i % n] == FORT_COLUMN_FILE && strrchr(cell.text, '/'))
+			cell.text = strrchr(cell.text, '/') + 1;
 		cells[i] = show(&cell, ids[i % n], "-", seen[i]);
 	}
 	if (cells && seen)

@@ -10,6 +10,7 @@
 
 #include "abi/cmds.h"
 #include "btf/info.h"
+#include "btf/tracing.h"
 #include "helper/services.h"
 #include "map/map.h"
 #include "store/store.h"
@@ -43,7 +44,7 @@ struct fort_map_object {
 	uint32_t key_type, value_type;
 	struct fort_btf_record record; /* of the values; only in stores that judge */
 	struct fort_map_object *inner; /* maps of maps: what those in it are like; else NULL */
-	uint64_t device, inode; /* of the values object */
+	uint64_t device, inode;        /* of the values object */
 	/* One byte of the values object per descriptor that was handed out, locked by it. */
 	uint32_t *locks, n_locks, next_lock;
 };
@@ -59,12 +60,13 @@ struct fort_prog_object {
 	uint32_t n_insns;
 	struct fort_map_object **maps; /* used, then bound; heap */
 	uint32_t n_maps;
-	uint32_t n_used;             /* of maps: what instructions refer to */
+	uint32_t n_used; /* of maps: what instructions refer to */
 	/* The same for the road, then the maps in them; of each, its record and the map in it. */
 	struct fort_map **used;
 	const struct fort_btf_record **records;
 	uint32_t *inner, n_inner;
-	struct fort_btf_object *btf; /* or NULL */
+	struct fort_btf_object *btf;          /* or NULL */
+	const struct fort_btf_target *target; /* function of the kernel; or NULL */
 	struct fort_info info;
 	struct fort_road_program *road;
 	uint8_t tag[8];

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "abi/uapi.h"
-#include "btf/tracing.h"
 #include "engine/watch.h"
 #include "helper/services.h"
 #include "load/package.h"
@@ -31,7 +30,6 @@ struct load {
 	struct fort_unit unit;
 	struct fort_verify_result result;
 	struct fort_proven proven;
-	struct fort_btf_target target;
 };
 
 static uint64_t now_ns(void)
@@ -64,32 +62,6 @@ static int describe_maps(struct load *load)
 	return 0;
 }
 
-/* What the program is attached to, if it is a function of the kernel. */
-static int find_target(struct load *load)
-{
-	const struct fort_road_request *request = load->request;
-	struct fort_btf_remark remark = {0};
-	struct fort_text words = fort_text_new();
-	int err;
-
-	if (!(request->type->bit & (FORT_BIT_TRC | FORT_BIT_LSM)) || !request->target)
-		return 0;
-	if (!request->kernel) {
-		fort_log_add(request->log, "the kernel's types are not known\n");
-		return -EINVAL;
-	}
-	err = fort_btf_find_target(request->kernel, request->type->number,
-				   request->expected_attach_type, request->target, &load->target,
-				   &remark);
-	fort_btf_remark_print(&remark, &words);
-	if (err && words.length)
-		fort_log_add(request->log, "%s\n", words.data);
-	fort_text_free(&words);
-	if (!err)
-		load->wanted.hook.target = fort_btf_string(request->kernel, load->target.name);
-	return err;
-}
-
 static int build_unit(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
@@ -99,7 +71,8 @@ static int build_unit(struct load *load)
 	load->wanted = (struct fort_unit_request){.insns = request->insns,
 						  .n_insns = request->n_insns,
 						  .hook = {.prog = request->type,
-							   .attach = request->expected_attach_type},
+							   .attach = request->expected_attach_type,
+							   .target = request->target_name},
 						  .sleepable = request->flags & BPF_F_SLEEPABLE,
 						  .n_maps = request->n_maps,
 						  .n_inner = request->n_inner,
@@ -107,7 +80,6 @@ static int build_unit(struct load *load)
 						  .rights = FORT_ALL_VERIFIER_RIGHTS,
 						  .gpl = request->gpl};
 	err = describe_maps(load);
-	err = err ? err : find_target(load);
 	if (err)
 		return err;
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);

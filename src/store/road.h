@@ -17,6 +17,7 @@
 #include "verify/print.h"
 
 struct fort_btf_record;
+struct fort_btf_target;
 struct fort_host;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
@@ -37,7 +38,7 @@ struct fort_load_step {
 
 /* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
 struct fort_load_diag {
-	char code[8]; /* of diag.def */
+	char code[8];  /* of diag.def */
 	bool is_later; /* bpfort does not support it yet */
 	char title[128], message[512], needed[256], known[256], hint[256];
 	struct fort_load_place place;
@@ -75,13 +76,14 @@ struct fort_road_request {
 	uint32_t n_insns;
 	struct fort_map *const *maps;
 	uint32_t n_maps;
-	/* Behind them, n_inner maps that show what is in maps of maps. Of each of all, 1 + the index
-	 * of the map in it, or 0; and the special fields of its values, or NULL. */
+	/* Behind them, n_inner maps that show what is in maps of maps. Of each of all, 1 + the
+	 * index of the map in it, or 0; and the special fields of its values, or NULL. */
 	uint32_t n_inner;
 	const uint32_t *inner;
 	const struct fort_btf_record *const *records;
-	const struct fort_btf *kernel; /* or NULL: its types are not known */
-	uint32_t target;               /* the kernel's type that it attaches to; 0: none */
+	const struct fort_btf *kernel;        /* or NULL: its types are not known */
+	const struct fort_btf_target *target; /* what it is attached to; or NULL */
+	const char *target_name;
 	bool vet;                      /* only to be judged */
 	struct fort_print_names names; /* of maps, for the log */
 	const struct fort_info *info;  /* btf NULL: none; still to be matched with subprograms */
