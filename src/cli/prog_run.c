@@ -123,7 +123,8 @@ static int load(struct session *s, struct bpf_program **prog)
 	fort_program_load(s->front, s->object, *prog, &loading);
 	if (loading.err) {
 		s->rejected = loading.reached;
-		fort_verdict_explain(*prog, &loading, fort_front_words(s->front), true, s->why);
+		fort_verdict_explain(bpf_program__name(*prog), &loading, fort_front_words(s->front),
+				     true, s->why);
 	}
 	return loading.err;
 }

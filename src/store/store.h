@@ -17,6 +17,7 @@
 #include "store/caller.h"
 #include "store/road.h"
 
+struct fort_btf;
 struct fort_store;
 struct fort_map;
 
@@ -73,6 +74,12 @@ FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fo
 				       enum fort_isolation isolation);
 const struct fort_engine *fort_store_engine(const struct fort_store *store);
 enum fort_isolation fort_store_isolation(const struct fort_store *store);
+
+/* From now on the store only judges: maps of every type that the kernel has can be made, and are
+ * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
+ * that are safe get a descriptor, and none of them can run. `kernel`: the types of the kernel that
+ * they are meant for (btf/kernel.h), which may be shared and outlive the store; NULL: not known. */
+void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel);
 
 /* The ring that trace_printk writes to (helper/trace.h); the store's. Whoever reads it is alone. */
 struct fort_map *fort_store_trace(const struct fort_store *store);
