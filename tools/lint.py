@@ -17,8 +17,8 @@ FUNCTION_LINES = 70
 GLOBALS_ALLOWED = {"preload", "agent"}
 # Objects that have a reason of their own, by layer and name: the front that wrapped system calls of
 # libbpf find (src/cli/front.h says why), and what a signal handler starts from
-# (src/engine/x64_faults.c).
-GLOBALS_NAMED = {("cli", "front_door"), ("engine", "registry")}
+# (src/isolate/signals.c).
+GLOBALS_NAMED = {("cli", "front_door"), ("isolate", "registry")}
 OPCODE = re.compile(
     r"\bBPF_(ALU64|ALU|JMP32|JMP|LDX|STX|LD|ST|ADD|SUB|MUL|DIV|OR|AND|LSH|RSH|NEG|MOD|XOR|MOV|ARSH"
     r"|END|JA|JEQ|JGT|JGE|JSET|JNE|JSGT|JSGE|JLT|JLE|JSLT|JSLE|CALL|EXIT|ATOMIC|MEMSX|IMM|ABS|IND"

@@ -1,8 +1,9 @@
 /* Helper functions, from helpers.def. */
 #pragma once
 
+#include "abi/args.h"
+#include "abi/hooks.h"
 #include "abi/maps.h"
-#include "abi/progs.h"
 
 enum fort_helper_id {
 #define FORT_HELPER(id, ...) FORT_HELPER_##id,
@@ -10,53 +11,56 @@ enum fort_helper_id {
 	FORT_HELPERS
 };
 
-enum fort_returns {
-	FORT_RET_INTEGER,
-	FORT_RET_LENGTH,
-	FORT_RET_VOID,
-	FORT_RET_MAP_VALUE,
-	FORT_RET_RING_MEM,
-};
-
-enum fort_arg {
-	FORT_ARG_NONE,
-	FORT_ARG_ANY,
-	FORT_ARG_ANY_OPT,
-	FORT_ARG_MAP,
-	FORT_ARG_KEY,
-	FORT_ARG_VALUE,
-	FORT_ARG_MEM,
-	FORT_ARG_MEM_OUT,
-	FORT_ARG_SIZE,
-	FORT_ARG_SIZE_OR_ZERO,
-	FORT_ARG_CONST_SIZE,
-	FORT_ARG_RING_MEM,
-	FORT_ARG_CTX,
-};
-
 enum fort_license { FORT_LICENSE_ANY, FORT_LICENSE_GPL };
-enum fort_helper_right { FORT_RIGHT_BASE, FORT_RIGHT_PERF };
+enum fort_helper_right { FORT_RIGHT_BASE, FORT_RIGHT_BPF, FORT_RIGHT_PERF };
+
+enum fort_helper_flag {
+	FORT_HELPER_PACKET = 1,
+	FORT_HELPER_CHANGES = 2,
+	FORT_HELPER_MOVES = 4,
+	FORT_HELPER_SLEEPS = 8,
+	FORT_HELPER_MAY_SLEEP = 16,
+	FORT_HELPER_ACQUIRES = 32,
+	FORT_HELPER_CASTS = 64,
+	FORT_HELPER_CALLS = 128,
+	FORT_HELPER_CALLS_LATER = 256,
+	FORT_HELPER_UNDER_LOCK = 512,
+	FORT_HELPER_FASTCALL = 1024,
+	FORT_HELPER_LISTED = 2048,
+	FORT_HELPER_LEAVES = 4096,
+	FORT_HELPER_PROBES = 8192,
+};
 
 #define FORT_HELPER_ARGS 5
 
+/* One prototype. */
 struct fort_helper_info {
-	const char *name;
-	uint32_t number;
+	uint16_t number;
+	uint16_t flags;                 /* enum fort_helper_flag */
 	uint8_t returns;                /* enum fort_returns */
 	uint8_t args[FORT_HELPER_ARGS]; /* enum fort_arg */
 	uint8_t license;                /* enum fort_license */
 	uint8_t right;                  /* enum fort_helper_right */
-	uint8_t map_classes;            /* enum fort_map_class that arg1 must have */
-	bool takes_packet, writes_map;
-	uint32_t progs; /* enum fort_prog_bit */
+	bool runs;                      /* implemented in src/helper */
+	uint32_t map_classes;           /* enum fort_map_class: the map argument has one of them */
+	uint32_t progs;                 /* enum fort_prog_bit */
 };
 
 extern const struct fort_helper_info fort_helpers[FORT_HELPERS];
 
-/* The helper with this number, or NULL. */
+/* The prototype of helper `number` for programs of this hook; NULL when they do not have it. */
+const struct fort_helper_info *fort_helper_for(uint32_t number, const struct fort_hook *hook);
+/* Helpers that only programs for some functions may call (LISTED): is this such a program? For
+ * other helpers: yes. */
+bool fort_helper_is_listed(const struct fort_helper_info *helper, const struct fort_hook *hook);
+/* May such a program give a map of this type to the helper? */
+bool fort_helper_takes_map(const struct fort_helper_info *helper, const struct fort_map_info *map,
+			   const struct fort_hook *hook);
+/* The first prototype of helper `number`, whatever the program, or NULL: no such helper. */
 const struct fort_helper_info *fort_helper_by_number(uint32_t number);
-/* Does the kernel have a helper with this number, whether bpfort offers it or not? */
-bool fort_helper_exists(uint32_t number);
-/* The kernel's name of helper `number` for messages, also of those that bpfort does not offer;
- * "unknown" beyond the kernel's list. */
+/* The kernel's name of helper `number`; "unknown" beyond the kernel's list. */
 const char *fort_helper_kernel_name(uint32_t number);
+
+/* For expansions of helpers.def by column `run`. */
+#define FORT_WHEN_RUN(...) __VA_ARGS__
+#define FORT_WHEN_VERIFY(...)

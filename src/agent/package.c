@@ -243,9 +243,9 @@ static int read_view(struct fort_span bytes, uint32_t n_fds, struct fort_package
 	if (err) {
 		answer->reason = FORT_REASON_FORM;
 		answer->detail = (int64_t)offset;
-	} else if (view->unit.prog->number != BPF_PROG_TYPE_KPROBE) {
+	} else if (view->unit.hook.prog->number != BPF_PROG_TYPE_KPROBE) {
 		answer->reason = FORT_REASON_TYPE;
-		answer->detail = view->unit.prog->number;
+		answer->detail = view->unit.hook.prog->number;
 		err = -EOPNOTSUPP;
 	}
 	return err;

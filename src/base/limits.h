@@ -19,24 +19,34 @@
 
 /* Verification */
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
+#define FORT_BUDGET_WORK      8000000u   /* the same and comparisons of states */
 #define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
+#define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
 #define FORT_REFS_MAX         16u        /* references held at one point */
-#define FORT_REACH_MAX        16u        /* proven packet lengths remembered in one state */
+#define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
+#define FORT_GHOSTS_MAX       32u        /* values remembered for loops around one point */
 #define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
 #define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */
 #define FORT_CERT_BYTES_MAX   (64u << 20)
 #define FORT_CERT_STATES_MAX  (1u << 20)
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
+#define FORT_LOOP_DEPTH_MAX   32u /* loops within loops that are told apart */
+#define FORT_LIVE_PASSES_MAX  64u /* of one function, until everything counts as live */
 #define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
 
 /* Runs */
-#define FORT_SLOTS_MAX       4096u        /* places of one domain to run in: four mappings each */
-#define FORT_FUEL_DEFAULT    (1ull << 28) /* slots executed through back edges and calls */
-#define FORT_CODE_IMAGES_MAX (1u << 16)   /* compiled programs of a process; four mappings each */
-#define FORT_TAIL_CALLS_MAX  33u          /* K */
-#define FORT_TEST_DATA_BYTES (1u << 20)   /* packet bytes for PROG_TEST_RUN */
-#define FORT_TEST_REPEAT_MAX 100000000u
+#define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
+#define FORT_FUEL_DEFAULT         (1ull << 28) /* slots executed through back edges and calls */
+#define FORT_RUN_NS_MAX           5000000000ull /* processor time of one run in a host: the watchdog's */
+#define FORT_WATCH_PERIOD_NS      5000000ull
+#define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
+#define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
+#define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
+#define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
+#define FORT_TAIL_CALLS_MAX       33u        /* K */
+#define FORT_TEST_DATA_BYTES      (1u << 20) /* packet bytes for PROG_TEST_RUN */
+#define FORT_TEST_REPEAT_MAX      100000000u
 
 /* BTF */
 #define FORT_BTF_BYTES_MAX (16u << 20)      /* K */
@@ -45,6 +55,14 @@
 #define FORT_BTF_DEPTH_MAX 32u              /* K */
 #define FORT_BTF_VLEN_MAX  0xffffu          /* K */
 #define FORT_BTF_WALK_MAX  (1u << 24)       /* parts of one printed value, enum constants tried */
+
+/* Uses of types */
+#define FORT_BTF_NEST_MAX      256u       /* structs inside of structs, on one way */
+#define FORT_BTF_ARGS_MAX      12u        /* K: of a function that is traced or called */
+#define FORT_BTF_FUNC_ARGS_MAX 5u         /* K: of a program's own, r1 to r5 */
+#define FORT_BTF_FIELDS_MAX    11u        /* K: special fields of one value */
+#define FORT_BTF_SEARCH_MAX    (1u << 22) /* members looked at to find them */
+#define FORT_BTF_SYMBOL_BYTES  512u       /* K: KSYM_NAME_LEN, the longest name */
 
 /* Maps */
 #define FORT_MAP_KEY_BYTES_MAX 512u         /* K: hash types */
@@ -63,6 +81,7 @@
 #define FORT_UPDATE_TRIES      64u       /* rounds of finding room for a new key */
 
 /* Helpers */
+#define FORT_HELPER_NUMBERS   256u         /* K: more than there are */
 #define FORT_FORMAT_BYTES_MAX 1024u        /* a format of trace_printk, with its NUL */
 #define FORT_FORMAT_ARGS_MAX  3u           /* K */
 #define FORT_FORMAT_ROOM      512u         /* K: arguments, with strings: MAX_BPRINTF_BIN_ARGS */

@@ -16,7 +16,12 @@ struct fort_btf {
 	uint32_t n_types;
 	uint32_t *offsets;        /* of each id in the type section */
 	uint32_t *resolved_ids;   /* what a modifier, pointer, variable, array, ... ends at */
-	uint32_t *resolved_sizes; /* of arrays */
+	uint32_t *resolved_sizes; /* of arrays; NULL in a kernel's BTF, where references are not
+				     checked, and only modifiers and variables resolved */
+	bool is_kernel;
+	void *pages; /* a mapping that `data` lies in, or NULL: in the arena */
+	size_t pages_bytes;
+	struct fort_btf_index *index; /* index.c */
 };
 
 struct fort_btf_kind_info {
@@ -82,6 +87,16 @@ void fort_btf_list_member(struct fort_btf_check *check, const struct fort_btf_ty
 			  const struct fort_btf_member *member);
 void fort_btf_list_section_var(struct fort_btf_check *check, const struct fort_btf_type *type,
 			       const struct fort_btf_section_var *var);
+
+/* An object without data, or NULL. Its owner sets what it is a check of, and runs it: `data`,
+ * `bytes`, `is_kernel`, `pages`. */
+struct fort_btf *fort_btf_new(void);
+/* All phases. 0, or -errno with *error. */
+FORT_CHECKED int fort_btf_check_all(struct fort_btf *btf, struct fort_log *log,
+				    struct fort_btf_error *error);
+
+struct fort_btf_index *fort_btf_index_new(void);
+void fort_btf_index_free(struct fort_btf_index *index);
 
 /* The phases after the header: each type alone, references, order of tags. */
 FORT_CHECKED int fort_btf_check_metas(struct fort_btf_check *check);

@@ -141,11 +141,55 @@ const char *fort_btf_string(const struct fort_btf *btf, uint32_t offset)
 	return offset < btf->strings_bytes ? btf->strings + offset : NULL;
 }
 
+/* K: only the first tag counts; one with the flag is an attribute of another sort (6.14). */
+uint8_t fort_btf_pointer_traits(const struct fort_btf *btf, const struct fort_btf_type *pointer)
+{
+	struct fort_btf_type tag = fort_btf_type(btf, pointer->ref);
+	const char *text = fort_btf_string(btf, tag.name);
+
+	if (tag.kind != FORT_BTF_TYPE_TAG || tag.kflag || !text)
+		return 0;
+	if (!strcmp(text, "user"))
+		return FORT_TRAIT_USER;
+	if (!strcmp(text, "percpu"))
+		return FORT_TRAIT_PERCPU;
+	return !strcmp(text, "rcu") ? FORT_TRAIT_RCU : 0;
+}
+
 struct fort_btf_type fort_btf_strip(const struct fort_btf *btf, uint32_t id)
 {
 	struct fort_btf_type type = fort_btf_type(btf, id);
 
 	return fort_btf_is_modifier(type.kind) ? fort_btf_type(btf, btf->resolved_ids[id]) : type;
+}
+
+/* Size of an array of a kernel's BTF. The elements of arrays may be arrays; nothing says that this
+ * ends.
+ */
+static bool array_bytes(const struct fort_btf *btf, struct fort_btf_type type, uint32_t *bytes)
+{
+	uint64_t count = 1, size;
+
+	for (uint32_t depth = 0; type.kind == FORT_BTF_ARRAY; depth++) {
+		struct fort_btf_array array = fort_btf_array(&type);
+
+		count *= array.count;
+		if (depth == FORT_BTF_DEPTH_MAX || count > UINT32_MAX)
+			return false;
+		type = fort_btf_strip(btf, array.element);
+	}
+	switch (type.kind) {
+	case FORT_BTF_PTR: size = 8; break;
+	case FORT_BTF_INT:
+	case FORT_BTF_STRUCT:
+	case FORT_BTF_UNION:
+	case FORT_BTF_ENUM:
+	case FORT_BTF_ENUM64:
+	case FORT_BTF_FLOAT: size = type.size; break;
+	default: return false;
+	}
+	*bytes = (uint32_t)(size * count);
+	return size * count <= UINT32_MAX;
 }
 
 struct fort_btf_type fort_btf_sized(const struct fort_btf *btf, uint32_t *id, uint32_t *bytes)
@@ -157,7 +201,12 @@ struct fort_btf_type fort_btf_sized(const struct fort_btf *btf, uint32_t *id, ui
 		type = fort_btf_type(btf, btf->resolved_ids[type.id]);
 	switch (type.kind) {
 	case FORT_BTF_PTR: size = 8; break;
-	case FORT_BTF_ARRAY: size = btf->resolved_sizes[type.id]; break;
+	case FORT_BTF_ARRAY:
+		if (btf->resolved_sizes)
+			size = btf->resolved_sizes[type.id];
+		else if (!array_bytes(btf, type, &size))
+			return (struct fort_btf_type){.kind = FORT_BTF_NONE};
+		break;
 	case FORT_BTF_INT:
 	case FORT_BTF_STRUCT:
 	case FORT_BTF_UNION:
@@ -176,15 +225,4 @@ struct fort_btf_type fort_btf_sized(const struct fort_btf *btf, uint32_t *id, ui
 int fort_btf_size(const struct fort_btf *btf, uint32_t id, uint32_t *bytes)
 {
 	return fort_btf_sized(btf, &id, bytes).kind == FORT_BTF_NONE ? -EINVAL : 0;
-}
-
-uint32_t fort_btf_find(const struct fort_btf *btf, const char *name, uint8_t kind)
-{
-	for (uint32_t id = 1; id < btf->n_types; id++) {
-		struct fort_btf_type type = fort_btf_type(btf, id);
-
-		if (type.kind == kind && !strcmp(fort_btf_string(btf, type.name), name))
-			return id;
-	}
-	return 0;
 }

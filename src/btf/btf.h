@@ -1,9 +1,10 @@
 /* BTF: the types, functions and source lines that a compiler leaves in a BPF object.
  *
  * A blob comes from a program's author and is hostile until checked. fort_btf_parse accepts what
- * the kernel's BTF_LOAD accepts (Linux 6.18, kernel/bpf/btf.c): after it every type id, name and
- * offset that the accessors return is in range, and following references ends. Types are numbered
- * from 1; 0 is void.
+ * the kernel's BTF_LOAD accepts (Linux 6.18, kernel/bpf/btf.c; but for rules about locks, lists and
+ * owned pointers, which are in record.h): after it every type id, name and offset that the
+ * accessors return is in range, and following references ends. A kernel's own BTF (kernel.h)
+ * promises less. Types are numbered from 1; 0 is void.
  */
 #pragma once
 
@@ -110,9 +111,20 @@ static inline bool fort_btf_is_struct(uint8_t kind)
 	return kind == FORT_BTF_STRUCT || kind == FORT_BTF_UNION;
 }
 
+/* What pointers are tagged with, and what becomes of them on the way. */
+enum fort_btf_trait {
+	FORT_TRAIT_USER = 1,      /* __user */
+	FORT_TRAIT_PERCPU = 2,    /* __percpu */
+	FORT_TRAIT_RCU = 4,       /* __rcu */
+	FORT_TRAIT_UNTRUSTED = 8, /* may point anywhere */
+};
+
+/* The tag of what a PTR points to, as one of the first three, or 0. */
+uint8_t fort_btf_pointer_traits(const struct fort_btf *btf, const struct fort_btf_type *pointer);
+
 /* The type behind typedefs, const, volatile, restrict and tags. */
 struct fort_btf_type fort_btf_strip(const struct fort_btf *btf, uint32_t id);
 /* Size of a value of this type. Returns 0 or -EINVAL: void, functions and the like have none. */
 FORT_CHECKED int fort_btf_size(const struct fort_btf *btf, uint32_t id, uint32_t *bytes);
-/* The first type of this kind and name, or 0. */
+/* The first type of this kind and name, or 0 (index.h has more of these). */
 uint32_t fort_btf_find(const struct fort_btf *btf, const char *name, uint8_t kind);

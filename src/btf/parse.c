@@ -8,6 +8,7 @@
 
 #include "abi/uapi.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "btf/blob.h"
 
 #define MAGIC       0xeb9f
@@ -158,23 +159,28 @@ static int check_types(struct fort_btf_check *check, const struct header *header
 	if (err)
 		return err;
 	btf->resolved_ids = FORT_ARENA_ARRAY(&btf->arena, btf->n_types, uint32_t);
+	if (!btf->resolved_ids)
+		return -ENOMEM;
+	if (btf->is_kernel) /* K: of its own types, the kernel checks no more */
+		return fort_btf_check_tags(check);
 	btf->resolved_sizes = FORT_ARENA_ARRAY(&btf->arena, btf->n_types, uint32_t);
-	if (!btf->resolved_ids || !btf->resolved_sizes)
+	if (!btf->resolved_sizes)
 		return -ENOMEM;
 	err = fort_btf_check_types(check);
 	return err ? err : fort_btf_check_tags(check);
 }
 
-static int check_all(struct fort_btf_check *check)
+int fort_btf_check_all(struct fort_btf *btf, struct fort_log *log, struct fort_btf_error *error)
 {
+	struct fort_btf_check check = {.btf = btf, .log = log, .error = error, .metas = true};
 	struct header header;
-	int err = check_header(check, &header);
+	int err = check_header(&check, &header);
 
-	err = err ? err : check_strings(check, &header);
-	return err ? err : check_types(check, &header);
+	err = err ? err : check_strings(&check, &header);
+	return err ? err : check_types(&check, &header);
 }
 
-static struct fort_btf *new_btf(const void *data, size_t bytes)
+struct fort_btf *fort_btf_new(void)
 {
 	struct fort_arena arena;
 	struct fort_btf *btf;
@@ -182,12 +188,11 @@ static struct fort_btf *new_btf(const void *data, size_t bytes)
 	fort_arena_init(&arena, ARENA_BYTES);
 	btf = FORT_ARENA_NEW(&arena, struct fort_btf);
 	if (btf)
-		btf->data = fort_arena_copy(&arena, data, bytes);
-	if (!btf || !btf->data) {
+		btf->index = fort_btf_index_new();
+	if (!btf || !btf->index) {
 		fort_arena_free(&arena);
 		return NULL;
 	}
-	btf->bytes = (uint32_t)bytes;
 	btf->arena = arena;
 	return btf;
 }
@@ -195,23 +200,26 @@ static struct fort_btf *new_btf(const void *data, size_t bytes)
 int fort_btf_parse(const void *data, size_t bytes, struct fort_log *log, struct fort_btf **out,
 		   struct fort_btf_error *error)
 {
-	struct fort_btf_check check = {.log = log, .error = error, .metas = true};
-	int err;
+	struct fort_btf *btf;
+	int err = -ENOMEM;
 
 	*error = (struct fort_btf_error){0};
 	if (bytes > FORT_BTF_BYTES_MAX) {
 		memcpy(error->what, "larger than 16 MiB", sizeof("larger than 16 MiB"));
 		return -E2BIG;
 	}
-	check.btf = new_btf(data, bytes);
-	if (!check.btf)
+	btf = fort_btf_new();
+	if (!btf)
 		return -ENOMEM;
-	err = check_all(&check);
+	btf->data = fort_arena_copy(&btf->arena, data, bytes);
+	btf->bytes = (uint32_t)bytes;
+	if (btf->data)
+		err = fort_btf_check_all(btf, log, error);
 	if (err) {
-		fort_btf_free(check.btf);
+		fort_btf_free(btf);
 		return err;
 	}
-	*out = check.btf;
+	*out = btf;
 	return 0;
 }
 
@@ -221,6 +229,9 @@ void fort_btf_free(struct fort_btf *btf)
 
 	if (!btf)
 		return;
+	fort_btf_index_free(btf->index);
+	if (btf->pages)
+		fort_pages_free(btf->pages, btf->pages_bytes);
 	arena = btf->arena; /* which holds *btf too */
 	fort_arena_free(&arena);
 }

@@ -521,32 +521,55 @@ static int refuse_tags(struct fort_btf_check *check, uint32_t id, const char *wh
 }
 
 /* Type tags come before other modifiers, and no chain is longer than FORT_BTF_DEPTH_MAX. A chain
- * is followed only until it meets a type that was checked before.
+ * is followed only until it meets a type that was checked before. *end: where it ends.
  */
+static int check_chain(struct fort_btf_check *check, struct fort_btf_type type, uint32_t good,
+		       uint32_t *end)
+{
+	const struct fort_btf *btf = check->btf;
+	bool in_tags = type.kind == FORT_BTF_TYPE_TAG;
+	uint32_t id = type.id;
+
+	for (uint32_t length = 0; fort_btf_is_modifier(type.kind); length++) {
+		if (length == FORT_BTF_DEPTH_MAX)
+			return refuse_tags(check, id, "Max chain length or cycle detected", -ELOOP);
+		if (type.kind == FORT_BTF_TYPE_TAG && !in_tags)
+			return refuse_tags(check, id, "Type tags don't precede modifiers", -EINVAL);
+		in_tags = in_tags && type.kind == FORT_BTF_TYPE_TAG;
+		if (type.id <= good) {
+			*end = btf->resolved_ids[type.id];
+			return 0;
+		}
+		type = fort_btf_type(btf, type.ref);
+	}
+	*end = type.id;
+	return 0;
+}
+
+/* In a kernel's BTF, which is not resolved before, modifiers and variables are resolved here. */
 int fort_btf_check_tags(struct fort_btf_check *check)
 {
 	const struct fort_btf *btf = check->btf;
-	uint32_t good = 0;
+	uint32_t good = 0, end;
 
 	for (uint32_t id = 1; id < btf->n_types; id++) {
 		struct fort_btf_type type = fort_btf_type(btf, id);
-		bool in_tags = type.kind == FORT_BTF_TYPE_TAG;
+		int err;
 
 		if (!fort_btf_is_modifier(type.kind))
 			continue;
-		for (uint32_t length = 0; fort_btf_is_modifier(type.kind); length++) {
-			if (length == FORT_BTF_DEPTH_MAX)
-				return refuse_tags(check, id, "Max chain length or cycle detected",
-						   -ELOOP);
-			if (type.kind == FORT_BTF_TYPE_TAG && !in_tags)
-				return refuse_tags(check, id, "Type tags don't precede modifiers",
-						   -EINVAL);
-			in_tags = in_tags && type.kind == FORT_BTF_TYPE_TAG;
-			if (type.id <= good)
-				break;
-			type = fort_btf_type(btf, type.ref);
-		}
+		err = check_chain(check, type, good, &end);
+		if (err)
+			return err;
+		if (btf->is_kernel)
+			btf->resolved_ids[id] = end;
 		good = id;
+	}
+	for (uint32_t id = 1; btf->is_kernel && id < btf->n_types; id++) {
+		struct fort_btf_type type = fort_btf_type(btf, id);
+
+		if (type.kind == FORT_BTF_VAR)
+			btf->resolved_ids[id] = fort_btf_strip(btf, type.ref).id;
 	}
 	return 0;
 }

@@ -299,13 +299,13 @@ static void find_unknown(const struct bpf_object *object, const struct bpf_progr
 	if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
 		fort_text_add(out, "section %s names no program type",
 			      bpf_program__section_name(prog));
-	else if (!fort_prog_by_number(bpf_program__type(prog)))
+	else if (!fort_prog_runs(bpf_program__type(prog)))
 		fort_text_add(out, "programs of type %s are not supported",
 			      type ? type : "unknown");
 	bpf_object__for_each_map (map, object) {
 		const char *kind = libbpf_bpf_map_type_str(bpf_map__type(map));
 
-		if (!fort_map_by_number(bpf_map__type(map)))
+		if (!fort_map_runs(bpf_map__type(map)))
 			fort_text_add(out, "%smap %s: type %s is not supported",
 				      out->length ? "; " : "", bpf_map__name(map),
 				      kind ? kind : "unknown");

@@ -1,6 +1,7 @@
 /* One helper call on its way from the gate to the implementation (internal to helper/). */
 #pragma once
 
+#include "abi/helpers.h"
 #include "engine/run.h"
 #include "helper/services.h"
 
@@ -14,9 +15,11 @@ struct fort_call {
 	struct fort_held held;
 };
 
-/* The implementations, one per row: fort_do_MAP_LOOKUP_ELEM and so on. All pointers and sizes
- * among the arguments have been checked; memory may change under them. */
-#define FORT_HELPER(id, ...) uint64_t fort_do_##id(struct fort_call *call);
+/* The implementations, one per row that says RUN: fort_do_MAP_LOOKUP_ELEM and so on. All pointers
+ * and sizes among the arguments have been checked; memory may change under them. */
+#define FORT_HELPER(id, name, number, returns, a1, a2, a3, a4, a5, progs, license, right, maps, \
+		    flags, run)                                                                 \
+	FORT_WHEN_##run(uint64_t fort_do_##id(struct fort_call *call);)
 #include "abi/helpers.def"
 
 /* Where a checked pointer points. */

@@ -1,9 +1,9 @@
 /* The gate: every helper is entered here, and every argument is checked before anything happens.
  *
- * One entry per row of helpers.def, made from the row: it checks each argument by its kind, then
- * calls the implementation. The kinds are constants in each entry, so that the compiler leaves
- * only the checks that the row needs. Whatever the verifier proved, a pointer that does not lie in
- * the window with the right access, whole, ends the run: nothing is clamped.
+ * One entry per row of helpers.def that says RUN, made from the row: it checks each argument by its
+ * kind, then calls the implementation. The kinds are constants in each entry, so that the compiler
+ * leaves only the checks that the row needs. Whatever the verifier proved, a pointer that does not
+ * lie in the window with the right access, whole, ends the run: nothing is clamped.
  */
 #include "helper/helper.h"
 
@@ -34,7 +34,7 @@ static inline bool check_map(struct fort_call *call, unsigned arg,
 
 	if (!map || !(map->info->classes & info->map_classes))
 		return false;
-	if (info->writes_map && (map->shape.flags & BPF_F_RDONLY_PROG))
+	if (info->flags & FORT_HELPER_CHANGES && (map->shape.flags & BPF_F_RDONLY_PROG))
 		return false;
 	call->map = map;
 	call->map_start = run->domain->map_start[(uint32_t)call->args[arg]];
@@ -68,9 +68,9 @@ static inline bool check(struct fort_call *call, unsigned arg, const uint8_t *ki
 	case FORT_ARG_CONST_SIZE:
 	case FORT_ARG_ANY:
 	case FORT_ARG_ANY_OPT:
-	case FORT_ARG_NONE: break;
+	case FORT_ARG_NONE: return true;
+	default: return false; /* no helper that runs takes it */
 	}
-	return true;
 }
 
 static inline __attribute__((always_inline)) bool check_all(struct fort_call *call,
@@ -87,7 +87,7 @@ static inline __attribute__((always_inline)) bool check_all(struct fort_call *ca
 	return true;
 }
 
-#define FORT_HELPER(id, name, number, returns, k1, k2, k3, k4, k5, ...)                      \
+#define GATE(id, k1, k2, k3, k4, k5)                                                         \
 	static uint64_t enter_##id(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,       \
 				   uint64_t a5, struct fort_run *run)                        \
 	{                                                                                    \
@@ -105,10 +105,16 @@ static inline __attribute__((always_inline)) bool check_all(struct fort_call *ca
 			       ? fort_do_##id(&call)                                         \
 			       : 0;                                                          \
 	}
+
+#define FORT_HELPER(id, name, number, returns, k1, k2, k3, k4, k5, progs, license, right, maps, \
+		    flags, run)                                                                 \
+	FORT_WHEN_##run(GATE(id, k1, k2, k3, k4, k5))
 #include "abi/helpers.def"
 
 static fort_helper_fn *const entries[FORT_HELPERS] = {
-#define FORT_HELPER(id, ...) [FORT_HELPER_##id] = enter_##id,
+#define FORT_HELPER(id, name, number, returns, k1, k2, k3, k4, k5, progs, license, right, maps, \
+		    flags, run)                                                                 \
+	FORT_WHEN_##run([FORT_HELPER_##id] = enter_##id, )
 #include "abi/helpers.def"
 };
 

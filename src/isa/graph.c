@@ -107,10 +107,9 @@ struct walk {
 	uint32_t depth;
 };
 
-/* Successors of pc, at most two; a call's callee is walked on its own. */
-static unsigned successors(const struct build *b, uint32_t pc, uint32_t out[2])
+unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t out[2])
 {
-	const struct fort_insn *insn = &b->insns[pc];
+	const struct fort_insn *insn = &insns[pc];
 	unsigned n = 0;
 
 	if (insn->kind == FORT_EXIT)
@@ -141,7 +140,7 @@ static void walk_from(struct build *b, struct walk *walk, uint32_t start)
 	enter(b, walk, start);
 	while (walk->depth) {
 		uint32_t pc = walk->path[walk->depth - 1], next[2];
-		unsigned n = successors(b, pc, next), entered = b->color[pc] - OPEN;
+		unsigned n = fort_successors(b->insns, pc, next), entered = b->color[pc] - OPEN;
 
 		if (entered < n) {
 			b->color[pc]++;

@@ -24,15 +24,17 @@ struct fort_program {
 
 enum fort_mark {
 	FORT_MARK_REACHED = 1,
-	FORT_MARK_JOIN = 2,      /* more than one way in: paths may meet here */
-	FORT_MARK_LOOP_HEAD = 4, /* target of a back edge of the depth-first walk */
-	FORT_MARK_SUBPROG = 8,   /* first slot of a subprogram */
-	FORT_MARK_RETURN = 16,   /* where a local call returns to */
+	FORT_MARK_JOIN = 2,        /* more than one way in: paths may meet here */
+	FORT_MARK_LOOP_HEAD = 4,   /* target of a back edge of the depth-first walk */
+	FORT_MARK_SUBPROG = 8,     /* first slot of a subprogram */
+	FORT_MARK_RETURN = 16,     /* where a local call returns to */
+	FORT_MARK_CALLS_BACK = 32, /* a call that runs a function of the program, perhaps often; put
+				    * there by who knows what is called */
 };
 
 struct fort_graph {
 	struct fort_program program;
-	const uint8_t *marks; /* enum fort_mark bits, one byte a slot */
+	uint8_t *marks; /* enum fort_mark bits, one byte a slot */
 };
 
 enum fort_graph_fault {
@@ -56,6 +58,10 @@ struct fort_graph_error {
 FORT_CHECKED int fort_graph_build(struct fort_arena *arena, const struct fort_insn *insns,
 				  uint32_t count, struct fort_graph *out,
 				  struct fort_graph_error *error);
+
+/* Where control may go from slot pc within its function, falling through first: how many, at most
+ * two. A call goes on behind itself. */
+unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t out[2]);
 
 /* The subprogram that contains slot pc. */
 uint32_t fort_subprog_of(const struct fort_program *program, uint32_t pc);

@@ -5,12 +5,12 @@
 
 /* The fixed part, as it is in memory. */
 struct head {
-	uint32_t magic, version, type, rights, gpl, isolation;
+	uint32_t magic, version, type, attach, rights, gpl, sleepable, isolation;
 	uint64_t fuel;
 	uint32_t n_insns, n_maps, certificate_bytes, reserved;
 };
-_Static_assert(sizeof(struct head) == 48, "package layout");
-_Static_assert(sizeof(struct fort_map_shape) == 24, "package layout");
+_Static_assert(sizeof(struct head) == 56, "package layout");
+_Static_assert(sizeof(struct fort_map_shape) == 28, "package layout");
 
 void fort_package_write(struct fort_buf *buf, const struct fort_package_view *view)
 {
@@ -18,9 +18,11 @@ void fort_package_write(struct fort_buf *buf, const struct fort_package_view *vi
 	struct head head = {
 		.magic = FORT_PACKAGE_MAGIC,
 		.version = FORT_PACKAGE_VERSION,
-		.type = unit->prog->number,
+		.type = unit->hook.prog->number,
+		.attach = unit->hook.attach,
 		.rights = unit->rights,
 		.gpl = unit->gpl,
+		.sleepable = unit->sleepable,
 		.isolation = view->isolation,
 		.fuel = view->fuel,
 		.n_insns = unit->n_insns,
@@ -50,6 +52,8 @@ static int check_head(const struct head *head, size_t *offset)
 		return bad(offsetof(struct head, rights), offset);
 	if (head->gpl > 1)
 		return bad(offsetof(struct head, gpl), offset);
+	if (head->sleepable > 1)
+		return bad(offsetof(struct head, sleepable), offset);
 	if (head->isolation >= FORT_ISOLATIONS)
 		return bad(offsetof(struct head, isolation), offset);
 	if (!head->n_insns || head->n_insns > FORT_PROG_INSNS_MAX)
@@ -77,7 +81,7 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 	err = check_head(&head, offset);
 	if (err)
 		return err;
-	prog = fort_prog_by_number(head.type);
+	prog = fort_prog_runs(head.type);
 	if (!prog) {
 		*offset = offsetof(struct head, type);
 		return -EOPNOTSUPP;
@@ -90,7 +94,8 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 	*out = (struct fort_package_view){
 		.unit = {.insns = (const struct fort_raw_insn *)(const void *)insns,
 			 .n_insns = head.n_insns,
-			 .prog = prog,
+			 .hook = {.prog = prog, .attach = head.attach},
+			 .sleepable = head.sleepable,
 			 .maps = (const struct fort_map_shape *)(const void *)maps,
 			 .n_maps = head.n_maps,
 			 .rights = head.rights,

@@ -15,7 +15,7 @@
 #include "load/unit.h"
 
 #define FORT_PACKAGE_MAGIC   0x4b435046u /* "FPCK" */
-#define FORT_PACKAGE_VERSION 1u
+#define FORT_PACKAGE_VERSION 3u
 
 /* The descriptors that travel beside a package, in this order: the table of the epochs, the values
  * and metadata of the ring of trace lines (helper/trace.h), then those of each map in the package's

@@ -3,16 +3,28 @@
  * The search explores; its certificate is a list of states, each claimed to cover whatever
  * arrives at its instruction, and for each the places where its paths arrive at others:
  *
- *   certificate := magic:4 version:2 flags:2 binding:32 steps:varint states:varint
- *                  (state)* (edges of the entry)
- *   state       := pc:varint length:varint claim:bytes (edges)
- *   edges       := count:varint (edge:varint)*
+ *   certificate := magic:4 version:2 flags:2 binding:32 steps groups states roots
+ *                  (group)* (state)* (root)*           (the four counts are varints, as all
+ * numbers) group       := first count rank state       := pc length claim:bytes edges root := kind
+ * function edges edges       := count (edge)*
  *
  * A region is all that can happen from one claimed state until its paths end in others. Walking
  * it depth-first, falling through before jumping, each arrival at a cut point (a place where
- * paths may meet) takes the next edge: 0 goes on within the region, d means that state i - d, which
- * was listed before, covers what is known here. Edges only go back in the list, so the claims can
- * be checked in one pass, and no run can go on for ever: it goes down the list.
+ * paths may meet) takes the next edge: 0 goes on within the region, n means that state n - 1 covers
+ * what is known here. A jump to a cut point arrives there at once, before the path that falls
+ * through goes on; if it goes on within the region, the other one waits. So the claims can be
+ * checked in one pass, with few states at a time.
+ *
+ * Runs end because edges go down the list, to states with lower numbers, with one exception: loops.
+ * A group is a number of neighbours in the list, the states at the head of one loop, with a rank:
+ * a place (register, slot, length) whose number rises, or falls, each time around. On entering a
+ * state of the group its number is remembered, as the group's ghost; an edge to a state of the
+ * group that does not go down to it from outside is allowed where the number is provably past the
+ * ghost. Numbers have 64 bits, so that ends. Entering a state sets back the ghosts of all groups
+ * below it in the list: an inner loop starts anew. A run that never ended would pass through some
+ * highest group for ever, whose ghost nobody sets back.
+ *
+ * Roots are where runs begin: the program, and functions that something else calls.
  *
  * The binding is a hash of everything that the proof depends on: the instructions, the program
  * type, the shapes of its maps, the rights, and the version of these rules.
@@ -24,7 +36,7 @@
 #include "step/step.h"
 
 #define FORT_CERT_MAGIC   0x54524346u /* "FCRT" */
-#define FORT_CERT_VERSION 1u          /* changes with the format and with the meaning of step/ */
+#define FORT_CERT_VERSION 3u          /* changes with the format and with the meaning of step/ */
 
 /* Hashes what a proof of this program depends on. */
 void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES]);
@@ -32,11 +44,18 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES]);
 /* Marks where regions may end: where paths meet. */
 static inline bool fort_is_cut_point(const struct fort_graph *graph, uint32_t pc)
 {
-	return graph->marks[pc] &
-	       (FORT_MARK_JOIN | FORT_MARK_LOOP_HEAD | FORT_MARK_SUBPROG | FORT_MARK_RETURN);
+	return graph->marks[pc] & (FORT_MARK_JOIN | FORT_MARK_LOOP_HEAD | FORT_MARK_SUBPROG |
+				   FORT_MARK_RETURN | FORT_MARK_CALLS_BACK);
 }
 
-/* One listed state, and what follows it. The entry is listed last, with an empty claim. */
+/* The states at the head of a loop: numbers first to first + count - 1. */
+struct fort_cert_group {
+	uint32_t first, count;
+	struct fort_cell rank;
+	bool falls; /* the rank goes down each time around, else up */
+};
+
+/* One listed state, and what follows it. */
 struct fort_cert_state {
 	uint32_t pc;
 	struct fort_span claim;
@@ -44,13 +63,26 @@ struct fort_cert_state {
 	uint32_t n_edges;
 };
 
+struct fort_cert_root {
+	struct fort_root root;
+	struct fort_span edges;
+	uint32_t n_edges;
+};
+
 /* A certificate taken apart: spans into the caller's bytes. */
 struct fort_certificate {
 	uint8_t binding[FORT_SHA256_BYTES];
 	uint64_t steps; /* instructions that checking applies */
-	uint32_t n_states;
-	const struct fort_cert_state *states; /* n_states, and the entry at [n_states] */
+	uint32_t n_groups, n_states, n_roots;
+	const struct fort_cert_group *groups; /* in order, none within another */
+	const struct fort_cert_state *states;
+	const struct fort_cert_root *roots;
 };
+
+/* The group that state `index` belongs to, or n_groups. */
+uint32_t fort_certificate_group(const struct fort_certificate *cert, uint32_t index);
+/* How many groups lie wholly below state `index`: entering it sets their ghosts back. */
+uint32_t fort_certificate_groups_below(const struct fort_certificate *cert, uint32_t index);
 
 /* Takes certificate bytes apart, into the arena. Checks the form only. Returns 0, -ENOMEM, or
  * -EBADMSG with *offset at what is wrong.
@@ -59,8 +91,14 @@ FORT_CHECKED int fort_certificate_parse(struct fort_span bytes, const struct for
 					struct fort_arena *arena, struct fort_certificate *out,
 					size_t *offset);
 
-/* Writing one: head, states in order, then the entry's edges. */
-void fort_certificate_begin(struct fort_buf *buf, const struct fort_env *env, uint64_t steps,
-			    uint32_t n_states);
-void fort_certificate_state(struct fort_buf *buf, uint32_t pc, struct fort_span claim);
-void fort_certificate_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges);
+/* Writing one: head, groups, states, each with its edges, roots, each with its edges. */
+struct fort_cert_counts {
+	uint64_t steps;
+	uint32_t groups, states, roots;
+};
+void fort_certificate_begin(struct fort_buf *buf, const struct fort_env *env,
+			    const struct fort_cert_counts *counts);
+void fort_certificate_put_group(struct fort_buf *buf, const struct fort_cert_group *group);
+void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span claim);
+void fort_certificate_put_root(struct fort_buf *buf, const struct fort_root *root);
+void fort_certificate_put_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges);

@@ -3,14 +3,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proof/cover.h"
+#include "step/relate.h"
+
 static const char *const fault_texts[FORT_CHECK_FAULTS] = {
 	[FORT_CHECK_OK] = "no fault",
 	[FORT_CHECK_FORM] = "the bytes are no certificate",
 	[FORT_CHECK_BINDING] = "made for another program, map or version",
 	[FORT_CHECK_CLAIM] = "a claim is malformed",
-	[FORT_CHECK_EDGE] = "an edge names no earlier state at this instruction",
+	[FORT_CHECK_EDGE] = "an edge names no state at this instruction",
 	[FORT_CHECK_EDGES] = "the number of edges does not fit the paths",
 	[FORT_CHECK_COVER] = "the named state does not cover what arrives",
+	[FORT_CHECK_RANK] = "nothing shows that a loop ends",
+	[FORT_CHECK_ROOT] = "a function that is called from outside is missing",
 	[FORT_CHECK_UNSAFE] = "an instruction may be unsafe",
 	[FORT_CHECK_STEPS] = "more steps than declared",
 	[FORT_CHECK_MEMORY] = "not enough memory",
@@ -34,7 +39,8 @@ struct checker {
 	struct fort_pool pool;
 	struct fort_arena *arena;
 	struct pending *todo, *spare;
-	uint32_t index; /* of the state whose region is walked */
+	uint32_t index; /* of the state whose region is walked; roots come after all states */
+	uint32_t group; /* of that state, or n_groups */
 	struct fort_reader edges;
 	uint32_t edges_left;
 	struct fort_check *check;
@@ -63,68 +69,173 @@ static bool push(struct checker *c, struct fort_state *state, uint32_t pc)
 	return true;
 }
 
-/* An arrival at a cut point: true with *stop saying whether the path ends here. */
-static bool arrive(struct checker *c, const struct fort_state *state, uint32_t pc, bool *stop)
+/* --- loops --- */
+
+/* Is the state's rank past what the group's ghost remembers? */
+static bool progresses(const struct checker *c, const struct fort_state *state, uint32_t group)
 {
-	const struct fort_cert_state *target;
-	uint64_t distance;
+	const struct fort_cert_group *of = &c->cert.groups[group];
+	const struct fort_value *now = fort_state_cell(state, of->rank);
+
+	if (!now || now->type == FORT_NONE)
+		return false;
+	for (uint32_t i = 0; i < state->n_ghosts; i++) {
+		const struct fort_ghost *ghost = &state->ghosts[i];
+
+		if (ghost->owner == group)
+			return of->falls ? fort_relate_most(state, now, NULL, &ghost->value) < 0
+					 : fort_relate_most(state, &ghost->value, NULL, now) < 0;
+	}
+	return group < state->unset_below;
+}
+
+/* Edges go down, or around a loop that ends. */
+static bool leads_to_an_end(const struct checker *c, const struct fort_state *state,
+			    uint32_t target)
+{
+	uint32_t group = fort_certificate_group(&c->cert, target);
+
+	if (target < c->index && (group == c->cert.n_groups || group != c->group))
+		return true;
+	return group < c->cert.n_groups && progresses(c, state, group);
+}
+
+bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
+			    struct fort_pool *pool, struct fort_state *state)
+{
+	uint32_t group = fort_certificate_group(cert, index), n = 0;
+	struct fort_value *rank;
+
+	state->unset_below = fort_certificate_groups_below(cert, index);
+	for (uint32_t i = 0; i < state->n_ghosts; i++)
+		if (state->ghosts[i].owner >= state->unset_below && state->ghosts[i].owner != group)
+			state->ghosts[n++] = state->ghosts[i];
+	state->n_ghosts = n;
+	if (group == cert->n_groups)
+		return true;
+	rank = fort_state_cell(state, cert->groups[group].rank);
+	return rank && rank->type != FORT_NONE && fort_state_remember(pool, state, group, rank);
+}
+
+/* --- walking --- */
+
+static bool read_claim(struct checker *c, uint32_t index, struct fort_state **out)
+{
+	const struct fort_cert_state *from = &c->cert.states[index];
+	int err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups, out);
+
+	if (err)
+		return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM, from->pc);
+	return true;
+}
+
+/* Claims are read again each time: that is less work than to keep them. */
+static bool is_covered(struct checker *c, const struct fort_state *state, uint32_t target)
+{
+	struct fort_state *claim;
+	bool covered;
+
+	if (!read_claim(c, target, &claim))
+		return false;
+	covered = fort_state_covers(&c->pool, claim, state);
+	fort_state_free(&c->pool, claim);
+	return covered || fail(c, FORT_CHECK_COVER, c->cert.states[target].pc);
+}
+
+/* An arrival at a cut point: true with *stop saying whether the path ends here. */
+static bool arrive(struct checker *c, struct fort_state *state, uint32_t pc, bool *stop)
+{
+	uint64_t edge;
 
 	*stop = false;
-	if (!c->edges_left || fort_reader_varint(&c->edges, &distance))
+	if (!fort_state_settle(&c->pool, state))
+		return fail(c, FORT_CHECK_MEMORY, pc);
+	if (!c->edges_left || fort_reader_varint(&c->edges, &edge))
 		return fail(c, FORT_CHECK_EDGES, pc);
 	c->edges_left--;
-	if (!distance)
+	if (!edge)
 		return true;
-	if (distance > c->index)
+	if (edge > c->cert.n_states || c->cert.states[edge - 1].pc != pc)
 		return fail(c, FORT_CHECK_EDGE, pc);
-	target = &c->cert.states[c->index - distance];
-	if (target->pc != pc)
-		return fail(c, FORT_CHECK_EDGE, pc);
-	if (!fort_claim_covers(target->claim, state))
-		return fail(c, FORT_CHECK_COVER, pc);
+	if (!leads_to_an_end(c, state, (uint32_t)edge - 1))
+		return fail(c, FORT_CHECK_RANK, pc);
 	*stop = true;
+	return is_covered(c, state, (uint32_t)edge - 1);
+}
+
+/* A path being walked. */
+struct path {
+	struct fort_state *state;
+	uint32_t pc;
+	bool arrived; /* its edge at this cut point was taken */
+};
+
+static bool apply(struct checker *c, struct path *path, struct fort_step *step)
+{
+	if (c->check->steps++ == c->cert.steps)
+		return fail(c, FORT_CHECK_STEPS, path->pc);
+	if (fort_step(c->env, &c->pool, path->state, path->pc, step))
+		return fail(c, FORT_CHECK_MEMORY, path->pc);
+	path->arrived = false;
+	path->pc = step->pc;
+	if (step->outcome != FORT_STEP_BAD)
+		return true;
+	c->check->violation = step->violation;
+	return fail(c, FORT_CHECK_UNSAFE, step->violation.pc);
+}
+
+/* The jumping side of a fork: waits for its turn, or arrives and may take the path's place. */
+static bool jump(struct checker *c, struct path *path, const struct fort_step *step)
+{
+	bool stop;
+
+	if (!fort_is_cut_point(c->env->graph, step->other_pc))
+		return push(c, step->other, step->other_pc);
+	if (!arrive(c, step->other, step->other_pc, &stop))
+		return false;
+	if (stop) {
+		fort_state_free(&c->pool, step->other);
+		return true;
+	}
+	if (!push(c, path->state, path->pc))
+		return false;
+	*path = (struct path){step->other, step->other_pc, true};
 	return true;
 }
 
 /* One path, to its end or to the states that take over. Owns the state. */
-static bool walk_path(struct checker *c, struct fort_state *state, uint32_t pc, bool fresh)
+static bool walk_path(struct checker *c, struct path path)
 {
 	struct fort_step step;
 	bool stop = false;
 
 	while (!stop) {
-		if (!fresh && fort_is_cut_point(c->env->graph, pc)) {
-			if (!arrive(c, state, pc, &stop))
+		if (!path.arrived && fort_is_cut_point(c->env->graph, path.pc)) {
+			if (!arrive(c, path.state, path.pc, &stop))
 				return false;
 			if (stop)
 				break;
 		}
-		fresh = false;
-		if (c->check->steps++ == c->cert.steps)
-			return fail(c, FORT_CHECK_STEPS, pc);
-		if (fort_step(c->env, &c->pool, state, pc, &step))
-			return fail(c, FORT_CHECK_MEMORY, pc);
-		if (step.outcome == FORT_STEP_BAD) {
-			c->check->violation = step.violation;
-			return fail(c, FORT_CHECK_UNSAFE, pc);
-		}
-		if (step.outcome == FORT_STEP_FORK && !push(c, step.other, step.other_pc))
+		if (!apply(c, &path, &step))
+			return false;
+		if (step.outcome == FORT_STEP_FORK && !jump(c, &path, &step))
 			return false;
 		stop = step.outcome == FORT_STEP_END || step.outcome == FORT_STEP_DEAD;
-		pc = step.pc;
 	}
-	fort_state_free(&c->pool, state);
+	fort_state_free(&c->pool, path.state);
 	return true;
 }
 
 /* All paths from one claimed state. On failure memory is the arena's business. */
-static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc)
+static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc,
+			struct fort_span edges, uint32_t n_edges)
 {
-	const struct fort_cert_state *from = &c->cert.states[c->index];
-
-	c->edges = fort_reader_on(from->edges.data, from->edges.bytes);
-	c->edges_left = from->n_edges;
-	if (!walk_path(c, state, pc, true))
+	c->edges = fort_reader_on(edges.data, edges.bytes);
+	c->edges_left = n_edges;
+	c->group = fort_certificate_group(&c->cert, c->index);
+	if (!fort_certificate_enter(&c->cert, c->index, &c->pool, state))
+		return fail(c, FORT_CHECK_RANK, pc);
+	if (!walk_path(c, (struct path){state, pc, true}))
 		return false;
 	while (c->todo) {
 		struct pending *item = c->todo;
@@ -134,7 +245,7 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 		pc = item->pc;
 		item->next = c->spare;
 		c->spare = item;
-		if (!walk_path(c, state, pc, false))
+		if (!walk_path(c, (struct path){state, pc, false}))
 			return false;
 	}
 	return c->edges_left ? fail(c, FORT_CHECK_EDGES, pc) : true;
@@ -142,25 +253,59 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 
 static bool check_states(struct checker *c)
 {
-	const struct fort_env *env = c->env;
-	struct fort_state *state;
-
 	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
 		const struct fort_cert_state *from = &c->cert.states[c->index];
+		struct fort_state *state;
 
-		if (fort_claim_read(from->claim, &c->pool, env, &state))
-			return fail(c, FORT_CHECK_CLAIM, from->pc);
-		if (!walk_region(c, state, from->pc))
+		if (!read_claim(c, c->index, &state) ||
+		    !walk_region(c, state, from->pc, from->edges, from->n_edges))
 			return false;
 	}
-	state = fort_step_entry(env, &c->pool);
-	if (!state)
-		return fail(c, FORT_CHECK_MEMORY, 0);
-	return walk_region(c, state, 0);
+	return true;
+}
+
+static bool is_listed(const struct checker *c, const struct fort_root *root)
+{
+	for (uint32_t i = 0; i < c->cert.n_roots; i++)
+		if (c->cert.roots[i].root.kind == root->kind &&
+		    c->cert.roots[i].root.subprog == root->subprog)
+			return true;
+	return false;
+}
+
+/* The program, and everything that a walk through all of it relied on. */
+static bool has_all_roots(const struct checker *c)
+{
+	const struct fort_root main_root = {.kind = FORT_ROOT_MAIN};
+
+	for (uint32_t i = 0; i < c->env->n_demands; i++)
+		if (!is_listed(c, &c->env->demands[i]))
+			return false;
+	return is_listed(c, &main_root);
+}
+
+static bool check_roots(struct checker *c)
+{
+	const struct fort_program *program = &c->env->graph->program;
+
+	for (uint32_t i = 0; i < c->cert.n_roots; i++) {
+		const struct fort_cert_root *from = &c->cert.roots[i];
+		uint32_t pc = program->subprogs[from->root.subprog].start;
+		struct fort_state *state;
+		int err = fort_step_enter(c->env, &c->pool, &from->root, &state);
+
+		c->index = c->cert.n_states + i;
+		if (err)
+			return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_ROOT, pc);
+		if (!walk_region(c, state, pc, from->edges, from->n_edges))
+			return false;
+	}
+	return has_all_roots(c) || fail(c, FORT_CHECK_ROOT, 0);
 }
 
 static void clear_outputs(struct fort_env *env)
 {
+	env->n_demands = 0;
 	memset(env->access, 0, env->graph->program.n_insns * sizeof(env->access[0]));
 }
 
@@ -180,7 +325,7 @@ bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct
 	fort_binding(env, binding);
 	if (memcmp(binding, c.cert.binding, sizeof(binding)))
 		return fail(&c, FORT_CHECK_BINDING, 0);
-	if (!check_states(&c))
+	if (!check_states(&c) || !check_roots(&c))
 		return false;
 	out->env = env;
 	memcpy(out->binding, binding, sizeof(binding));

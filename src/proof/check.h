@@ -11,9 +11,11 @@ enum fort_check_fault {
 	FORT_CHECK_FORM,    /* bytes are no certificate; `detail` is the offset */
 	FORT_CHECK_BINDING, /* of another program, type, map or version */
 	FORT_CHECK_CLAIM,   /* a claim is malformed */
-	FORT_CHECK_EDGE,    /* an edge names no earlier state at this instruction */
+	FORT_CHECK_EDGE,    /* an edge names no state at this instruction */
 	FORT_CHECK_EDGES,   /* too few or too many edges */
 	FORT_CHECK_COVER,   /* the named state does not cover what arrives */
+	FORT_CHECK_RANK,    /* an edge goes up, and nothing shows that it will not for ever */
+	FORT_CHECK_ROOT,    /* a root is missing, or is none */
 	FORT_CHECK_UNSAFE,  /* an instruction may be unsafe; see the violation */
 	FORT_CHECK_STEPS,   /* more steps than declared */
 	FORT_CHECK_MEMORY,  /* not enough memory to check */
@@ -38,6 +40,11 @@ struct fort_proven {
 	const struct fort_env *env;
 	uint8_t binding[FORT_SHA256_BYTES];
 };
+
+/* Ghosts as they are when state `index` is entered: those of groups below it are set back, that of
+ * its own group is set. False when its group has no rank there. */
+FORT_CHECKED bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
+					 struct fort_pool *pool, struct fort_state *state);
 
 /* Checks `bytes` for `env`, whose output (access) is filled. Working memory comes
  * from `arena` and is not given back. Returns true and *out, or false with *check saying why.

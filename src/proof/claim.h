@@ -4,14 +4,20 @@
  * claimed to hold anything at all, so it may not be read; a number may be claimed as any number.
  * Encoding (all integers LEB128 varints):
  *
- *   claim  := ids frames (frame)* refs (id)*
- *   frame  := subprog return_pc registers:mask (value)* slots (slot)*
- *   slot   := index bytes:16 bits, two a byte  [value if a byte is SPILL]
- *   value  := tag:1 byte [object] [frame] [id] [ref] [sym delta] [range] [num]
- *   num    := views:1 byte [arc base size] [bits value mask] [low base size]
+ *   claim  := ids frames (frame)* rest refs (id)* facts (fact)* ghosts (ghost)*
+ *   frame  := kind subprog return_pc registers:mask (value)* slots (slot)* counters
+ *   slot   := index bytes:24 bits, three a byte  [value if the first is SPILL or OBJECT]
+ *   counters := which:byte [value] [value]
+ *   rest   := which:byte [value] [value] [value]   (packet, meta, lock)
+ *   value  := type:byte parts:byte [object] [frame] [flags] [id] [ref] [base] [sym delta] [num]
+ *   num    := views:byte [arc base size] [bits value mask] [low base size]
+ *   fact   := cell cell cell most
+ *   ghost  := owner value facts (fact)*
+ *   cell   := 0 for none, 1 for the ghost itself, or 2 + kind + 8 * (frame + 8 * index)
  *
- * Ids are numbered from 1 in the order in which they appear; `ids` is how many there are. Reading
- * checks everything: the bytes come from whoever made the certificate.
+ * Ids are numbered from 1; `ids` is how many there are. Facts are
+ * about the values at cells, not about symbols. Reading checks everything: the bytes come from
+ * whoever made the certificate.
  */
 #pragma once
 
@@ -21,26 +27,16 @@
 
 #define FORT_CLAIM_IDS_MAX 1024u
 
-/* What of a state is to be claimed: one bit per register, one per stack slot. */
-struct fort_need_frame {
-	uint16_t regs, exact_regs; /* mentioned; mentioned with their numbers' facts */
-	uint64_t slots, exact_slots;
-};
+/* Appends the claim that a settled `state` makes, without ghosts; these go to `ghosts`, each as
+ *   owner:4 length:4 bytes (the rest of the ghost)
+ * so that a list of them can be chosen later. Errors stay in the buffers: -EFBIG for too many ids.
+ */
+void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
+		      const struct fort_state *state);
 
-struct fort_need {
-	struct fort_need_frame frames[FORT_FRAMES_MAX];
-};
-
-/* Appends the claim that `state` makes when only `need` is kept (NULL: everything). Errors stay
- * in the buffer. */
-void fort_claim_write(struct fort_buf *buf, const struct fort_state *state,
-		      const struct fort_need *need);
-
-/* The state that a claim describes. Returns 0, -ENOMEM, or -EBADMSG for bytes that are no claim,
- * that have a rest, or that name functions, maps or return points that `env` does not have. */
+/* The state that a claim describes. Ghosts of owners from `n_owners` on are refused. Returns 0,
+ * -ENOMEM, or -EBADMSG for bytes that are no claim, that have a rest, or that name functions, maps
+ * or return points that `env` does not have. */
 FORT_CHECKED int fort_claim_read(struct fort_span claim, struct fort_pool *pool,
-				 const struct fort_env *env, struct fort_state **out);
-
-/* Is everything that is claimed true in `state`? False for malformed bytes as well. Trusted: this
- * is the inclusion test on which every certificate rests. */
-bool fort_claim_covers(struct fort_span claim, const struct fort_state *state);
+				 const struct fort_env *env, uint32_t n_owners,
+				 struct fort_state **out);

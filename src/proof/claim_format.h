@@ -3,14 +3,18 @@
 
 #include "step/state.h"
 
+/* Parts of a value that follow its type; what is not there is 0. A pointer without NUM is at offset
+ * 0, a number without NUM is any number. */
 enum {
-	FORT_TAG_TYPE = 0x0f, /* enum fort_type */
-	FORT_TAG_MAYBE_NULL = 0x10,
-	FORT_TAG_RELATED = 0x20,
-	FORT_TAG_ANY = 0x40, /* NUM: nothing is claimed of the number */
-	FORT_TAG_REF = 0x80,
+	FORT_PART_OBJECT = 1,
+	FORT_PART_FRAME = 2,
+	FORT_PART_FLAGS = 4,
+	FORT_PART_ID = 8,
+	FORT_PART_REF = 16,
+	FORT_PART_BASE = 32,
+	FORT_PART_RELATED = 64,
+	FORT_PART_NUM = 128,
 };
-_Static_assert(FORT_TYPES <= FORT_TAG_TYPE + 1, "types fit the tag");
 
 enum {
 	FORT_VIEW_ARC = 1,
@@ -19,12 +23,26 @@ enum {
 	FORT_VIEW_CONST = 8, /* alone */
 };
 
-static inline bool fort_type_has_object(enum fort_type type)
+/* What is said of a state beside its frames. */
+enum { FORT_SAID_PACKET = 1, FORT_SAID_META = 2, FORT_SAID_LOCK = 4, FORT_SAID_ALL = 7 };
+/* What is said of a frame's counters. */
+enum { FORT_SAID_TURNS = 1, FORT_SAID_GOES = 2, FORT_SAID_COUNTERS = 3 };
+
+/* How a fact names what it is about. */
+enum { FORT_CODE_NONE, FORT_CODE_SELF, FORT_CODE_CELLS };
+_Static_assert(FORT_CELL_KINDS <= 8, "kinds of cells fit three bits");
+_Static_assert(FORT_FRAMES_MAX <= 8, "frames fit three bits");
+
+static inline uint32_t fort_cell_code(struct fort_cell cell)
 {
-	return type == FORT_MAP || type == FORT_MAP_VALUE || type == FORT_RING_MEM;
+	return FORT_CODE_CELLS + cell.kind + 8u * (cell.frame + 8u * cell.index);
 }
 
-static inline bool fort_type_has_range(enum fort_type type)
+static inline struct fort_cell fort_cell_of(uint32_t code)
 {
-	return type == FORT_PACKET || type == FORT_PACKET_META;
+	uint32_t rest = code - FORT_CODE_CELLS;
+
+	return (struct fort_cell){.kind = rest & 7,
+				  .frame = rest >> 3 & 7,
+				  .index = (uint8_t)(rest >> 6)};
 }

@@ -6,92 +6,6 @@
 
 #include "proof/claim_format.h"
 
-/* Old ids in the order of their first mention. Only ids that connect something are kept: a symbol
- * with one holder says nothing. */
-struct names {
-	uint32_t old[FORT_CLAIM_IDS_MAX];
-	uint16_t holders[FORT_CLAIM_IDS_MAX];
-	uint32_t n;
-	bool over;
-};
-
-static uint32_t find(const struct names *names, uint32_t id)
-{
-	for (uint32_t i = 0; i < names->n; i++)
-		if (names->old[i] == id)
-			return i;
-	return names->n;
-}
-
-static void hold(struct names *names, uint32_t id)
-{
-	uint32_t i = id ? find(names, id) : 0;
-
-	if (!id)
-		return;
-	if (i == FORT_CLAIM_IDS_MAX) {
-		names->over = true;
-		return;
-	}
-	if (i == names->n) {
-		names->old[names->n] = id;
-		names->holders[names->n++] = 0;
-	}
-	names->holders[i]++;
-}
-
-/* What is mentioned of a state, in the order of the format. */
-typedef void mention(const struct fort_value *value, bool exact, void *context);
-
-static bool wants_reg(const struct fort_need *need, uint32_t frame, unsigned reg, bool *exact)
-{
-	*exact = !need || (need->frames[frame].exact_regs >> reg & 1);
-	return !need || (need->frames[frame].regs >> reg & 1);
-}
-
-static bool wants_slot(const struct fort_need *need, uint32_t frame, uint32_t slot, bool *exact)
-{
-	*exact = !need || (need->frames[frame].exact_slots >> slot & 1);
-	return !need || (need->frames[frame].slots >> slot & 1);
-}
-
-static bool is_number(const struct fort_value *value)
-{
-	return value->type == FORT_NUM;
-}
-
-static void count_value(struct names *names, const struct fort_value *value, bool exact)
-{
-	hold(names, value->id);
-	hold(names, value->ref);
-	if (exact || !is_number(value))
-		hold(names, value->sym);
-}
-
-static void count_names(struct names *names, const struct fort_state *state,
-			const struct fort_need *need)
-{
-	bool exact;
-
-	for (uint32_t f = 0; f < state->n_frames; f++) {
-		const struct fort_frame *frame = state->frames[f];
-
-		for (unsigned r = 0; r < FORT_R10; r++)
-			if (frame->regs[r].type && wants_reg(need, f, r, &exact))
-				count_value(names, &frame->regs[r], exact);
-		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (fort_slot_spilled(&frame->slots[s]) && wants_slot(need, f, s, &exact))
-				count_value(names, &frame->slots[s].spill, exact);
-	}
-	for (uint32_t i = 0; i < state->n_refs; i++)
-		hold(names, state->refs[i].id);
-}
-
-static void put_name(struct fort_buf *buf, const struct names *names, uint32_t id)
-{
-	fort_buf_varint(buf, find(names, id) + 1);
-}
-
 static uint64_t zigzag(int64_t value)
 {
 	return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
@@ -124,72 +38,62 @@ static void put_number(struct fort_buf *buf, const struct fort_scalar *num)
 	}
 }
 
-static void put_value(struct fort_buf *buf, const struct names *names,
-		      const struct fort_value *value, bool exact)
+static bool is_any(const struct fort_scalar *num)
 {
-	bool number = is_number(value), related = false;
-	uint8_t tag = value->type;
+	return num->arc.size == UINT64_MAX && num->bits.mask == UINT64_MAX &&
+	       num->low.size == UINT32_MAX;
+}
 
-	if (value->sym && (exact || !number))
-		related = names->holders[find(names, value->sym)] > 1;
-	tag |= value->maybe_null ? FORT_TAG_MAYBE_NULL : 0;
-	tag |= related ? FORT_TAG_RELATED : 0;
-	tag |= number && !exact ? FORT_TAG_ANY : 0;
-	tag |= value->ref ? FORT_TAG_REF : 0;
-	fort_buf_u8(buf, tag);
-	if (fort_type_has_object(value->type))
+static bool is_zero(const struct fort_scalar *num)
+{
+	return fort_scalar_is_const(num) && !num->arc.base;
+}
+
+static void put_value(struct fort_buf *buf, const struct fort_value *value)
+{
+	bool number = value->type == FORT_NUM;
+	uint8_t parts = 0;
+
+	parts |= value->object ? FORT_PART_OBJECT : 0;
+	parts |= value->frame ? FORT_PART_FRAME : 0;
+	parts |= value->flags ? FORT_PART_FLAGS : 0;
+	parts |= value->id ? FORT_PART_ID : 0;
+	parts |= value->ref ? FORT_PART_REF : 0;
+	parts |= value->base ? FORT_PART_BASE : 0;
+	parts |= value->sym ? FORT_PART_RELATED : 0;
+	parts |= (number ? !is_any(&value->num) : !is_zero(&value->num)) ? FORT_PART_NUM : 0;
+	fort_buf_u8(buf, value->type);
+	fort_buf_u8(buf, parts);
+	if (parts & FORT_PART_OBJECT)
 		fort_buf_varint(buf, value->object);
-	if (value->type == FORT_STACK)
+	if (parts & FORT_PART_FRAME)
 		fort_buf_varint(buf, value->frame);
-	if (value->maybe_null)
-		put_name(buf, names, value->id);
-	if (value->ref)
-		put_name(buf, names, value->ref);
-	if (related) {
-		put_name(buf, names, value->sym);
+	if (parts & FORT_PART_FLAGS)
+		fort_buf_varint(buf, value->flags);
+	if (parts & FORT_PART_ID)
+		fort_buf_varint(buf, value->id);
+	if (parts & FORT_PART_REF)
+		fort_buf_varint(buf, value->ref);
+	if (parts & FORT_PART_BASE)
+		fort_buf_varint(buf, value->base);
+	if (parts & FORT_PART_RELATED) {
+		fort_buf_varint(buf, value->sym);
 		fort_buf_varint(buf, zigzag(value->delta));
 	}
-	if (fort_type_has_range(value->type))
-		fort_buf_varint(buf, zigzag(value->range));
-	if (!(tag & FORT_TAG_ANY))
+	if (parts & FORT_PART_NUM)
 		put_number(buf, &value->num);
 }
 
-static void put_registers(struct fort_buf *buf, const struct names *names,
-			  const struct fort_need *need, const struct fort_frame *frame, uint32_t f)
+static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
 {
 	uint32_t mask = 0;
-	bool exact;
 
 	for (unsigned r = 0; r < FORT_R10; r++)
-		if (frame->regs[r].type && wants_reg(need, f, r, &exact))
-			mask |= 1u << r;
+		mask |= frame->regs[r].type ? 1u << r : 0;
 	fort_buf_varint(buf, mask);
 	for (unsigned r = 0; r < FORT_R10; r++)
-		if (mask >> r & 1 && wants_reg(need, f, r, &exact))
-			put_value(buf, names, &frame->regs[r], exact);
-}
-
-/* A slot whose numbers do not matter is any bytes; one without pointers or zeroes says nothing
- * that matters unless reading it was the point, so it is mentioned as it is. */
-static void put_slot(struct fort_buf *buf, const struct names *names, const struct fort_slot *slot,
-		     uint32_t index, bool exact)
-{
-	unsigned spilled = fort_slot_spilled(slot);
-	bool plain = !exact && !(spilled && !is_number(&slot->spill));
-	uint16_t bytes = 0;
-
-	for (unsigned i = 0; i < 8; i++) {
-		uint8_t byte = slot->bytes[i];
-
-		if (plain && (byte == FORT_BYTE_SPILL || byte == FORT_BYTE_ZERO))
-			byte = FORT_BYTE_MISC;
-		bytes |= (uint16_t)(byte << (2 * i));
-	}
-	fort_buf_varint(buf, index);
-	fort_buf_varint(buf, bytes);
-	if (spilled && !plain)
-		put_value(buf, names, &slot->spill, exact);
+		if (mask >> r & 1)
+			put_value(buf, &frame->regs[r]);
 }
 
 static bool is_blank(const struct fort_slot *slot)
@@ -199,43 +103,213 @@ static bool is_blank(const struct fort_slot *slot)
 	return !memcmp(slot->bytes, blank, sizeof(blank));
 }
 
-static void put_slots(struct fort_buf *buf, const struct names *names, const struct fort_need *need,
-		      const struct fort_frame *frame, uint32_t f)
+static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 {
 	uint32_t n = 0;
-	bool exact;
 
 	for (uint32_t s = 0; s < frame->n_slots; s++)
-		n += !is_blank(&frame->slots[s]) && wants_slot(need, f, s, &exact);
+		n += !is_blank(&frame->slots[s]);
 	fort_buf_varint(buf, n);
-	for (uint32_t s = 0; s < frame->n_slots; s++)
-		if (!is_blank(&frame->slots[s]) && wants_slot(need, f, s, &exact))
-			put_slot(buf, names, &frame->slots[s], s, exact);
+	for (uint32_t s = 0; s < frame->n_slots; s++) {
+		const struct fort_slot *slot = &frame->slots[s];
+		uint32_t bytes = 0;
+
+		if (is_blank(slot))
+			continue;
+		for (unsigned i = 0; i < 8; i++)
+			bytes |= (uint32_t)slot->bytes[i] << (3 * i);
+		fort_buf_varint(buf, s);
+		fort_buf_varint(buf, bytes);
+		if (fort_slot_has_value(slot))
+			put_value(buf, &slot->spill);
+	}
 }
 
-void fort_claim_write(struct fort_buf *buf, const struct fort_state *state,
-		      const struct fort_need *need)
-{
-	struct names names;
+/* --- facts, about cells --- */
 
-	names.n = 0;
-	names.over = false;
-	count_names(&names, state, need);
-	if (names.over) {
-		buf->err = buf->err ? buf->err : -EFBIG;
+/* The first cell with each symbol. */
+struct places {
+	struct fort_cell cell[FORT_CLAIM_IDS_MAX + 1];
+	bool known[FORT_CLAIM_IDS_MAX + 1];
+};
+
+static void place(struct places *places, const struct fort_value *value, struct fort_cell cell)
+{
+	if (!value->type || !value->sym || fort_scalar_is_const(&value->num) ||
+	    places->known[value->sym])
 		return;
-	}
-	fort_buf_varint(buf, names.n);
-	fort_buf_varint(buf, state->n_frames);
+	places->known[value->sym] = true;
+	places->cell[value->sym] = cell;
+}
+
+static void find_places(struct places *places, const struct fort_state *state)
+{
+	memset(places->known, 0, state->next_id * sizeof(places->known[0]));
 	for (uint32_t f = 0; f < state->n_frames; f++) {
 		const struct fort_frame *frame = state->frames[f];
 
-		fort_buf_varint(buf, frame->subprog);
-		fort_buf_varint(buf, frame->return_pc);
-		put_registers(buf, &names, need, frame, f);
-		put_slots(buf, &names, need, frame, f);
+		for (unsigned r = 0; r < FORT_R10; r++)
+			place(places, &frame->regs[r],
+			      (struct fort_cell){FORT_CELL_REG, (uint8_t)f, (uint8_t)r});
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if (fort_slot_has_value(&frame->slots[s]))
+				place(places, &frame->slots[s].spill,
+				      (struct fort_cell){FORT_CELL_SLOT, (uint8_t)f, (uint8_t)s});
+		place(places, &frame->turns, (struct fort_cell){FORT_CELL_TURNS, (uint8_t)f, 0});
+		place(places, &frame->goes, (struct fort_cell){FORT_CELL_GOES, (uint8_t)f, 0});
 	}
-	fort_buf_varint(buf, state->n_refs);
+	place(places, &state->packet, (struct fort_cell){.kind = FORT_CELL_PACKET});
+	place(places, &state->meta, (struct fort_cell){.kind = FORT_CELL_META});
+}
+
+/* A fact as it is written. */
+struct sentence {
+	uint32_t codes[3];
+	int64_t most;
+	unsigned n_self; /* terms that only the ghost has */
+	bool good;
+};
+
+/* A term S(sym) with this sign, through a cell: S(cell) - delta. */
+static void put_term(struct sentence *out, unsigned at, uint32_t sym, int sign,
+		     const struct fort_state *state, const struct places *places,
+		     const struct fort_ghost *self)
+{
+	const struct fort_value *value;
+
+	if (!sym)
+		return;
+	if (places->known[sym]) {
+		value = fort_state_cell(state, places->cell[sym]);
+		out->codes[at] = fort_cell_code(places->cell[sym]);
+	} else if (self && self->value.sym == sym) {
+		value = &self->value;
+		out->codes[at] = FORT_CODE_SELF;
+		out->n_self++;
+	} else {
+		out->good = false;
+		return;
+	}
+	out->good &= !(sign > 0 ? __builtin_add_overflow(out->most, value->delta, &out->most)
+				: __builtin_sub_overflow(out->most, value->delta, &out->most));
+}
+
+/* With the cells that have the symbols; those of `self` count too, NULL for none. */
+static struct sentence say(const struct fort_fact *fact, const struct fort_state *state,
+			   const struct places *places, const struct fort_ghost *self)
+{
+	struct sentence out = {.most = fact->most, .good = true};
+
+	put_term(&out, 0, fact->a, 1, state, places, self);
+	put_term(&out, 1, fact->b, 1, state, places, self);
+	put_term(&out, 2, fact->c, -1, state, places, self);
+	return out;
+}
+
+static void put_facts(struct fort_buf *buf, const struct fort_state *state,
+		      const struct places *places, const struct fort_ghost *self)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < state->n_facts; i++) {
+		struct sentence s = say(&state->facts[i], state, places, self);
+
+		n += s.good && (!self || s.n_self);
+	}
+	fort_buf_varint(buf, n);
+	for (uint32_t i = 0; i < state->n_facts; i++) {
+		struct sentence s = say(&state->facts[i], state, places, self);
+
+		if (!s.good || (self && !s.n_self))
+			continue;
+		for (unsigned k = 0; k < 3; k++)
+			fort_buf_varint(buf, s.codes[k]);
+		fort_buf_varint(buf, zigzag(s.most));
+	}
+}
+
+static void put_ghosts(struct fort_buf *out, const struct fort_state *state,
+		       const struct places *places)
+{
+	for (uint32_t i = 0; i < state->n_ghosts; i++) {
+		uint32_t bytes;
+		size_t at;
+
+		fort_buf_u32(out, state->ghosts[i].owner);
+		fort_buf_u32(out, 0); /* the length, when it is known */
+		at = out->bytes;
+		put_value(out, &state->ghosts[i].value);
+		put_facts(out, state, places, &state->ghosts[i]);
+		if (out->err)
+			return;
+		bytes = (uint32_t)(out->bytes - at);
+		memcpy(out->data + at - sizeof(bytes), &bytes, sizeof(bytes));
+	}
+}
+
+/* A packet's length is between 0 and 2^32 - 1 without words. */
+static bool says_nothing(const struct fort_value *length)
+{
+	struct fort_scalar any = fort_scalar_of_width(32);
+
+	return !length->sym && fort_scalar_covers(&length->num, &any);
+}
+
+static void put_rest(struct fort_buf *buf, const struct fort_state *state)
+{
+	uint8_t which = 0;
+
+	which |= says_nothing(&state->packet) ? 0 : FORT_SAID_PACKET;
+	which |= says_nothing(&state->meta) ? 0 : FORT_SAID_META;
+	which |= state->lock.type ? FORT_SAID_LOCK : 0;
+	fort_buf_u8(buf, which);
+	if (which & FORT_SAID_PACKET)
+		put_value(buf, &state->packet);
+	if (which & FORT_SAID_META)
+		put_value(buf, &state->meta);
+	if (which & FORT_SAID_LOCK)
+		put_value(buf, &state->lock);
+}
+
+static void put_counters(struct fort_buf *buf, const struct fort_frame *frame)
+{
+	uint8_t which = 0;
+
+	which |= frame->turns.sym ? FORT_SAID_TURNS : 0;
+	which |= frame->goes.sym ? FORT_SAID_GOES : 0;
+	fort_buf_u8(buf, which);
+	if (which & FORT_SAID_TURNS)
+		put_value(buf, &frame->turns);
+	if (which & FORT_SAID_GOES)
+		put_value(buf, &frame->goes);
+}
+
+void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
+		      const struct fort_state *state)
+{
+	struct places places;
+
+	if (state->next_id > FORT_CLAIM_IDS_MAX) {
+		body->err = body->err ? body->err : -EFBIG;
+		return;
+	}
+	find_places(&places, state);
+	fort_buf_varint(body, state->next_id - 1);
+	fort_buf_varint(body, state->n_frames);
+	for (uint32_t f = 0; f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+
+		fort_buf_u8(body, frame->kind);
+		fort_buf_varint(body, frame->subprog);
+		fort_buf_varint(body, frame->return_pc);
+		put_registers(body, frame);
+		put_slots(body, frame);
+		put_counters(body, frame);
+	}
+	put_rest(body, state);
+	fort_buf_varint(body, state->n_refs);
 	for (uint32_t i = 0; i < state->n_refs; i++)
-		put_name(buf, &names, state->refs[i].id);
+		fort_buf_varint(body, state->refs[i].id);
+	put_facts(body, state, &places, NULL);
+	put_ghosts(ghosts, state, &places);
 }

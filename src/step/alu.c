@@ -18,6 +18,14 @@ static struct fort_value right_operand(const struct fort_rule *rule)
 
 /* --- copies --- */
 
+/* Part of an address, or what is computed from one, is a number for those who may see addresses. */
+static bool shows_no_address(struct fort_rule *rule, unsigned reg, enum fort_diag diag)
+{
+	if (!fort_rule_is_secret(rule, fort_rule_reg(rule, reg)))
+		return true;
+	return fort_rule_bad(rule, diag, reg, rule->insn->op, 0, 0, 0);
+}
+
 static bool move_register(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
@@ -29,6 +37,8 @@ static bool move_register(struct fort_rule *rule)
 		fort_rule_name(rule, src);
 		set(rule, *src);
 	} else if (src->type != FORT_NUM) {
+		if (!shows_no_address(rule, insn->src, FORT_DIAG_LEAK_COPY))
+			return false;
 		set(rule, fort_value_number(fort_scalar_of_width(32))); /* part of an address */
 	} else if (fort_scalar_umax(&src->num) <= UINT32_MAX) {
 		fort_rule_name(rule, src);
@@ -47,7 +57,9 @@ static bool move_extended(struct fort_rule *rule)
 	struct fort_scalar unknown = fort_scalar_unknown();
 	struct fort_scalar out;
 
-	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst))
+	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst) ||
+	    !shows_no_address(rule, insn->src,
+			      insn->bits == 64 ? FORT_DIAG_LEAK_EXTEND : FORT_DIAG_LEAK_COPY))
 		return false;
 	out = fort_scalar_sign_extend(src->type == FORT_NUM ? &src->num : &unknown, from,
 				      insn->bits);
@@ -69,7 +81,9 @@ static bool change_one(struct fort_rule *rule)
 	struct fort_scalar unknown = fort_scalar_unknown();
 	const struct fort_scalar *num = dst->type == FORT_NUM ? &dst->num : &unknown;
 
-	if (!fort_rule_readable(rule, insn->dst) || !fort_rule_writable(rule, insn->dst))
+	if (!fort_rule_readable(rule, insn->dst) ||
+	    !shows_no_address(rule, insn->dst, FORT_DIAG_LEAK_ALU) ||
+	    !fort_rule_writable(rule, insn->dst))
 		return false;
 	set(rule, fort_value_number(insn->kind == FORT_NEG
 					    ? fort_scalar_neg(insn->bits, num)
@@ -79,12 +93,97 @@ static bool change_one(struct fort_rule *rule)
 
 /* --- numbers --- */
 
-static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
+/* Values of which sums and differences are worth remembering: lengths, indices, offsets. */
+static bool is_measure(const struct fort_value *value)
+{
+	const int64_t far = 1ll << 31;
+
+	return !fort_scalar_is_const(&value->num) && fort_scalar_smin(&value->num) >= -far &&
+	       fort_scalar_smax(&value->num) <= far;
+}
+
+/* sum = x + y. False when nothing is left of what was known. */
+static bool learn_sum(struct fort_rule *rule, const struct fort_value *x,
+		      const struct fort_value *y, const struct fort_value *sum)
+{
+	return fort_relate_learn(rule->state, x, y, sum, 0) &&
+	       fort_relate_learn(rule->state, x, NULL, sum, -fort_scalar_smin(&y->num)) &&
+	       fort_relate_learn(rule->state, sum, NULL, x, fort_scalar_smax(&y->num));
+}
+
+/* difference = x - y; numbers, or offsets in one object. What is known of x and y together bounds
+ * it. */
+static bool subtract(struct fort_rule *rule, struct fort_value *x, struct fort_value *y,
+		     struct fort_value *out)
+{
+	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst);
+	int64_t high = fort_relate_most(rule->state, x, NULL, y);
+	int64_t low = fort_relate_most(rule->state, y, NULL, x);
+	struct fort_scalar range;
+	bool learns = is_measure(x) || is_measure(y);
+
+	*out = fort_value_number(fort_scalar_alu(FORT_OP_SUB, 64, &x->num, &y->num, false));
+	if (high != INT64_MAX && low != INT64_MAX && low != INT64_MIN) {
+		range = fort_scalar_signed_range(-low, high);
+		if (-low > high || !fort_scalar_meet(&out->num, &range))
+			return fort_rule_dead(rule);
+	}
+	if (learns && is_measure(out)) {
+		fort_rule_name(rule, out);
+		*dst = *out;
+		if (!fort_relate_learn(rule->state, y, out, x, 0))
+			return fort_rule_dead(rule);
+		*out = *dst;
+	}
+	return true;
+}
+
+static bool sum_of_numbers(struct fort_rule *rule, struct fort_value *right, struct fort_value *out)
+{
+	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst), left;
+
+	if (rule->insn->kind != FORT_ALU_X || !is_measure(dst) || !is_measure(right))
+		return true;
+	fort_rule_name(rule, dst);
+	fort_rule_name(rule, fort_rule_reg(rule, rule->insn->src));
+	*right = *fort_rule_reg(rule, rule->insn->src);
+	left = *dst;
+	fort_rule_name(rule, out);
+	*dst = *out;
+	if (!learn_sum(rule, &left, right, out))
+		return fort_rule_dead(rule);
+	*out = *dst;
+	return true;
+}
+
+/* A number that was halved, or divided, is less: what shows that some loops end. */
+static bool shrunk_number(struct fort_rule *rule, struct fort_value *out)
+{
+	const struct fort_insn *insn = rule->insn;
+	struct fort_value *dst = fort_rule_reg(rule, insn->dst), before = *dst;
+	bool divides = insn->op == FORT_OP_DIV && insn->imm > 1;
+	bool shifts = insn->op == FORT_OP_RSH && insn->imm > 0;
+
+	if (!rule->state->n_ghosts || insn->kind != FORT_ALU_K || !(divides || shifts) ||
+	    fort_scalar_smin(&dst->num) < 0 || !before.sym ||
+	    (insn->bits == 32 && fort_scalar_umax(&dst->num) > UINT32_MAX))
+		return true;
+	fort_rule_name(rule, out);
+	*dst = *out;
+	if (!fort_relate_learn(rule->state, out, NULL, &before,
+			       fort_scalar_smin(&before.num) > 0 ? -1 : 0))
+		return fort_rule_dead(rule);
+	*out = *dst;
+	return true;
+}
+
+static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	bool itself = insn->kind == FORT_ALU_X && insn->src == insn->dst;
 	bool related = itself || (dst->sym && dst->sym == right->sym);
+	bool adds = insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB;
 	struct fort_value out;
 	uint64_t by;
 
@@ -94,13 +193,29 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 	}
 	out = fort_value_number(fort_scalar_alu(insn->op, insn->bits, &dst->num, &right->num,
 						related && dst->delta == right->delta));
-	/* x + constant stays related to x. */
-	if (dst->sym && insn->bits == 64 && fort_value_known(right, &by) &&
-	    (insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB) &&
-	    !fort_scalar_is_const(&out.num)) {
-		out.sym = dst->sym;
-		out.delta =
-			fort_wrap_add(dst->delta, (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
+	if (fort_scalar_is_const(&out.num)) {
+		/* nothing to remember */
+	} else if (adds && insn->bits == 64 && fort_value_known(right, &by)) {
+		if (dst->sym) { /* x + constant stays related to x */
+			out.sym = dst->sym;
+			out.delta = fort_wrap_add(dst->delta,
+						  (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
+		}
+	} else if (insn->op == FORT_OP_SUB && insn->bits == 64) {
+		struct fort_value left = *dst;
+
+		fort_rule_name(rule, &left);
+		if (insn->kind == FORT_ALU_X) {
+			fort_rule_name(rule, fort_rule_reg(rule, insn->src));
+			*right = *fort_rule_reg(rule, insn->src);
+		}
+		if (!subtract(rule, &left, right, &out))
+			return false;
+	} else if (insn->op == FORT_OP_ADD && insn->bits == 64) {
+		if (!sum_of_numbers(rule, right, &out))
+			return false;
+	} else if (!shrunk_number(rule, &out)) {
+		return false;
 	}
 	set(rule, out);
 	return true;
@@ -108,31 +223,39 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 
 /* --- pointers --- */
 
+/* K: adjust_ptr_min_max_vals. Sockets and the like are whole. */
+static bool moves(const struct fort_value *pointer, bool known)
+{
+	switch (pointer->type) {
+	case FORT_CTX:
+	case FORT_STACK:
+	case FORT_MAP_VALUE:
+	case FORT_MAP_KEY:
+	case FORT_PACKET:
+	case FORT_PACKET_META:
+	case FORT_TP_BUFFER:
+	case FORT_MEM:
+	case FORT_RING_MEM:
+	case FORT_BUF:
+	case FORT_BTF:
+	case FORT_FUNC:
+	case FORT_DYNPTR: return true;
+	case FORT_FLOW_KEYS: return known;
+	default: return false;
+	}
+}
+
 static bool movable(struct fort_rule *rule, unsigned reg, const struct fort_value *pointer,
 		    const struct fort_value *number)
 {
-	uint64_t by;
+	uint64_t by = 1;
+	bool known = fort_value_known(number, &by);
 
-	if (pointer->maybe_null)
+	if (pointer->flags & FORT_MAYBE_NULL)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH_NULL, reg, 0, 0, 0, 0);
-	if (pointer->type == FORT_MAP && fort_value_known(number, &by) && !by)
+	if (moves(pointer, known) || (pointer->type == FORT_MAP && !by))
 		return true;
-	if (pointer->type == FORT_PACKET_END || pointer->type == FORT_MAP)
-		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH, reg, 0, 0, 0, 0);
-	return true;
-}
-
-/* Proven bytes move with a packet pointer by a known distance, while offsets are far from any
- * wrap; otherwise nothing is proven. */
-static int32_t moved_range(const struct fort_value *pointer, bool known, int64_t by)
-{
-	int64_t range = pointer->range;
-
-	if (pointer->range == FORT_RANGE_NONE || !known || by > INT32_MAX || by < -INT32_MAX ||
-	    !fort_value_is_near(pointer))
-		return FORT_RANGE_NONE;
-	range -= by;
-	return range > FORT_RANGE_NONE && range <= INT32_MAX ? (int32_t)range : FORT_RANGE_NONE;
+	return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH, reg, 0, 0, 0, 0);
 }
 
 /* The symbol of pointer + number. */
@@ -157,64 +280,76 @@ static void relate_offset(struct fort_rule *rule, struct fort_value *out,
 		out->delta = 0;
 }
 
-struct same_symbol {
-	const struct fort_value *value;
-	int64_t range;
-};
-
-/* Another pointer made from the same numbers may know how much of the packet is proven. */
-static bool inherit_range(struct fort_value *value, void *context)
-{
-	struct same_symbol *same = context;
-	int64_t distance;
-
-	if (value->type != same->value->type || !same->value->sym ||
-	    value->sym != same->value->sym || value->range == FORT_RANGE_NONE)
-		return true;
-	distance = fort_wrap_sub(same->value->delta, value->delta);
-	if (distance > INT32_MAX || distance < -INT32_MAX)
-		return true;
-	if (value->range - distance > same->range)
-		same->range = value->range - distance;
-	return true;
-}
-
-static bool is_packet(const struct fort_value *value)
-{
-	return value->type == FORT_PACKET || value->type == FORT_PACKET_META;
-}
-
 /* pointer + number or pointer - number, into dst. */
 static bool move_pointer(struct fort_rule *rule, struct fort_value pointer, unsigned reg,
 			 struct fort_value *number)
 {
 	bool add = rule->insn->op == FORT_OP_ADD;
-	struct fort_value out = pointer;
-	struct same_symbol same = {.value = &out, .range = FORT_RANGE_NONE};
-	uint64_t by = 0;
-	bool known = fort_value_known(number, &by);
+	struct fort_value out = pointer, moved_by;
 
 	if (!movable(rule, reg, &pointer, number))
 		return false;
-	if (!known && add)
+	if (add)
 		fort_rule_name(rule, number);
+	moved_by = *number;
 	out.num = fort_scalar_alu(rule->insn->op, 64, &pointer.num, &number->num, false);
 	relate_offset(rule, &out, &pointer, number, add);
-	if (is_packet(&out)) {
-		out.range = moved_range(&pointer, known, (int64_t)(add ? by : 0 - by));
-		if (fort_value_is_near(&out))
-			(void)fort_state_visit(rule->state, inherit_range, &same);
-		if (same.range > out.range && same.range <= INT32_MAX)
-			out.range = (int32_t)same.range;
-	}
 	set(rule, out);
+	if (add && is_measure(&pointer) && is_measure(&moved_by) &&
+	    !learn_sum(rule, &pointer, &moved_by, &out))
+		return fort_rule_dead(rule);
 	return true;
 }
 
-/* A difference of pointers, or one cut to 32 bits, is a number about which nothing is known. */
-static bool make_number(struct fort_rule *rule)
+/* The offset of a pointer in the object that it shares with others; false if nothing says so. */
+static bool offset_in(const struct fort_rule *rule, const struct fort_value *pointer,
+		      struct fort_value *out)
 {
-	set(rule, fort_value_number(fort_scalar_of_width(rule->insn->bits)));
+	if (pointer->flags & FORT_MAYBE_NULL)
+		return false;
+	*out = pointer->type == FORT_PACKET_END ? *fort_packet_length(rule->state, pointer)
+						: *pointer;
+	*out = (struct fort_value){
+		.type = FORT_NUM, .sym = out->sym, .delta = out->delta, .num = out->num};
+	return true;
+}
+
+/* Are both in one object, so that their difference is one of offsets? */
+static bool same_object(const struct fort_value *a, const struct fort_value *b)
+{
+	bool packet_a = a->type == FORT_PACKET || a->type == FORT_PACKET_END;
+	bool packet_b = b->type == FORT_PACKET || b->type == FORT_PACKET_END;
+
+	if (packet_a || packet_b)
+		return packet_a && packet_b;
+	if (a->type != b->type || a->object != b->object || a->frame != b->frame)
+		return false;
+	return a->type == FORT_STACK || a->type == FORT_CTX || a->type == FORT_PACKET_META ||
+	       (a->base && a->base == b->base);
+}
+
+/* A difference of pointers is a number. */
+static bool distance(struct fort_rule *rule, struct fort_value *right)
+{
+	const struct fort_insn *insn = rule->insn;
+	struct fort_value *dst = fort_rule_reg(rule, insn->dst), x, y, out;
+	uint64_t by;
+
+	if (insn->bits == 32 || !same_object(dst, right) || !offset_in(rule, dst, &x) ||
+	    !offset_in(rule, right, &y)) {
+		set(rule, fort_value_number(fort_scalar_of_width(insn->bits)));
+		return true;
+	}
+	if (x.sym && x.sym == y.sym) {
+		out = fort_value_const((uint64_t)x.delta - (uint64_t)y.delta);
+	} else if (fort_value_known(&y, &by)) {
+		out = x;
+		out.num = fort_scalar_plus(&x.num, (int64_t)(0 - by));
+		out.delta = fort_wrap_sub(x.delta, (int64_t)by);
+	} else if (!subtract(rule, &x, &y, &out)) {
+		return false;
+	}
+	set(rule, out);
 	return true;
 }
 
@@ -240,11 +375,16 @@ static bool arithmetic(struct fort_rule *rule)
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	struct fort_value right = right_operand(rule);
 	bool both = dst->type != FORT_NUM && right.type != FORT_NUM;
+	bool leaks = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
 	if (dst->type == FORT_NUM && right.type == FORT_NUM)
 		return add_numbers(rule, &right);
-	if (insn->op == FORT_OP_SUB && (both || insn->bits == 32))
-		return make_number(rule);
+	if (insn->op == FORT_OP_SUB && both && leaks)
+		return distance(rule, &right);
+	if (insn->op == FORT_OP_SUB && insn->bits == 32 && !both && leaks) {
+		set(rule, fort_value_number(fort_scalar_of_width(32)));
+		return true;
+	}
 	if (both)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_PTR, insn->dst, insn->op, 0, 0, 0);
 	if (!pointer_operator(rule, dst->type != FORT_NUM ? insn->dst : insn->src))

@@ -7,6 +7,7 @@
 struct side {
 	struct fort_state *state;
 	bool taken;
+	const struct fort_value *remains; /* of pointers that end */
 };
 
 static struct fort_value right_of(const struct fort_state *state, const struct fort_insn *insn)
@@ -35,6 +36,39 @@ static bool learn_number(struct fort_state *state, unsigned reg, const struct fo
 	return fort_scalar_meet(&value->num, num);
 }
 
+/* Both sides as integers: at 32 bits only where the words are not negative and small. */
+static bool are_integers(const struct fort_insn *insn, const struct fort_value *left,
+			 const struct fort_value *right, bool is_signed)
+{
+	int64_t most = is_signed && insn->bits == 32 ? INT32_MAX : UINT32_MAX;
+
+	if (insn->bits == 64)
+		return is_signed ||
+		       (fort_scalar_smin(&left->num) >= 0 && fort_scalar_smin(&right->num) >= 0);
+	return fort_scalar_smin(&left->num) >= 0 && fort_scalar_smin(&right->num) >= 0 &&
+	       fort_scalar_smax(&left->num) <= most && fort_scalar_smax(&right->num) <= most;
+}
+
+/* An order between two numbers that are not known is kept as a fact. */
+static bool learn_order(const struct side *side, const struct fort_insn *insn)
+{
+	struct fort_comparison c = fort_comparison_when(insn->op, side->taken);
+	struct fort_value left = *fort_state_reg(side->state, c.swap ? insn->src : insn->dst);
+	struct fort_value right = *fort_state_reg(side->state, c.swap ? insn->dst : insn->src);
+	bool less = c.primitive == FORT_CMP_ULT || c.primitive == FORT_CMP_SLT;
+	bool is_signed = c.primitive == FORT_CMP_SLT || c.primitive == FORT_CMP_SLE;
+
+	if (c.primitive == FORT_CMP_SET || !are_integers(insn, &left, &right, is_signed) ||
+	    fort_scalar_is_const(&left.num) || fort_scalar_is_const(&right.num))
+		return true;
+	if (c.primitive == FORT_CMP_EQ)
+		return c.negate || (fort_relate_learn(side->state, &left, NULL, &right, 0) &&
+				    fort_relate_learn(side->state, &right, NULL, &left, 0));
+	if (c.negate) /* not a < b: b <= a */
+		return fort_relate_learn(side->state, &right, NULL, &left, less ? 0 : -1);
+	return fort_relate_learn(side->state, &left, NULL, &right, less ? -1 : 0);
+}
+
 /* False when this side is impossible. */
 static bool learn_comparison(const struct side *side, const struct fort_insn *insn)
 {
@@ -44,7 +78,10 @@ static bool learn_comparison(const struct side *side, const struct fort_insn *in
 	if (!fort_scalar_assume(insn->op, insn->bits, side->taken, &left, &right) ||
 	    !learn_number(side->state, insn->dst, &left))
 		return false;
-	return insn->kind == FORT_JCC_K || learn_number(side->state, insn->src, &right);
+	if (insn->kind == FORT_JCC_K)
+		return true;
+	return learn_number(side->state, insn->src, &right) &&
+	       (insn->src == insn->dst || learn_order(side, insn));
 }
 
 /* x op x is decided by the operation alone, except for x & x. */
@@ -85,7 +122,7 @@ static bool surely_not_null(const struct fort_value *value)
 {
 	const int64_t limit = FORT_PTR_OFFSET_MAX;
 
-	return fort_value_is_pointer(value) && !value->maybe_null &&
+	return fort_value_is_pointer(value) && !(value->flags & FORT_MAYBE_NULL) &&
 	       fort_scalar_smin(&value->num) > -limit && fort_scalar_smax(&value->num) < limit;
 }
 
@@ -106,17 +143,17 @@ static bool is_null_test(const struct fort_insn *insn, const struct fort_value *
 			 const struct fort_value *right)
 {
 	return insn->bits == 64 && (insn->op == FORT_OP_JEQ || insn->op == FORT_OP_JNE) &&
-	       left->maybe_null && is_zero(right);
+	       (left->flags & FORT_MAYBE_NULL) && is_zero(right);
 }
 
-/* The NULL side holds no reference any more: reserving failed. */
+/* The NULL side holds no reference any more: nothing was acquired. */
 static void learn_null(const struct side *side, const struct fort_value *pointer, bool null)
 {
-	uint32_t id = pointer->id, ref = pointer->ref;
+	uint32_t id = pointer->id, ref = pointer->flags & FORT_LENT ? 0 : pointer->ref;
 
 	fort_relate_null(side->state, id, null);
 	if (null && ref)
-		fort_ref_release(side->state, ref);
+		fort_ref_release(side->state, ref, side->remains);
 }
 
 /* A packet pointer against the end of what it points into. */
@@ -128,23 +165,38 @@ static bool is_limit(const struct fort_value *pointer, const struct fort_value *
 	       fort_scalar_is_const(&limit->num) && !limit->num.arc.base;
 }
 
-/* pointer <= limit, or pointer < limit, holds on this side: so many bytes are proven. */
-static void learn_limit(const struct side *side, const struct fort_insn *insn)
+/* An order of a packet pointer and its limit is one of its offset and the length. Addresses compare
+ * like offsets while those are far from any wrap. */
+static bool learn_limit(const struct side *side, const struct fort_insn *insn)
 {
 	struct fort_comparison c = fort_comparison_when(insn->op, side->taken);
 	const struct fort_value *dst = fort_state_reg(side->state, insn->dst);
 	const struct fort_value *src = fort_state_reg(side->state, insn->src);
 	const struct fort_value *small = c.swap ? src : dst, *large = c.swap ? dst : src;
-	bool less = c.primitive == FORT_CMP_ULT;
+	bool below = is_limit(small, large), above = is_limit(large, small);
+	int64_t less = c.primitive == FORT_CMP_ULT;
+	struct fort_value pointer, end;
 
-	if (c.negate || (c.primitive != FORT_CMP_ULE && !less && c.primitive != FORT_CMP_EQ))
-		return;
-	if (is_limit(small, large))
-		fort_relate_range(side->state, small->type, small->sym,
-				  small->sym ? small->delta : fort_scalar_smin(&small->num), less);
-	else if (c.primitive == FORT_CMP_EQ && is_limit(large, small))
-		fort_relate_range(side->state, large->type, large->sym,
-				  large->sym ? large->delta : fort_scalar_smin(&large->num), 0);
+	if (!below && !above)
+		return true;
+	pointer = below ? *small : *large;
+	end = *fort_packet_length(side->state, &pointer);
+	if (!fort_value_is_near(&pointer))
+		return true;
+	if (c.primitive == FORT_CMP_EQ)
+		return c.negate || (fort_relate_learn(side->state, &pointer, NULL, &end, 0) &&
+				    fort_relate_learn(side->state, &end, NULL, &pointer, 0));
+	if (c.primitive != FORT_CMP_ULE && c.primitive != FORT_CMP_ULT)
+		return true;
+	if (c.negate) { /* the other way round, and strict if this was not */
+		below = !below;
+		less = !less;
+	}
+	if (below)
+		return fort_relate_learn(side->state, &pointer, NULL, &end, -less);
+	/* end < pointer: true also of pointers before the packet, seen as large addresses */
+	return fort_scalar_smin(&pointer.num) < 0 ||
+	       fort_relate_learn(side->state, &end, NULL, &pointer, -less);
 }
 
 /* Comparing a maybe-NULL pointer with one that is valid shows that it is not NULL. */
@@ -156,31 +208,32 @@ static void learn_equal_pointers(const struct side *side, const struct fort_insn
 
 	if (c.primitive != FORT_CMP_EQ || c.negate || insn->bits != 64)
 		return;
-	if (left->maybe_null && surely_not_null(right))
+	if ((left->flags & FORT_MAYBE_NULL) && surely_not_null(right))
 		learn_null(side, left, false);
-	else if (right->maybe_null && surely_not_null(left))
+	else if ((right->flags & FORT_MAYBE_NULL) && surely_not_null(left))
 		learn_null(side, right, false);
 }
 
-static void learn_pointers(const struct side *side, const struct fort_insn *insn)
+static bool learn_pointers(const struct side *side, const struct fort_insn *insn)
 {
 	const struct fort_value *left = fort_state_reg(side->state, insn->dst);
 	struct fort_value right = right_of(side->state, insn);
 
 	if (is_null_test(insn, left, &right)) {
 		learn_null(side, left, (insn->op == FORT_OP_JEQ) == side->taken);
-		return;
+		return true;
 	}
 	if (insn->kind != FORT_JCC_X)
-		return;
+		return true;
 	if (is_null_test(insn, &right, left)) {
 		learn_null(side, &right, (insn->op == FORT_OP_JEQ) == side->taken);
-		return;
+		return true;
 	}
-	if (insn->bits == 64)
-		learn_limit(side, insn);
+	if (insn->bits == 64 && !learn_limit(side, insn))
+		return false;
 	if (fort_value_is_pointer(left) && fort_value_is_pointer(&right))
 		learn_equal_pointers(side, insn);
+	return true;
 }
 
 /* --- both --- */
@@ -191,8 +244,7 @@ static bool learn(const struct side *side, const struct fort_insn *insn)
 
 	if (left->type == FORT_NUM && right_of(side->state, insn).type == FORT_NUM)
 		return learn_comparison(side, insn);
-	learn_pointers(side, insn);
-	return true;
+	return learn_pointers(side, insn);
 }
 
 static int decide(const struct fort_rule *rule)
@@ -206,10 +258,49 @@ static int decide(const struct fort_rule *rule)
 	return left->type == FORT_NUM ? -1 : decide_pointers(rule);
 }
 
+static void name_number(struct fort_rule *rule, unsigned reg)
+{
+	struct fort_value *value = fort_rule_reg(rule, reg);
+
+	if (value->type == FORT_NUM)
+		fort_rule_name(rule, value);
+}
+
+/* --- who may compare addresses --- */
+
+static bool is_packet(const struct fort_value *value)
+{
+	return value->type == FORT_PACKET || value->type == FORT_PACKET_META ||
+	       value->type == FORT_PACKET_END;
+}
+
+static bool bad_comparison(struct fort_rule *rule, unsigned reg)
+{
+	return fort_rule_bad(rule, FORT_DIAG_LEAK_COMPARE, reg, 0, 0, 0, 0);
+}
+
+/* Comparing tells something of an address, unless it is an end of the packet or NULL that the
+ * pointer is compared with. (K: check_cond_jmp_op) */
+static bool tells_addresses(const struct fort_rule *rule)
+{
+	const struct fort_insn *insn = rule->insn;
+	const struct fort_value *left = fort_rule_reg(rule, insn->dst);
+	struct fort_value right = right_of(rule->state, insn);
+	struct fort_comparison c = fort_comparison_of(insn->op);
+
+	if (!fort_rule_is_secret(rule, left) ||
+	    (insn->kind == FORT_JCC_K && is_null_test(insn, left, &right)))
+		return false;
+	return insn->bits == 32 ||
+	       (c.primitive != FORT_CMP_ULE && c.primitive != FORT_CMP_ULT) ||
+	       !(is_limit(left, &right) || is_limit(&right, left));
+}
+
 /* One side is known to be the only one. */
 static bool go(struct fort_rule *rule, bool taken)
 {
-	struct side side = {rule->state, taken};
+	const struct fort_value remains = fort_rule_remains(rule);
+	struct side side = {rule->state, taken, &remains};
 
 	rule->out->decided = true;
 	if (taken)
@@ -220,16 +311,27 @@ static bool go(struct fort_rule *rule, bool taken)
 bool fort_rule_branch(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
-	struct side fall = {rule->state, false}, jump = {NULL, true};
+	const struct fort_value remains = fort_rule_remains(rule);
+	struct side fall = {rule->state, false, &remains}, jump = {NULL, true, &remains};
 	bool falls, jumps;
 	int known;
 
 	if ((insn->kind == FORT_JCC_X && !fort_rule_readable(rule, insn->src)) ||
 	    !fort_rule_readable(rule, insn->dst))
 		return false;
+	if (insn->kind == FORT_JCC_X && fort_rule_is_secret(rule, fort_rule_reg(rule, insn->src)) &&
+	    !(is_packet(fort_rule_reg(rule, insn->src)) &&
+	      is_packet(fort_rule_reg(rule, insn->dst))))
+		return bad_comparison(rule, insn->src);
 	known = decide(rule);
 	if (known >= 0)
 		return go(rule, known);
+	if (tells_addresses(rule))
+		return bad_comparison(rule, insn->dst);
+	if (insn->kind == FORT_JCC_X) { /* what is compared may be worth relating */
+		name_number(rule, insn->dst);
+		name_number(rule, insn->src);
+	}
 	jump.state = fort_state_clone(rule->pool, rule->state);
 	if (!jump.state)
 		return fort_rule_no_memory(rule);

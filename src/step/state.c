@@ -33,6 +33,19 @@ static void give(struct fort_pool_item **list, void *memory)
 	*list = item;
 }
 
+void *fort_pool_scratch(struct fort_pool *pool, size_t bytes)
+{
+	if (bytes > pool->scratch_bytes) {
+		size_t room = pool->scratch_bytes ? pool->scratch_bytes : 4096;
+
+		while (room < bytes)
+			room *= 2;
+		pool->scratch = fort_arena_alloc(pool->arena, room);
+		pool->scratch_bytes = pool->scratch ? room : 0;
+	}
+	return pool->scratch;
+}
+
 static unsigned slot_class(uint32_t n_slots)
 {
 	unsigned class = 0;
@@ -94,8 +107,11 @@ static struct fort_frame *clone_frame(struct fort_pool *pool, const struct fort_
 		return NULL;
 	}
 	memcpy(copy->regs, frame->regs, sizeof(copy->regs));
+	copy->kind = frame->kind;
 	copy->subprog = frame->subprog;
 	copy->return_pc = frame->return_pc;
+	copy->turns = frame->turns;
+	copy->goes = frame->goes;
 	if (frame->n_slots)
 		memcpy(copy->slots, frame->slots, frame->n_slots * sizeof(frame->slots[0]));
 	return copy;
@@ -107,7 +123,9 @@ struct fort_state *fort_state_new(struct fort_pool *pool)
 
 	if (!state)
 		return NULL;
-	memset(state, 0, sizeof(*state));
+	/* Lists are empty, and may hold anything behind their ends. */
+	memset(state, 0, offsetof(struct fort_state, refs));
+	state->ghosts = NULL;
 	state->next_id = 1;
 	if (++pool->live_states > pool->peak_states)
 		pool->peak_states = pool->live_states;
@@ -121,8 +139,24 @@ struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_st
 	if (!copy)
 		return NULL;
 	copy->next_id = state->next_id;
+	copy->unset_below = state->unset_below;
+	copy->packet = state->packet;
+	copy->meta = state->meta;
+	copy->lock = state->lock;
 	copy->n_refs = state->n_refs;
-	memcpy(copy->refs, state->refs, sizeof(copy->refs));
+	copy->n_facts = state->n_facts;
+	copy->n_ghosts = state->n_ghosts;
+	memcpy(copy->refs, state->refs, state->n_refs * sizeof(copy->refs[0]));
+	memcpy(copy->facts, state->facts, state->n_facts * sizeof(copy->facts[0]));
+	if (state->n_ghosts) {
+		copy->n_ghosts = 0;
+		if (!fort_state_haunt(pool, copy)) {
+			fort_state_free(pool, copy);
+			return NULL;
+		}
+		copy->n_ghosts = state->n_ghosts;
+		memcpy(copy->ghosts, state->ghosts, state->n_ghosts * sizeof(copy->ghosts[0]));
+	}
 	for (uint32_t i = 0; i < state->n_frames; i++) {
 		copy->frames[i] = clone_frame(pool, state->frames[i]);
 		if (!copy->frames[i]) {
@@ -140,6 +174,8 @@ void fort_state_free(struct fort_pool *pool, struct fort_state *state)
 		return;
 	while (state->n_frames)
 		fort_state_pop_frame(pool, state);
+	if (state->ghosts)
+		give(&pool->free_ghosts, state->ghosts);
 	pool->live_states--;
 	give(&pool->free_states, state);
 }
@@ -154,6 +190,7 @@ bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uin
 		return false;
 	frame->subprog = subprog;
 	frame->return_pc = return_pc;
+	frame->turns = frame->goes = fort_value_counter();
 	fp = &frame->regs[FORT_R10];
 	*fp = fort_value_pointer(FORT_STACK, 0);
 	fp->frame = (uint8_t)state->n_frames;
@@ -168,7 +205,7 @@ void fort_state_pop_frame(struct fort_pool *pool, struct fort_state *state)
 
 struct fort_value fort_value_number(struct fort_scalar num)
 {
-	return (struct fort_value){.type = FORT_NUM, .range = FORT_RANGE_NONE, .num = num};
+	return (struct fort_value){.type = FORT_NUM, .num = num};
 }
 
 struct fort_value fort_value_const(uint64_t number)
@@ -185,8 +222,12 @@ struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
 {
 	return (struct fort_value){.type = (uint8_t)type,
 				   .object = object,
-				   .range = FORT_RANGE_NONE,
 				   .num = fort_scalar_const(0)};
+}
+
+struct fort_value fort_value_counter(void)
+{
+	return fort_value_number(fort_scalar_range(0, 1ull << 62));
 }
 
 unsigned fort_slot_spilled(const struct fort_slot *slot)
@@ -198,19 +239,73 @@ unsigned fort_slot_spilled(const struct fort_slot *slot)
 	return n;
 }
 
+bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *out)
+{
+	unsigned spilled = fort_slot_spilled(slot);
+
+	if (spilled >= n && (spilled == n || slot->spill.type == FORT_NUM)) {
+		*out = slot->spill;
+		if (spilled > n && fort_scalar_umax(&out->num) >= 1ull << (8 * n))
+			*out = fort_value_number(fort_scalar_truncate(&out->num, 8 * n));
+		return true;
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (slot->bytes[i] != FORT_BYTE_ZERO)
+			return false;
+	*out = fort_value_const(0);
+	return true;
+}
+
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context)
 {
-	for (uint32_t i = 0; i < state->n_frames; i++) {
-		struct fort_frame *frame = state->frames[i];
+	return fort_state_each(state, visitor, context);
+}
 
-		for (unsigned r = 0; r < FORT_REGS; r++)
-			if (!visitor(&frame->regs[r], context))
-				return false;
-		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (frame->slots[s].bytes[0] == FORT_BYTE_SPILL &&
-			    !visitor(&frame->slots[s].spill, context))
-				return false;
+struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_cell cell)
+{
+	struct fort_state *of = (struct fort_state *)(uintptr_t)state; /* the caller's constness */
+	struct fort_frame *frame = cell.frame < state->n_frames ? of->frames[cell.frame] : NULL;
+
+	switch (cell.kind) {
+	case FORT_CELL_REG:
+		return frame && cell.index < FORT_REGS ? &frame->regs[cell.index] : NULL;
+	case FORT_CELL_SLOT:
+		if (!frame || cell.index >= frame->n_slots ||
+		    !fort_slot_has_value(&frame->slots[cell.index]))
+			return NULL;
+		return &frame->slots[cell.index].spill;
+	case FORT_CELL_TURNS: return frame ? &frame->turns : NULL;
+	case FORT_CELL_GOES: return frame ? &frame->goes : NULL;
+	case FORT_CELL_PACKET: return &of->packet;
+	case FORT_CELL_META: return &of->meta;
+	case FORT_CELL_GHOST:
+		return cell.index < state->n_ghosts ? &of->ghosts[cell.index].value : NULL;
+	default: return NULL;
 	}
+}
+
+bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state)
+{
+	if (!state->ghosts)
+		state->ghosts =
+			take(pool, &pool->free_ghosts, FORT_GHOSTS_MAX * sizeof(state->ghosts[0]));
+	return state->ghosts;
+}
+
+bool fort_state_remember(struct fort_pool *pool, struct fort_state *state, uint32_t owner,
+			 struct fort_value *value)
+{
+	if (state->n_ghosts == FORT_GHOSTS_MAX || !fort_state_haunt(pool, state))
+		return false;
+	if (!value->sym && !fort_scalar_is_const(&value->num)) {
+		value->sym = state->next_id++;
+		value->delta = 0;
+	}
+	state->ghosts[state->n_ghosts++] = (struct fort_ghost){.owner = owner,
+							       .value = {.type = FORT_NUM,
+									 .sym = value->sym,
+									 .delta = value->delta,
+									 .num = value->num}};
 	return true;
 }
 
@@ -223,8 +318,8 @@ static bool holds_ref(const struct fort_state *state, uint32_t id)
 }
 
 /* A value of frame `holder`: no pointer leads to the stack of a frame that ends before. */
-static bool valid_value(const struct fort_state *state, const struct fort_value *value,
-			uint32_t holder)
+static bool formed_value(const struct fort_state *state, const struct fort_value *value,
+			 uint32_t holder)
 {
 	if (value->type >= FORT_TYPES)
 		return false;
@@ -233,51 +328,104 @@ static bool valid_value(const struct fort_state *state, const struct fort_value 
 	if (value->type == FORT_STACK && value->frame > holder)
 		return false;
 	if (value->id >= state->next_id || value->ref >= state->next_id ||
-	    value->sym >= state->next_id)
+	    value->sym >= state->next_id || value->base >= state->next_id)
 		return false;
-	if (value->type == FORT_NUM && (value->maybe_null || value->id || value->ref))
+	if (value->type == FORT_NUM && (value->flags || value->id || value->ref || value->base))
 		return false;
-	if ((value->maybe_null && !value->id) || (value->ref && !holds_ref(state, value->ref)))
-		return false;
-	return fort_scalar_validate(&value->num);
+	return (!(value->flags & FORT_MAYBE_NULL) || value->id) &&
+	       (!value->ref || holds_ref(state, value->ref));
 }
 
-static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot,
-		       uint32_t holder)
+static bool is_object(const struct fort_value *value)
 {
+	return value->type == FORT_DYNPTR || value->type == FORT_ITER;
+}
+
+static bool formed_slot(const struct fort_state *state, const struct fort_slot *slot,
+			uint32_t holder)
+{
+	bool object = slot->bytes[0] == FORT_BYTE_OBJECT;
 	unsigned spilled = fort_slot_spilled(slot);
 
 	for (unsigned i = 0; i < 8; i++)
-		if (slot->bytes[i] > FORT_BYTE_SPILL ||
+		if (slot->bytes[i] >= FORT_BYTES ||
+		    (slot->bytes[i] == FORT_BYTE_OBJECT) != object ||
 		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
 			return false;
+	if (object)
+		return is_object(&slot->spill) && formed_value(state, &slot->spill, holder);
 	if (!spilled)
 		return true;
-	if (slot->spill.type == FORT_NONE || !valid_value(state, &slot->spill, holder))
+	if (slot->spill.type == FORT_NONE || slot->spill.type == FORT_ITER ||
+	    !formed_value(state, &slot->spill, holder))
 		return false;
 	if (fort_value_is_pointer(&slot->spill))
 		return spilled == 8;
 	return fort_is_power_of_two(spilled);
 }
 
-bool fort_state_validate(const struct fort_state *state)
+static bool formed_frame(const struct fort_state *state, uint32_t f)
 {
-	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX || state->n_refs > FORT_REFS_MAX)
-		return false;
-	for (uint32_t i = 0; i < state->n_frames; i++) {
-		const struct fort_frame *frame = state->frames[i];
+	const struct fort_frame *frame = state->frames[f];
 
-		if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room)
+	if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room ||
+	    frame->kind >= FORT_FRAMES || (!f && frame->kind != FORT_FRAME_CALLED) ||
+	    frame->turns.type != FORT_NUM || frame->goes.type != FORT_NUM ||
+	    !formed_value(state, &frame->turns, f) || !formed_value(state, &frame->goes, f))
+		return false;
+	for (unsigned r = 0; r < FORT_REGS; r++)
+		if (frame->regs[r].type == FORT_ITER || !formed_value(state, &frame->regs[r], f))
 			return false;
-		for (unsigned r = 0; r < FORT_REGS; r++)
-			if (!valid_value(state, &frame->regs[r], i))
-				return false;
-		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (!valid_slot(state, &frame->slots[s], i))
-				return false;
-	}
+	for (uint32_t s = 0; s < frame->n_slots; s++)
+		if (!formed_slot(state, &frame->slots[s], f))
+			return false;
+	return true;
+}
+
+static bool formed_lists(const struct fort_state *state)
+{
+	if (state->packet.type != FORT_NUM || state->meta.type != FORT_NUM ||
+	    !formed_value(state, &state->packet, 0) || !formed_value(state, &state->meta, 0) ||
+	    !formed_value(state, &state->lock, state->n_frames))
+		return false;
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
 			return false;
+	for (uint32_t i = 0; i < state->n_facts; i++) {
+		const struct fort_fact *fact = &state->facts[i];
+
+		if (!fact->a || fact->a >= state->next_id || fact->b >= state->next_id ||
+		    fact->c >= state->next_id || (!fact->b && !fact->c))
+			return false;
+	}
+	for (uint32_t i = 0; i < state->n_ghosts; i++)
+		if (state->ghosts[i].value.type != FORT_NUM ||
+		    !formed_value(state, &state->ghosts[i].value, 0))
+			return false;
 	return true;
+}
+
+bool fort_state_is_formed(const struct fort_state *state)
+{
+	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX ||
+	    state->n_refs > FORT_REFS_MAX || state->n_facts > FORT_FACTS_MAX ||
+	    state->n_ghosts > FORT_GHOSTS_MAX)
+		return false;
+	for (uint32_t i = 0; i < state->n_frames; i++)
+		if (!formed_frame(state, i))
+			return false;
+	return formed_lists(state);
+}
+
+static bool valid_number(struct fort_value *value, void *context)
+{
+	(void)context;
+	return value->type == FORT_NONE || fort_scalar_validate(&value->num);
+}
+
+bool fort_state_validate(const struct fort_state *state)
+{
+	/* cast: this visitor changes nothing */
+	return fort_state_is_formed(state) &&
+	       fort_state_visit((struct fort_state *)(uintptr_t)state, valid_number, NULL);
 }

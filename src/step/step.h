@@ -6,7 +6,9 @@
  */
 #pragma once
 
+#include "abi/ctx.h"
 #include "abi/helpers.h"
+#include "btf/record.h"
 #include "isa/graph.h"
 #include "step/diag.h"
 #include "step/state.h"
@@ -22,30 +24,75 @@ enum fort_verifier_right {
 /* What harden must know of each instruction, found while checking. */
 enum fort_access_kind {
 	FORT_ACCESS_UNSEEN,
-	FORT_ACCESS_PLAIN,      /* any memory access that runs as it is written */
-	FORT_ACCESS_CTX_POINTER /* load of a context pointer: field in `field` */
+	FORT_ACCESS_PLAIN,       /* any memory access that runs as it is written */
+	FORT_ACCESS_CTX_POINTER, /* load of a context pointer: field in `which` */
+	FORT_ACCESS_OBJECT,      /* of a socket, of kind `which` (enum fort_regtype) */
+};
+
+/* Where a processor that guesses may see what the program may not: for code that no window confines
+ * (isolation `none`), of programs that are not trusted. */
+enum fort_barrier {
+	FORT_BARRIER_BEFORE = 1, /* only a comparison says that the access is inside: one that was
+				* guessed may not. (K: Spectre v1, nospec) */
+	FORT_BARRIER_AFTER = 2,  /* the store changes what the slot is: loads may still see what it was.
+				* (K: Spectre v4, sanitize_stack_spill) */
 };
 
 struct fort_access {
-	uint8_t kind;  /* enum fort_access_kind */
-	uint8_t field; /* index in the program type's fields */
+	uint8_t kind;   /* enum fort_access_kind */
+	uint8_t which;  /* by kind */
+	uint8_t barriers; /* enum fort_barrier */
+	bool reached;   /* some path leads to the instruction */
+};
+
+/* Where runs begin. */
+enum fort_root_kind {
+	FORT_ROOT_MAIN, /* the program; subprog 0 */
+	FORT_ROOTS
+};
+
+struct fort_root {
+	uint8_t kind; /* enum fort_root_kind */
+	uint32_t subprog;
 };
 
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
- * to it. `access` is an output.
+ * to it. `access` and `demands` are outputs.
  */
 struct fort_env {
 	const struct fort_graph *graph;
-	const struct fort_prog_info *prog;
+	struct fort_hook hook; /* program type, and where it is attached */
+	/* The maps that instructions name, then those that are in them (fort_map_shape.inner). */
 	const struct fort_map_shape *maps;
-	uint32_t n_maps;
+	uint32_t n_maps, n_inner;
+	/* Of each of them the special fields of its values, or NULL. NULL altogether when there are
+	 * none. */
+	const struct fort_btf_record *const *records;
 	/* Of each map whose shape says frozen: its only value, value_bytes long, for ever the same;
 	 * else NULL. NULL altogether when there is none. */
 	const uint8_t *const *constants;
 	uint32_t rights; /* enum fort_verifier_right */
-	bool gpl;
+	uint32_t cpus;   /* numbers of processors are less */
+	bool gpl, sleepable;
 	struct fort_access *access; /* one per slot */
+	/* Roots that instructions rely on, each once: whoever proves the program proves these too.
+	 * Room for FORT_DEMANDS_MAX. */
+	struct fort_root *demands;
+	uint32_t n_demands;
 };
+
+/* The special fields of a map's values; its only value, if that is constant. Or NULL. */
+static inline const struct fort_btf_record *fort_env_record(const struct fort_env *env,
+							    uint32_t map)
+{
+	return env->records ? env->records[map] : NULL;
+}
+
+static inline const uint8_t *fort_env_constant(const struct fort_env *env, uint32_t map)
+{
+	return map < env->n_maps && env->maps[map].frozen && env->constants ? env->constants[map]
+									     : NULL;
+}
 
 enum fort_outcome {
 	FORT_STEP_NEXT, /* the state goes on at `pc` */
@@ -63,8 +110,10 @@ struct fort_step {
 	struct fort_violation violation;
 };
 
-/* The state before the first instruction: context in r1, stack in r10. NULL: out of memory. */
-struct fort_state *fort_step_entry(const struct fort_env *env, struct fort_pool *pool);
+/* The state before a root's first instruction: arguments in r1 to r5, stack in r10. Returns 0,
+ * -ENOMEM, or -EINVAL for what is no root of this program. */
+FORT_CHECKED int fort_step_enter(const struct fort_env *env, struct fort_pool *pool,
+				 const struct fort_root *root, struct fort_state **out);
 
 /* Applies the instruction at `pc`. The state is changed in place; on FORK it is the side that
  * falls through. After END, DEAD and BAD it means nothing. Returns 0 or -ENOMEM.

@@ -6,8 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "abi/uapi.h"
+#include "engine/watch.h"
 #include "helper/services.h"
 #include "load/package.h"
+#include "load/runs.h"
 #include "load/test_run.h"
 #include "store/report.h"
 
@@ -56,7 +59,9 @@ static int build_unit(struct load *load)
 	}
 	load->wanted = (struct fort_unit_request){.insns = request->insns,
 						  .n_insns = request->n_insns,
-						  .prog = request->type,
+						  .hook = {.prog = request->type,
+							   .attach = request->expected_attach_type},
+						  .sleepable = request->flags & BPF_F_SLEEPABLE,
 						  .maps = shapes,
 						  .n_maps = request->n_maps,
 						  .constants = constants,
@@ -111,6 +116,17 @@ static int check(struct load *load)
 		(struct fort_violation){.diag = FORT_DIAG_CERTIFICATE, .pc = check.pc};
 	return fort_report_rejection(load->request, &load->unit.env, &load->result,
 				     fort_check_fault_text(check.fault), load->report);
+}
+
+/* Safe, but nothing here can run it yet. */
+static int refuse_idle(struct load *load)
+{
+	if (fort_env_runs(&load->unit.env, &load->result.violation))
+		return 0;
+	load->result.state = NULL;
+	load->result.n_path = 0;
+	return fort_report_rejection(load->request, &load->unit.env, &load->result, NULL,
+				     load->report);
 }
 
 static int pack(struct load *load, struct fort_buf *package)
@@ -174,7 +190,8 @@ static int prove(struct load *load)
 		  : fort_info_match(load->request->info, &load->unit.graph.program,
 				    load->request->log);
 	err = err ? err : search(load);
-	return err ? err : check(load);
+	err = err ? err : check(load);
+	return err ? err : refuse_idle(load);
 }
 
 int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,
@@ -223,10 +240,12 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 
 	if (err)
 		return err;
+	services.watched = fort_watch_take(program->host->watch);
 	pthread_mutex_lock(&program->lock);
 	err = fort_test_run(program->loaded, &services, &input, request->data_out, request->ctx_out,
 			    &out);
 	pthread_mutex_unlock(&program->lock);
+	fort_watch_give(program->host->watch, services.watched);
 	fort_services_end(&services);
 	if (err)
 		return err;

@@ -239,38 +239,65 @@ static void branch_effect(const struct fort_state *state, const struct fort_insn
 
 /* --- calls --- */
 
+/* Bytes of memory that an argument is about, as far as the state says; 0 for no memory. */
+static uint64_t memory_bytes(const struct fort_state *state, const struct fort_helper_info *helper,
+			     const struct fort_map_shape *map, unsigned reg)
+{
+	const struct fort_arg_info *info = &fort_args[helper->args[reg - 1]];
+
+	switch (info->base) {
+	case FORT_BASE_KEY: return map ? map->key_bytes : 0;
+	case FORT_BASE_VALUE: return map ? map->value_bytes : 0;
+	case FORT_BASE_MEM:
+		return info->bytes ? info->bytes
+				   : fort_scalar_umax(&fort_state_reg(state, reg + 1)->num);
+	default: return 0;
+	}
+}
+
+/* The map argument, if it is there. */
+static const struct fort_map_shape *map_of(const struct fort_env *env,
+					   const struct fort_state *state,
+					   const struct fort_helper_info *helper)
+{
+	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++) {
+		const struct fort_value *value = fort_state_reg(state, reg);
+
+		if (helper->args[reg - 1] == FORT_ARG_MAP && value->type == FORT_MAP &&
+		    value->object < env->n_maps + env->n_inner)
+			return &env->maps[value->object];
+	}
+	return NULL;
+}
+
 static void helper_effect(const struct fort_env *env, const struct fort_state *state,
 			  const struct fort_insn *insn, struct fort_effect *effect)
 {
-	const struct fort_helper_info *helper = fort_helper_by_number((uint32_t)insn->imm);
-	const struct fort_value *map = fort_state_reg(state, FORT_R1);
-	const struct fort_map_shape *shape =
-		map->type == FORT_MAP && map->object < env->n_maps ? &env->maps[map->object] : NULL;
+	const struct fort_helper_info *helper = fort_helper_for((uint32_t)insn->imm, &env->hook);
+	const struct fort_map_shape *map = helper ? map_of(env, state, helper) : NULL;
 
 	for (unsigned reg = FORT_R1; helper && reg <= FORT_R5; reg++) {
-		enum fort_arg arg = helper->args[reg - 1];
+		const struct fort_arg_info *info = &fort_args[helper->args[reg - 1]];
 
-		if (arg == FORT_ARG_NONE || arg == FORT_ARG_ANY_OPT)
+		if (info->base == FORT_BASE_NONE || info->base == FORT_BASE_ANY_OPT)
 			continue;
 		effect->uses |= bit(reg);
-		if (arg == FORT_ARG_SIZE || arg == FORT_ARG_SIZE_OR_ZERO) {
+		if (info->base == FORT_BASE_SIZE || info->base == FORT_BASE_CONST_SIZE)
 			effect->exact |= bit(reg);
-			read_stack(state, reg - 1, 0,
-				   fort_scalar_umax(&fort_state_reg(state, reg)->num), effect);
-		}
-		if (arg == FORT_ARG_CONST_SIZE)
-			effect->exact |= bit(reg);
-		if (arg == FORT_ARG_KEY && shape) {
-			read_stack(state, reg, 0, shape->key_bytes, effect);
-			/* Which index decides whether there is a value. */
-			effect->reads_exact |= helper->returns == FORT_RET_MAP_VALUE &&
-					       (shape->type == BPF_MAP_TYPE_ARRAY ||
-						shape->type == BPF_MAP_TYPE_PERCPU_ARRAY);
-		}
-		if (arg == FORT_ARG_VALUE && shape)
-			read_stack(state, reg, 0, shape->value_bytes, effect);
+		if (!(info->flags & FORT_ARG_UNINIT))
+			read_stack(state, reg, 0, memory_bytes(state, helper, map, reg), effect);
+		/* Which index decides whether there is a value. */
+		if (info->base == FORT_BASE_KEY && map && helper->returns == FORT_RET_MAP_VALUE)
+			effect->reads_exact |= map->type == BPF_MAP_TYPE_ARRAY ||
+					       map->type == BPF_MAP_TYPE_PERCPU_ARRAY;
 	}
 	effect->defs |= 0x3f; /* r0 to r5 */
+}
+
+static void legacy_effect(const struct fort_insn *insn, struct fort_effect *effect)
+{
+	effect->uses |= bit(FORT_R6) | (insn->kind == FORT_LDIND ? bit(insn->src) : 0);
+	effect->defs |= 0x3f;
 }
 
 void fort_effect_before(const struct fort_env *env, const struct fort_state *state, uint32_t pc,
@@ -304,6 +331,8 @@ void fort_effect_before(const struct fort_env *env, const struct fort_state *sta
 		else
 			out->uses |= bit(FORT_R0);
 		break;
+	case FORT_LDABS:
+	case FORT_LDIND: legacy_effect(insn, out); break;
 	case FORT_JA: break;
 	default: alu_effect(state, insn, out); break;
 	}
@@ -313,102 +342,4 @@ void fort_effect_after(const struct fort_step *step, struct fort_effect *effect)
 {
 	/* One side cannot happen: the numbers said so, or those related to them. */
 	effect->decided = effect->compares && step->outcome != FORT_STEP_FORK;
-}
-
-/* --- backwards --- */
-
-static void need_across_call(const struct fort_effect *effect, struct fort_need *need)
-{
-	const uint16_t args = 0x3e; /* r1 to r5 */
-	struct fort_need_frame *caller = &need->frames[effect->frame];
-	struct fort_need_frame *callee = &need->frames[effect->frame + 1];
-
-	caller->regs = (uint16_t)((caller->regs & ~0x3f) | (callee->regs & args));
-	caller->exact_regs = (uint16_t)((caller->exact_regs & ~0x3f) | (callee->exact_regs & args));
-	*callee = (struct fort_need_frame){0};
-}
-
-static void need_across_return(const struct fort_effect *effect, struct fort_need *need)
-{
-	struct fort_need_frame *callee = &need->frames[effect->frame];
-	struct fort_need_frame *caller = &need->frames[effect->frame - 1];
-
-	*callee = (struct fort_need_frame){.regs = caller->regs & 1,
-					   .exact_regs = caller->exact_regs & 1};
-	caller->regs &= (uint16_t)~1u;
-	caller->exact_regs &= (uint16_t)~1u;
-}
-
-static bool exactly_needed(const struct fort_cell_list *list, const struct fort_need *need)
-{
-	for (unsigned i = 0; i < list->n; i++) {
-		const struct fort_need_frame *frame = &need->frames[list->cells[i].frame];
-
-		if ((frame->exact_regs & list->cells[i].regs) ||
-		    (frame->regs & list->cells[i].pointer_regs) ||
-		    (frame->exact_slots & list->cells[i].slots) ||
-		    (frame->slots & list->cells[i].pointer_slots))
-			return true;
-	}
-	return list->over;
-}
-
-static void need_cells(const struct fort_cell_list *list, bool exact, struct fort_need *need)
-{
-	for (unsigned i = 0; i < list->n; i++) {
-		struct fort_need_frame *frame = &need->frames[list->cells[i].frame];
-
-		frame->regs |= list->cells[i].regs;
-		frame->slots |= list->cells[i].slots;
-		if (!exact)
-			continue;
-		frame->exact_regs |= list->cells[i].regs;
-		frame->exact_slots |= list->cells[i].slots;
-	}
-}
-
-/* More frames than a list holds: everything that is there matters. */
-static void need_everything(struct fort_need *need, unsigned n_frames)
-{
-	for (unsigned i = 0; i < n_frames; i++)
-		need->frames[i] = (struct fort_need_frame){0x3ff, 0x3ff, ~0ull, ~0ull};
-}
-
-void fort_need_before(const struct fort_effect *effect, struct fort_need *need)
-{
-	struct fort_need_frame *frame = &need->frames[effect->frame];
-	struct fort_need_frame *stack = &need->frames[effect->slot_frame];
-	bool exact;
-
-	if (effect->kind == FORT_EFFECT_CALL) {
-		need_across_call(effect, need);
-		return;
-	}
-	if (effect->kind == FORT_EFFECT_RETURN) {
-		need_across_return(effect, need);
-		return;
-	}
-	/* A comparison narrows all relatives: if one of them matters exactly, all do. */
-	if (effect->compares && (effect->decided || exactly_needed(&effect->links, need)))
-		need_cells(&effect->links, true, need);
-	exact = (frame->exact_regs & effect->defs) || (stack->exact_slots & effect->slots_touched);
-	frame->regs &= (uint16_t)~effect->defs;
-	frame->exact_regs &= (uint16_t)~effect->defs;
-	stack->slots &= ~effect->slots_written;
-	stack->exact_slots &= ~effect->slots_written;
-	frame->regs |= effect->uses | effect->exact;
-	frame->exact_regs |= effect->exact | (exact ? effect->flow : 0);
-	need_cells(&effect->reads, effect->reads_exact || (exact && effect->reads_flow), need);
-	if (effect->reads.over || effect->links.over)
-		need_everything(need, effect->frame + 1u);
-}
-
-void fort_need_merge(struct fort_need *need, const struct fort_need *other)
-{
-	for (unsigned i = 0; i < FORT_FRAMES_MAX; i++) {
-		need->frames[i].regs |= other->frames[i].regs;
-		need->frames[i].exact_regs |= other->frames[i].exact_regs;
-		need->frames[i].slots |= other->frames[i].slots;
-		need->frames[i].exact_slots |= other->frames[i].exact_slots;
-	}
 }

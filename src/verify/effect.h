@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include "proof/claim.h"
 #include "step/step.h"
 
 /* Some values of one frame; those of them that are pointers (whose offsets always matter). */
@@ -55,8 +54,3 @@ void fort_effect_before(const struct fort_env *env, const struct fort_state *sta
 			struct fort_effect_room *room, struct fort_effect *out);
 /* What only the outcome shows: a decided comparison depends on its operands' numbers. */
 void fort_effect_after(const struct fort_step *step, struct fort_effect *effect);
-
-/* What must be known before the instruction, for `need` to be known after it. */
-void fort_need_before(const struct fort_effect *effect, struct fort_need *need);
-/* need |= other. */
-void fort_need_merge(struct fort_need *need, const struct fort_need *other);

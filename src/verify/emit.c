@@ -1,95 +1,345 @@
-/* From finished nodes to certificate bytes. */
-#include "verify/node.h"
+/* From the spots of an attempt to certificate bytes. */
+#include "verify/search.h"
 
 #include <errno.h>
 
-#include "proof/certificate.h"
+enum color { WHITE, OPEN, DONE };
 
-#define NOT_LISTED UINT32_MAX
+struct emit {
+	struct fort_search *s;
+	struct fort_arena *arena;
+	struct fort_spot **listed;
+	struct fort_layer **groups; /* wide layers that close, in the order of the list */
+	struct fort_layer **layers; /* by number; those that were met */
+	uint32_t n_listed, n_groups, room, n_layers;
+	uint64_t steps;
+	uint32_t loop; /* head of a loop that nothing shows to end */
+	int err;
+};
 
-/* A growing list of edges. */
-struct edges {
+/* --- the order of the list: what a region leads to comes before it --- */
+
+/* A spot, or a layer with all its members, whose edges are being followed. */
+struct visit {
+	struct visit *below;
+	struct fort_spot *spot;
+	struct fort_layer *layer; /* or NULL: the spot alone */
+	uint32_t edge;
+};
+
+/* Layers that are one node of the order. */
+static struct fort_layer *node_layer(const struct fort_spot *spot)
+{
+	return spot->layer && spot->layer->wide ? spot->layer : NULL;
+}
+
+/* Does the way from `spot` to `layer` lead around its loop? */
+static bool is_around(const struct fort_spot *spot, const struct fort_layer *layer)
+{
+	const struct fort_layer *at = spot->layer ? spot->layer : spot->origin;
+
+	while (at && at != layer)
+		at = at->outer;
+	return at;
+}
+
+static bool list(struct emit *e, struct fort_spot *spot)
+{
+	if (e->n_listed == e->room) {
+		uint32_t room = e->room ? e->room * 2 : 256;
+		struct fort_spot **listed = FORT_ARENA_ARRAY(e->arena, room, struct fort_spot *);
+
+		if (!listed)
+			return false;
+		for (uint32_t i = 0; i < e->n_listed; i++)
+			listed[i] = e->listed[i];
+		e->listed = listed;
+		e->room = room;
+	}
+	spot->order = e->n_listed;
+	e->listed[e->n_listed++] = spot;
+	return true;
+}
+
+static bool finish(struct emit *e, const struct visit *visit)
+{
+	struct fort_layer *layer = visit->layer;
+
+	if (!layer) {
+		visit->spot->color = DONE;
+		e->steps += visit->spot->steps;
+		return !visit->spot->settled || list(e, visit->spot);
+	}
+	layer->color = DONE;
+	if (layer->closed && !fort_layer_rank(layer)) {
+		e->loop = layer->point->pc;
+		e->err = -ELOOP;
+		return false;
+	}
+	layer->order = e->n_groups;
+	if (layer->closed)
+		e->groups[e->n_groups++] = layer;
+	for (struct fort_spot *spot = layer->members; spot; spot = spot->next) {
+		e->steps += spot->steps;
+		if (!list(e, spot))
+			return false;
+	}
+	return true;
+}
+
+static struct visit *enter(struct emit *e, struct visit *below, struct fort_spot *spot)
+{
+	struct visit *visit = FORT_ARENA_NEW(e->arena, struct visit);
+	struct fort_layer *layer = node_layer(spot);
+
+	if (!visit)
+		return NULL;
+	*visit = (struct visit){below, layer ? layer->members : spot, layer, 0};
+	if (layer) {
+		layer->color = OPEN;
+		e->layers[layer->number] = layer;
+	} else {
+		spot->color = OPEN;
+	}
+	return visit;
+}
+
+/* The next spot that the node leads to and that is not done; NULL at its end. */
+static struct fort_spot *next_target(struct emit *e, struct visit *visit)
+{
+	for (;;) {
+		struct fort_spot *to;
+		struct fort_layer *layer;
+
+		if (visit->edge == visit->spot->n_edges) {
+			if (!visit->layer || !visit->spot->next)
+				return NULL;
+			visit->spot = visit->spot->next;
+			visit->edge = 0;
+			continue;
+		}
+		to = visit->spot->edges[visit->edge++];
+		if (!to)
+			continue;
+		layer = node_layer(to);
+		if (layer ? layer->color == DONE || is_around(visit->spot, layer)
+			  : to->color == DONE)
+			continue;
+		if ((layer ? layer->color : to->color) == OPEN || to->dead) {
+			e->loop = to->point->pc; /* a cycle that is no loop of ours */
+			e->err = -ELOOP;
+			return NULL;
+		}
+		return to;
+	}
+}
+
+static bool order_from(struct emit *e, struct fort_spot *root)
+{
+	struct visit *visit = enter(e, NULL, root);
+
+	while (visit) {
+		struct fort_spot *to = next_target(e, visit);
+		struct visit *inner;
+
+		if (e->err)
+			return false;
+		if (!to) {
+			if (visit->below && !finish(e, visit))
+				return false;
+			if (!visit->below)
+				e->steps += root->steps;
+			visit = visit->below;
+			continue;
+		}
+		inner = enter(e, visit, to);
+		if (!inner)
+			return false;
+		visit = inner;
+	}
+	return !e->err;
+}
+
+/* --- edges --- */
+
+struct level {
+	struct level *below;
+	const struct fort_spot *spot;
+	uint32_t at;
+};
+
+struct numbers {
 	struct fort_arena *arena;
 	uint32_t *items;
 	uint32_t n, room;
 };
 
-static bool add_edge(struct edges *edges, uint32_t edge)
+static bool add_number(struct numbers *numbers, uint32_t number)
 {
-	if (edges->n == edges->room) {
-		uint32_t room = edges->room ? edges->room * 2 : 64;
-		uint32_t *items = FORT_ARENA_ARRAY(edges->arena, room, uint32_t);
+	if (numbers->n == numbers->room) {
+		uint32_t room = numbers->room ? numbers->room * 2 : 64;
+		uint32_t *items = FORT_ARENA_ARRAY(numbers->arena, room, uint32_t);
 
 		if (!items)
 			return false;
-		for (uint32_t i = 0; i < edges->n; i++)
-			items[i] = edges->items[i];
-		edges->items = items;
-		edges->room = room;
+		for (uint32_t i = 0; i < numbers->n; i++)
+			items[i] = numbers->items[i];
+		numbers->items = items;
+		numbers->room = room;
 	}
-	edges->items[edges->n++] = edge;
+	numbers->items[numbers->n++] = number;
 	return true;
 }
 
-/* Where the walk through nested regions stands. */
-struct level {
-	struct level *below;
-	const struct fort_arrival *at;
-};
-
-/* All edges of a region: regions of nodes that are not listed are part of their parent's. */
-static bool collect_edges(struct edges *edges, const struct fort_node *node, uint32_t index)
+/* All edges of a region: regions of spots that are not listed are part of it. */
+static bool collect_edges(struct numbers *edges, const struct fort_spot *spot)
 {
-	struct level first = {.at = node->arrivals}, *level = &first;
+	struct level first = {.spot = spot}, *level = &first;
 
 	edges->n = 0;
 	while (level) {
-		const struct fort_arrival *at = level->at;
+		const struct fort_spot *to;
 		struct level *inner;
 
-		if (!at) {
+		if (level->at == level->spot->n_edges) {
 			level = level->below;
 			continue;
 		}
-		level->at = at->next;
-		if (at->node->order != NOT_LISTED) {
-			if (!add_edge(edges, index - at->node->order))
-				return false;
-			continue;
-		}
-		if (!add_edge(edges, 0))
+		to = level->spot->edges[level->at++];
+		if (!add_number(edges, to && to->settled ? to->order + 1 : 0))
 			return false;
+		if (!to || to->settled)
+			continue;
 		inner = FORT_ARENA_NEW(edges->arena, struct level);
 		if (!inner)
 			return false;
-		*inner = (struct level){.below = level, .at = at->node->arrivals};
+		*inner = (struct level){.below = level, .spot = to};
 		level = inner;
 	}
 	return true;
 }
 
-int fort_emit_certificate(const struct fort_env *env, struct fort_arena *arena,
-			  struct fort_node *root, struct fort_node **finished, uint32_t n_finished,
-			  uint64_t steps, struct fort_buf *out)
+/* --- claims --- */
+
+/* One ghost of a claim, of the group with this number. */
+struct chosen {
+	uint32_t group;
+	struct fort_span rest;
+};
+
+static uint32_t rank_number(const struct fort_layer *layer)
 {
-	struct edges edges = {.arena = arena};
-	uint32_t n_listed = 0;
+	return (uint32_t)(fort_layer_rank(layer) - layer->ranks);
+}
 
-	for (uint32_t i = 0; i < n_finished; i++)
-		finished[i]->order = finished[i]->hits ? n_listed++ : NOT_LISTED;
-	fort_certificate_begin(out, env, steps, n_listed);
-	for (uint32_t i = 0; i < n_finished; i++) {
-		struct fort_node *node = finished[i];
+/* Does the certificate look at this ghost in states like this one? */
+static bool is_chosen(const struct emit *e, const struct fort_spot *spot, uint32_t owner)
+{
+	uint32_t number = owner / FORT_RANKS_MAX;
+	const struct fort_layer *layer = number < e->n_layers ? e->layers[number] : NULL;
 
-		if (node->order == NOT_LISTED)
+	return layer && layer->closed && layer != spot->layer &&
+	       owner % FORT_RANKS_MAX == rank_number(layer) && is_around(spot, layer);
+}
+
+/* The ghosts of a spot's claim, in the order of their groups. */
+static uint32_t choose_ghosts(const struct emit *e, const struct fort_spot *spot,
+			      struct chosen *list)
+{
+	struct fort_reader reader = fort_reader_on(spot->ghosts.data, spot->ghosts.bytes);
+	uint32_t n = 0;
+
+	while (fort_reader_left(&reader)) {
+		uint32_t owner, bytes;
+		struct chosen one;
+		uint32_t at;
+
+		if (fort_reader_u32(&reader, &owner) || fort_reader_u32(&reader, &bytes) ||
+		    fort_reader_take(&reader, bytes, &one.rest.data))
+			break; /* cannot be: they were written here */
+		one.rest.bytes = bytes;
+		if (!is_chosen(e, spot, owner))
 			continue;
-		if (!collect_edges(&edges, node, node->order))
-			return -ENOMEM;
-		fort_certificate_state(out, node->pc, node->claim);
-		fort_certificate_edges(out, edges.items, edges.n);
+		one.group = e->layers[owner / FORT_RANKS_MAX]->order;
+		for (at = n++; at && list[at - 1].group > one.group; at--)
+			list[at] = list[at - 1];
+		list[at] = one;
 	}
-	if (!collect_edges(&edges, root, n_listed))
+	return n;
+}
+
+static void put_state(struct emit *e, const struct fort_spot *spot, struct fort_buf *out)
+{
+	struct chosen ghosts[FORT_GHOSTS_MAX];
+	uint32_t n = choose_ghosts(e, spot, ghosts);
+	struct fort_buf *claim = &e->s->body;
+
+	claim->bytes = 0;
+	fort_buf_put(claim, spot->claim.data, spot->claim.bytes);
+	fort_buf_varint(claim, n);
+	for (uint32_t i = 0; i < n; i++) {
+		fort_buf_varint(claim, ghosts[i].group);
+		fort_buf_put(claim, ghosts[i].rest.data, ghosts[i].rest.bytes);
+	}
+	fort_certificate_put_state(out, spot->point->pc,
+				   (struct fort_span){claim->data, claim->bytes});
+}
+
+/* --- the certificate --- */
+
+static void put_groups(const struct emit *e, struct fort_buf *out)
+{
+	for (uint32_t i = 0; i < e->n_groups; i++) {
+		const struct fort_layer *layer = e->groups[i];
+		const struct fort_rank *rank = fort_layer_rank(layer);
+		const struct fort_cert_group group = {.first = layer->members->order,
+						      .count = layer->n_members,
+						      .rank = rank->cell,
+						      .falls = !rank->rises};
+
+		fort_certificate_put_group(out, &group);
+	}
+}
+
+static int put_all(struct emit *e, struct fort_buf *out)
+{
+	const struct fort_cert_counts counts = {.steps = e->steps,
+						.groups = e->n_groups,
+						.states = e->n_listed,
+						.roots = e->s->n_roots};
+	struct numbers edges = {.arena = e->arena};
+
+	fort_certificate_begin(out, e->s->env, &counts);
+	put_groups(e, out);
+	for (uint32_t i = 0; i < e->n_listed; i++) {
+		if (!collect_edges(&edges, e->listed[i]))
+			return -ENOMEM;
+		put_state(e, e->listed[i], out);
+		fort_certificate_put_edges(out, edges.items, edges.n);
+	}
+	for (uint32_t i = 0; i < e->s->n_roots; i++) {
+		struct fort_root root = fort_search_root(e->s, i);
+
+		if (!collect_edges(&edges, e->s->roots[i]))
+			return -ENOMEM;
+		fort_certificate_put_root(out, &root);
+		fort_certificate_put_edges(out, edges.items, edges.n);
+	}
+	return e->s->body.err ? e->s->body.err : out->err;
+}
+
+int fort_search_emit(struct fort_search *s, uint32_t *pc)
+{
+	struct emit e = {.s = s, .arena = s->arena, .n_layers = s->n_layers};
+
+	e.groups = FORT_ARENA_ARRAY(s->arena, s->n_layers, struct fort_layer *);
+	e.layers = FORT_ARENA_ARRAY(s->arena, s->n_layers, struct fort_layer *);
+	if (!e.groups || !e.layers)
 		return -ENOMEM;
-	fort_certificate_edges(out, edges.items, edges.n);
-	return out->err;
+	for (uint32_t i = 0; i < s->n_roots; i++)
+		if (!order_from(&e, s->roots[i])) {
+			*pc = e.loop;
+			return e.err ? e.err : -ENOMEM;
+		}
+	return put_all(&e, &s->result->certificate);
 }

@@ -8,9 +8,14 @@
 
 #define STATE_COLUMN 40 /* K: where the state after an instruction starts, at least */
 
-static bool speaks(const struct fort_narrator *n)
+bool fort_narrates(const struct fort_narrator *n)
 {
 	return n && n->log && (n->level & (FORT_LOG_PATH | FORT_LOG_STATES));
+}
+
+bool fort_narrates_all(const struct fort_narrator *n)
+{
+	return fort_narrates(n) && (n->level & FORT_LOG_STATES);
 }
 
 static const char *call_name(void *context, const struct fort_insn *insn)
@@ -89,7 +94,7 @@ void fort_narrate_start(struct fort_narrator *n)
 {
 	const struct fort_program *program;
 
-	if (!speaks(n))
+	if (!fort_narrates(n))
 		return;
 	program = &n->env->graph->program;
 	n->all_due = true;
@@ -104,7 +109,7 @@ void fort_narrate_insn(struct fort_narrator *n, const struct fort_state *state, 
 	const struct fort_disasm_names names = {call_name, imm_name, n};
 	struct fort_text text;
 
-	if (!speaks(n))
+	if (!fort_narrates(n))
 		return;
 	if (n->resumed)
 		fort_log_add(n->log, "\nfrom %u to %u:", n->from, pc);
@@ -131,7 +136,7 @@ static bool is_call(const struct fort_narrator *n)
 void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effect,
 			 const struct fort_state *state, uint32_t next_pc)
 {
-	if (!speaks(n))
+	if (!fort_narrates(n))
 		return;
 	n->state_due = false;
 	if (effect->kind == FORT_EFFECT_CALL) {
@@ -160,7 +165,7 @@ void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effe
 
 void fort_narrate_pruned(struct fort_narrator *n, uint32_t from, uint32_t pc)
 {
-	if (!speaks(n))
+	if (!fort_narrates(n))
 		return;
 	if (n->resumed)
 		fort_log_add(n->log, "\nfrom %u to %u: safe\n", from, pc);
@@ -173,12 +178,12 @@ void fort_narrate_pruned(struct fort_narrator *n, uint32_t from, uint32_t pc)
 
 uint64_t fort_narrate_position(const struct fort_narrator *n)
 {
-	return speaks(n) ? fort_log_position(n->log) : 0;
+	return fort_narrates(n) ? fort_log_position(n->log) : 0;
 }
 
 void fort_narrate_resume(struct fort_narrator *n, uint64_t position, uint32_t from)
 {
-	if (!speaks(n))
+	if (!fort_narrates(n))
 		return;
 	if (!(n->level & FORT_LOG_STATES))
 		fort_log_rewind(n->log, position);
@@ -190,6 +195,6 @@ void fort_narrate_resume(struct fort_narrator *n, uint64_t position, uint32_t fr
 
 void fort_narrate_accepted(struct fort_narrator *n)
 {
-	if (speaks(n) && !(n->level & FORT_LOG_STATES))
+	if (fort_narrates(n) && !(n->level & FORT_LOG_STATES))
 		fort_log_rewind(n->log, 0);
 }

@@ -38,7 +38,10 @@ struct fort_narrator {
 	const char *last_file;
 };
 
-/* The functions do nothing when the narrator is NULL or has no log. */
+/* Does it say anything? The functions do nothing when the narrator is NULL or has no log. */
+bool fort_narrates(const struct fort_narrator *n);
+/* Of every path, or only of the one that ends in a rejection? */
+bool fort_narrates_all(const struct fort_narrator *n);
 void fort_narrate_start(struct fort_narrator *n);
 void fort_narrate_insn(struct fort_narrator *n, const struct fort_state *state, uint32_t pc);
 /* The instruction was applied: its state is due before the next line. */

@@ -2,6 +2,9 @@
 
 #include <inttypes.h>
 
+#include "step/relate.h"
+#include "step/types.h"
+
 /* --- numbers: decimal while they fit 16 bits, as the kernel does --- */
 
 static void put_unsigned(struct fort_text *out, uint64_t value)
@@ -91,22 +94,36 @@ static void put_scalar(struct fort_text *out, const struct fort_scalar *num, con
 
 /* --- values --- */
 
-static const char *const type_names[FORT_TYPES] = {
-	[FORT_NONE] = "?",
-	[FORT_NUM] = "scalar",
-	[FORT_CTX] = "ctx",
-	[FORT_STACK] = "fp",
-	[FORT_MAP] = "map_ptr",
-	[FORT_MAP_VALUE] = "map_value",
-	[FORT_PACKET] = "pkt",
-	[FORT_PACKET_META] = "pkt_meta",
-	[FORT_PACKET_END] = "pkt_end",
-	[FORT_RING_MEM] = "ringbuf_mem",
+/* K: reg_type_str. In front of the name come words for flags, in this order. */
+static const struct {
+	uint16_t flag;
+	const char *word;
+} flag_words[] = {
+	{FORT_RDONLY, "rdonly_"},       {FORT_USER, "user_"},
+	{FORT_PERCPU, "percpu_"},       {FORT_RCU, "rcu_"},
+	{FORT_UNTRUSTED, "untrusted_"}, {FORT_TRUSTED, "trusted_"},
 };
+
+/* What is got from a map is of the map, until it is known not to be NULL. */
+static bool is_element(const struct fort_value *value)
+{
+	return value->flags & FORT_MAYBE_NULL &&
+	       (value->type == FORT_MAP || value->type == FORT_XDP_SOCK);
+}
 
 void fort_type_text(const struct fort_value *value, struct fort_text *out)
 {
-	fort_text_add(out, "%s%s", type_names[value->type], value->maybe_null ? "_or_null" : "");
+	struct fort_value plain = {.type = value->type};
+	bool maybe_null = value->flags & FORT_MAYBE_NULL;
+
+	if (is_element(value))
+		plain.type = FORT_MAP_VALUE;
+	for (unsigned i = 0; i < FORT_LEN(flag_words); i++)
+		if (value->flags & flag_words[i].flag)
+			fort_text_add(out, "%s", flag_words[i].word);
+	fort_text_add(out, "%s", fort_regtype_text(fort_value_regtype(&plain)));
+	if (maybe_null)
+		fort_text_add(out, value->type == FORT_BTF ? "or_null_" : "_or_null");
 }
 
 static void put_map(const struct fort_env *env, const struct fort_print_names *names,
@@ -122,8 +139,8 @@ static void put_map(const struct fort_env *env, const struct fort_print_names *n
 }
 
 /* A pointer's offset: the part known when the symbol was made, and the range of the rest. */
-static void put_offset(const struct fort_value *value, struct fort_text *out,
-		       const char **separator)
+static void put_offset(const struct fort_state *state, const struct fort_value *value,
+		       struct fort_text *out, const char **separator)
 {
 	bool known = fort_scalar_is_const(&value->num);
 	int64_t fixed = known ? (int64_t)value->num.arc.base : value->sym ? value->delta : 0;
@@ -135,14 +152,12 @@ static void put_offset(const struct fort_value *value, struct fort_text *out,
 		fort_text_add(out, "off=");
 		put_signed(out, fixed);
 	}
-	if (packet) {
+	if (packet && state) {
 		put_separated(out, separator);
 		fort_text_add(out, "r=");
-		put_signed(out, value->range == FORT_RANGE_NONE
-					? 0
-					: fort_wrap_add(value->range, fixed));
+		put_signed(out, fort_wrap_add(fort_packet_proven(state, value), fixed));
 	}
-	if (value->type == FORT_RING_MEM) {
+	if (value->type == FORT_RING_MEM || value->type == FORT_MEM) {
 		put_separated(out, separator);
 		fort_text_add(out, "sz=");
 		put_unsigned(out, value->object);
@@ -158,7 +173,8 @@ static bool names_symbol(const struct fort_value *value)
 }
 
 void fort_value_text(const struct fort_env *env, const struct fort_print_names *names,
-		     const struct fort_value *value, uint32_t frame, struct fort_text *out)
+		     const struct fort_state *state, const struct fort_value *value, uint32_t frame,
+		     struct fort_text *out)
 {
 	const char *separator = "";
 
@@ -186,20 +202,20 @@ void fort_value_text(const struct fort_env *env, const struct fort_print_names *
 		put_separated(out, &separator);
 		fort_text_add(out, "ref_obj_id=%u", value->ref);
 	}
-	if (value->type == FORT_MAP || value->type == FORT_MAP_VALUE)
+	if (value->type == FORT_MAP || value->type == FORT_MAP_VALUE || value->type == FORT_MAP_KEY)
 		put_map(env, names, value, out, &separator);
 	if (value->type == FORT_NUM)
 		put_scalar(out, &value->num, &separator);
 	else
-		put_offset(value, out, &separator);
+		put_offset(state, value, out, &separator);
 	fort_text_add(out, ")");
 }
 
 /* --- frames --- */
 
 static void put_slot(const struct fort_env *env, const struct fort_print_names *names,
-		     const struct fort_slot *slot, uint32_t frame, uint32_t index,
-		     struct fort_text *out)
+		     const struct fort_state *state, const struct fort_slot *slot, uint32_t frame,
+		     uint32_t index, struct fort_text *out)
 {
 	static const char kinds[] = {[FORT_BYTE_INVALID] = '?',
 				     [FORT_BYTE_MISC] = 'm',
@@ -218,7 +234,7 @@ static void put_slot(const struct fort_env *env, const struct fort_print_names *
 		return;
 	fort_text_add(out, " fp%d=%s", -8 * (int)(index + 1), bytes);
 	if (spilled)
-		fort_value_text(env, names, &slot->spill, frame, out);
+		fort_value_text(env, names, state, &slot->spill, frame, out);
 }
 
 void fort_frame_text(const struct fort_env *env, const struct fort_print_names *names,
@@ -233,11 +249,11 @@ void fort_frame_text(const struct fort_env *env, const struct fort_print_names *
 		if (!(regs >> r & 1) || of->regs[r].type == FORT_NONE)
 			continue;
 		fort_text_add(out, " R%u=", r);
-		fort_value_text(env, names, &of->regs[r], frame, out);
+		fort_value_text(env, names, state, &of->regs[r], frame, out);
 	}
 	for (uint32_t s = 0; s < of->n_slots; s++)
 		if (slots >> s & 1)
-			put_slot(env, names, &of->slots[s], frame, s, out);
+			put_slot(env, names, state, &of->slots[s], frame, s, out);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		fort_text_add(out, "%s%u", i ? "," : " refs=", state->refs[i].id);
 }

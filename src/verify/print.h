@@ -13,9 +13,11 @@ struct fort_print_names {
 
 /* "scalar", "map_value_or_null", "fp", ... */
 void fort_type_text(const struct fort_value *value, struct fort_text *out);
-/* "scalar(umax=255,...)", "pkt(off=14,r=14)", "fp-8", ... of a value in frame `frame`. */
+/* "scalar(umax=255,...)", "pkt(off=14,r=14)", "fp-8", ... of a value in frame `frame`. Without the
+ * state that it is of, not how much of the packet is proven. */
 void fort_value_text(const struct fort_env *env, const struct fort_print_names *names,
-		     const struct fort_value *value, uint32_t frame, struct fort_text *out);
+		     const struct fort_state *state, const struct fort_value *value, uint32_t frame,
+		     struct fort_text *out);
 /* " R0=... R10=fp0 fp-8=mmmmmmmm refs=1": registers and slots of the masks, of one frame. */
 void fort_frame_text(const struct fort_env *env, const struct fort_print_names *names,
 		     const struct fort_state *state, uint32_t frame, uint16_t regs, uint64_t slots,

@@ -155,7 +155,7 @@ static void put_field(const struct fort_render *render, int64_t arg, struct fort
 static void put_prog(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	(void)arg;
-	fort_text_add(out, "%s", render->env ? render->env->prog->name : "?");
+	fort_text_add(out, "%s", render->env ? render->env->hook.prog->name : "?");
 }
 
 static void put_pc(const struct fort_render *render, int64_t arg, struct fort_text *out)
@@ -180,15 +180,17 @@ static void put_end(const struct fort_render *render, int64_t arg, struct fort_t
 static void put_object_line(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	const struct fort_violation *v = render->violation;
+	const char *format = "invalid access to memory, mem_size=%" PRId64 " off=%" PRId64
+			     " size=%" PRId64;
 
 	(void)arg;
-	fort_text_add(out,
-		      v->value.type == FORT_RING_MEM
-			      ? "invalid access to memory, mem_size=%" PRId64 " off=%" PRId64
-				" size=%" PRId64
-			      : "invalid access to map value, value_size=%" PRId64 " off=%" PRId64
-				" size=%" PRId64,
-		      v->args[3], v->args[0], v->args[1]);
+	if (v->value.type == FORT_MAP_VALUE)
+		format = "invalid access to map value, value_size=%" PRId64 " off=%" PRId64
+			 " size=%" PRId64;
+	else if (v->value.type == FORT_MAP_KEY)
+		format = "invalid access to map key, key_size=%" PRId64 " off=%" PRId64
+			 " size=%" PRId64;
+	fort_text_add(out, format, v->args[3], v->args[0], v->args[1]);
 }
 
 /* The same for packets: offsets from where the pointer's symbol was made. */
@@ -197,8 +199,7 @@ static void put_packet_line(const struct fort_render *render, int64_t arg, struc
 	const struct fort_violation *v = render->violation;
 	bool known = fort_scalar_is_const(&v->value.num);
 	int64_t fixed = known ? fort_scalar_smin(&v->value.num) : v->value.sym ? v->value.delta : 0;
-	int64_t proven =
-		v->value.range == FORT_RANGE_NONE ? 0 : fort_wrap_add(v->value.range, fixed);
+	int64_t proven = fort_wrap_add(v->args[3], fixed);
 	int64_t off = fort_wrap_add(fixed, v->args[0]);
 
 	(void)arg;
@@ -216,36 +217,88 @@ static void put_stack_access(const struct fort_render *render, int64_t arg, stru
 	fort_text_add(out, args[2] ? "write to" : "read from");
 }
 
+/* Where an argument in the stack begins: what varies of it, if something does. */
+static void put_stack_place(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	if (fort_scalar_is_const(&render->violation->value.num)) {
+		fort_text_add(out, "off %" PRId64, render->violation->args[0]);
+	} else {
+		fort_text_add(out, "var_off ");
+		put_bits(render, 0, out);
+	}
+}
+
+/* The kernel's word for where an address goes, by enum fort_type. */
+static void put_into(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	switch (arg) {
+	case FORT_MAP_VALUE: fort_text_add(out, "map"); break;
+	case FORT_CTX: fort_text_add(out, "ctx"); break;
+	case FORT_PACKET:
+	case FORT_PACKET_META: fort_text_add(out, "packet"); break;
+	case FORT_FLOW_KEYS: fort_text_add(out, "flow keys"); break;
+	default: fort_text_add(out, "mem");
+	}
+}
+
+static void put_buffer(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_value *value = &render->violation->value;
+
+	(void)arg;
+	fort_text_add(out, value->type == FORT_TP_BUFFER        ? "tracepoint"
+			   : value->flags & (uint16_t)FORT_RDONLY ? "rdonly"
+								: "rdwr");
+}
+
+/* A special field, by enum fort_btf_field_kind. */
+static void put_special(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%s", fort_btf_field_name((uint8_t)arg));
+}
+
+/* What is known of a returned number (K: verbose_invalid_scalar). */
+static void put_returned(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_scalar *num = &render->violation->value.num;
+	int64_t low = fort_scalar_smin(num), high = fort_scalar_smax(num);
+
+	(void)arg;
+	if (low > INT64_MIN)
+		fort_text_add(out, " smin=%" PRId64, low);
+	if (high < INT64_MAX)
+		fort_text_add(out, " smax=%" PRId64, high);
+	if (low == INT64_MIN && high == INT64_MAX)
+		fort_text_add(out, " unknown scalar value");
+}
+
+static void put_note(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	if (render->violation->field)
+		fort_text_add(out, "\n%s", render->violation->field);
+}
+
 /* What the kernel expects in place of a wrong argument; args[2] is the prototype's kind. */
 static void put_expected(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
-	const char *text = "scalar";
-
 	(void)arg;
-	switch (render->violation->args[2]) {
-	case FORT_ARG_MAP: text = "map_ptr"; break;
-	case FORT_ARG_CTX: text = "ctx"; break;
-	case FORT_ARG_RING_MEM: text = "ringbuf_mem"; break;
-	case FORT_ARG_KEY:
-	case FORT_ARG_VALUE:
-	case FORT_ARG_MEM:
-	case FORT_ARG_MEM_OUT:
-		text = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_";
-		break;
-	default: break;
-	}
-	fort_text_add(out, "%s", text);
+	fort_fits_text(fort_args[render->violation->args[2]].fits, out);
 }
 
 static void put_ctx_field(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	const struct fort_ctx_field *field =
-		render->env ? fort_ctx_field_at(render->env->prog, render->violation->args[0])
+		render->env ? fort_ctx_field_at(render->env->hook.prog, render->violation->args[0])
 			    : NULL;
 
 	(void)arg;
 	if (field)
-		fort_text_add(out, "`%s`, bytes %u..%u", field->name, field->offset,
+		fort_text_add(out, "`%s`, bytes %u..%u",
+			      fort_ctx_field_name(render->env->hook.prog, field), field->offset,
 			      field->offset + field->bytes - 1);
 	else
 		fort_text_add(out, "no field");
@@ -281,6 +334,8 @@ static const struct placeholder placeholders[] = {
 	{"helper", true, put_helper},
 	{"op", true, put_operator},
 	{"rw", true, put_direction},
+	{"into", true, put_into},
+	{"special", true, put_special},
 	{"r", false, put_register},
 	{"type", false, put_type},
 	{"article", false, put_article},
@@ -297,6 +352,10 @@ static const struct placeholder placeholders[] = {
 	{"object_line", false, put_object_line},
 	{"packet_line", false, put_packet_line},
 	{"stack_access", false, put_stack_access},
+	{"stack_place", false, put_stack_place},
+	{"buffer", false, put_buffer},
+	{"returned", false, put_returned},
+	{"note", false, put_note},
 	{"expected", false, put_expected},
 	{"ctx_field", false, put_ctx_field},
 	{"fault", false, put_fault},

@@ -1,467 +1,403 @@
-#include "verify/verify.h"
+/* The search: attempts, and the walk through one region after the other. */
+#include "verify/search.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "verify/narrate.h"
-#include "verify/node.h"
+#include "verify/replay.h"
 
-/* Finished nodes remembered at one instruction; older ones make room. */
-#define CANDIDATES_MAX 64u
-
-/* A path that waits for its turn: the jumping side of a fork. */
-struct pending {
-	struct pending *next;
-	struct fort_state *state;
-	struct fort_node *node;
-	struct fort_trace_entry *prev;
-	uint32_t pc;
-	uint64_t log_position;
+/* From few states to many. What the first accepts is accepted; an attempt that rejects is believed
+ * if nothing was joined on the way to what it found. */
+static const struct fort_policy policies[] = {
+	{.keep = 4, .turns = 0, .constants = true},
+	{.keep = 16, .turns = 1024, .constants = false},
+	{.keep = 256, .turns = UINT32_MAX, .constants = false},
 };
 
-/* What is remembered per instruction. */
-struct place {
-	struct fort_node *candidates; /* finished, newest first */
-	uint32_t n_candidates, visits;
-	/* An open node at this instruction to compare with, moved at powers of two: a cycle of
-	 * states meets it within three times its length (Brent). */
-	struct fort_node *probe;
-	uint32_t since, power;
-};
-
-struct search {
-	struct fort_env *env;
-	const struct fort_verify_options *options;
-	struct fort_verify_result *result;
-	struct fort_arena *arena;
-	struct fort_pool pool;
-	struct fort_trace trace;
-	struct place *places;
-	struct pending *todo, *spare;
-	struct fort_node **finished;
-	uint32_t n_finished, finished_room;
-	struct fort_buf scratch;
-	/* the path being walked */
-	struct fort_state *state;
-	struct fort_node *node;
-	struct fort_trace_entry *prev;
-	uint32_t pc;
-	int err;
-};
-
-enum path_end { PATH_GOES_ON, PATH_ENDS, PATH_REJECTED, PATH_FAILED };
-
-static enum path_end out_of_memory(struct search *s)
+enum fort_progress fort_search_no_memory(struct fort_search *s)
 {
 	s->err = -ENOMEM;
-	return PATH_FAILED;
+	return FORT_FAILED;
 }
 
-static enum path_end reject(struct search *s, enum fort_diag diag, int64_t arg)
+enum fort_progress fort_search_reject(struct fort_search *s, enum fort_diag diag, int64_t arg)
 {
 	s->result->violation = (struct fort_violation){
 		.diag = (uint16_t)diag, .reg = FORT_REGS, .pc = s->pc, .args = {arg, 0, 0, 0}};
-	return PATH_REJECTED;
+	s->own = true;
+	return FORT_REJECTED;
 }
 
-/* --- nodes --- */
+/* --- walking a region --- */
 
-/* States can cover each other only in the same chain of calls, holding as much. */
-static uint64_t key_of(const struct fort_state *state)
+static bool decide(struct fort_search *s, const struct fort_trail *before, uint32_t pc, bool taken,
+		   const struct fort_trail **out)
 {
-	uint64_t key = state->n_refs;
+	struct fort_trail *trail = FORT_ARENA_NEW(s->arena, struct fort_trail);
 
-	for (uint32_t i = 0; i < state->n_frames; i++)
-		key = (key ^ state->frames[i]->return_pc) * 0x9e3779b97f4a7c15ull + i;
-	return key;
-}
-
-/* A claim, kept in the arena. */
-static bool keep_claim(struct search *s, const struct fort_state *state,
-		       const struct fort_need *need, struct fort_span *out)
-{
-	s->scratch.bytes = 0;
-	fort_claim_write(&s->scratch, state, need);
-	if (s->scratch.err)
+	if (!trail)
 		return false;
-	out->bytes = s->scratch.bytes;
-	out->data = fort_arena_copy(s->arena, s->scratch.data, s->scratch.bytes);
-	return out->data;
-}
-
-static bool add_arrival(struct search *s, struct fort_node *from, struct fort_node *node,
-			bool child)
-{
-	struct fort_arrival *arrival = FORT_ARENA_NEW(s->arena, struct fort_arrival);
-
-	if (!arrival)
-		return false;
-	*arrival = (struct fort_arrival){.node = node, .child = child};
-	if (from->last_arrival)
-		from->last_arrival->next = arrival;
-	else
-		from->arrivals = arrival;
-	from->last_arrival = arrival;
+	*trail = (struct fort_trail){before, pc, taken};
+	*out = trail;
 	return true;
 }
 
-static struct fort_node *new_node(struct search *s)
+/* Puts the jumping side aside. */
+static bool put_aside(struct fort_search *s, const struct fort_waiting *side)
 {
-	struct fort_node *node = FORT_ARENA_NEW(s->arena, struct fort_node);
-
-	if (!node)
-		return NULL;
-	node->parent = s->node;
-	node->came_from = s->prev;
-	node->pc = s->pc;
-	node->open = 1;
-	node->key = key_of(s->state);
-	node->mark = fort_trace_mark(&s->trace);
-	return node;
-}
-
-static void sabotage_need(struct search *s, struct fort_need *need)
-{
-	for (unsigned i = 0; i < FORT_FRAMES_MAX; i++) {
-		if (s->options->sabotage == FORT_SABOTAGE_LIVENESS)
-			need->frames[i].regs &= 0x0ff;
-		if (s->options->sabotage == FORT_SABOTAGE_PRECISION)
-			need->frames[i].exact_regs = 0;
-	}
-}
-
-static bool remember(struct search *s, struct fort_node *node)
-{
-	if (s->n_finished == s->finished_room) {
-		uint32_t room = s->finished_room ? s->finished_room * 2 : 256;
-		struct fort_node **nodes = FORT_ARENA_ARRAY(s->arena, room, struct fort_node *);
-
-		if (!nodes)
-			return false;
-		if (s->n_finished)
-			memcpy(nodes, s->finished, s->n_finished * sizeof(*nodes));
-		s->finished = nodes;
-		s->finished_room = room;
-	}
-	s->finished[s->n_finished++] = node;
-	return true;
-}
-
-static void add_candidate(struct search *s, struct fort_node *node)
-{
-	struct place *place = &s->places[node->pc];
-
-	node->next = place->candidates;
-	place->candidates = node;
-	if (place->n_candidates++ < CANDIDATES_MAX)
-		return;
-	for (struct fort_node *at = node; at; at = at->next)
-		if (at->next && !at->next->next)
-			at->next = NULL;
-	place->n_candidates--;
-}
-
-/* All paths from the node have ended: what of it mattered? */
-static bool finish(struct search *s, struct fort_node *node)
-{
-	struct fort_state *state;
-
-	if (!fort_trace_need(&s->trace, node->mark, &node->need))
-		return false;
-	fort_trace_rewind(&s->trace, node->mark);
-	node->finished = true;
-	if (!node->parent)
-		return true;
-	sabotage_need(s, &node->need);
-	s->err = fort_claim_read(node->full, &s->pool, s->env, &state);
-	if (s->err || !keep_claim(s, state, &node->need, &node->claim))
-		return false;
-	fort_state_free(&s->pool, state);
-	add_candidate(s, node);
-	return remember(s, node) && fort_trace_arrive(&s->trace, node->came_from, &node->need);
-}
-
-/* One path of the node ended; it may have been the last, and the last of its parents. */
-static bool end_path(struct search *s, struct fort_node *node)
-{
-	while (node && !--node->open) {
-		if (!finish(s, node))
-			return false;
-		node = node->parent;
-	}
-	return true;
-}
-
-/* --- arrivals --- */
-
-static struct fort_node *covering(struct search *s, const struct fort_state *state)
-{
-	struct place *place = &s->places[s->pc];
-	uint64_t key = key_of(state);
-
-	for (struct fort_node *node = place->candidates; node; node = node->next) {
-		if (node->key != key)
-			continue;
-		if (s->options->sabotage == FORT_SABOTAGE_PRUNE ||
-		    fort_claim_covers(node->claim, state))
-			return node;
-	}
-	return NULL;
-}
-
-/* Is the path back at an open node in exactly its state? */
-static bool repeats(struct search *s, struct fort_node *node)
-{
-	struct place *place = &s->places[node->pc];
-	struct fort_node *probe = place->probe;
-
-	if (probe && !probe->finished && probe->key == node->key &&
-	    probe->full.bytes == node->full.bytes &&
-	    !memcmp(probe->full.data, node->full.data, node->full.bytes))
-		return true;
-	if (!probe || probe->finished) {
-		place->power = 1;
-		place->since = 0;
-		place->probe = node;
-	} else if (++place->since == place->power) {
-		place->power *= 2;
-		place->since = 0;
-		place->probe = node;
-	}
-	return false;
-}
-
-/* The path is at a cut point: it ends at a state that covers it, or goes on as a new node. */
-static enum path_end arrive(struct search *s)
-{
-	struct fort_node *node = covering(s, s->state);
-	struct place *place = &s->places[s->pc];
-
-	if (node) {
-		node->hits++;
-		fort_narrate_pruned(s->options->narrator, s->prev->pc, s->pc);
-		if (!add_arrival(s, s->node, node, false) ||
-		    !fort_trace_arrive(&s->trace, s->prev, &node->need))
-			return out_of_memory(s);
-		return PATH_ENDS;
-	}
-	node = new_node(s);
-	if (!node || !add_arrival(s, s->node, node, true) ||
-	    !keep_claim(s, s->state, NULL, &node->full))
-		return s->scratch.err == -EFBIG
-			       ? reject(s, FORT_DIAG_CERT_LIMIT, FORT_CLAIM_IDS_MAX)
-			       : out_of_memory(s);
-	s->result->total_states++;
-	if (++place->visits > s->result->max_states_per_insn)
-		s->result->max_states_per_insn = place->visits;
-	if (repeats(s, node))
-		return reject(s, FORT_DIAG_INFINITE_LOOP, 0);
-	s->node = node;
-	s->prev = NULL;
-	return PATH_GOES_ON;
-}
-
-/* --- walking --- */
-
-static bool push(struct search *s, struct fort_state *state, uint32_t pc)
-{
-	struct pending *item = s->spare;
+	struct fort_waiting *item = s->spare;
 
 	if (item)
 		s->spare = item->next;
 	else
-		item = FORT_ARENA_NEW(s->arena, struct pending);
+		item = FORT_ARENA_NEW(s->arena, struct fort_waiting);
 	if (!item)
 		return false;
-	*item = (struct pending){.next = s->todo,
-				 .state = state,
-				 .node = s->node,
-				 .prev = s->prev,
-				 .pc = pc,
-				 .log_position = fort_narrate_position(s->options->narrator)};
+	*item = *side;
+	item->next = s->todo;
 	s->todo = item;
-	s->node->open++;
 	return true;
 }
 
-static bool pop(struct search *s)
+/* The jumping side arrives at once where others may arrive too; nothing of it waits then. */
+static enum fort_progress arrive_by_jump(struct fort_search *s, const struct fort_waiting *side)
 {
-	struct pending *item = s->todo;
+	struct fort_waiting fall = {NULL, s->state, s->trail, s->pc, s->before};
+	enum fort_progress progress;
+
+	s->state = side->state;
+	s->trail = side->trail;
+	s->pc = side->pc;
+	s->before = side->from;
+	progress = fort_search_arrive(s, true);
+	if (progress != FORT_ENDS)
+		return progress;
+	fort_state_free(&s->pool, s->state);
+	s->state = fall.state;
+	s->trail = fall.trail;
+	s->pc = fall.pc;
+	s->before = fall.from;
+	return FORT_GOES_ON;
+}
+
+/* The path goes on falling through. */
+static enum fort_progress fork_path(struct fort_search *s, const struct fort_step *step)
+{
+	struct fort_waiting side = {NULL, step->other, NULL, step->other_pc, s->pc};
+	const struct fort_trail *before = s->trail;
+
+	if (!decide(s, before, s->pc, true, &side.trail) ||
+	    !decide(s, before, s->pc, false, &s->trail))
+		return fort_search_no_memory(s);
+	if (fort_is_cut_point(s->env->graph, side.pc))
+		return arrive_by_jump(s, &side);
+	return put_aside(s, &side) ? FORT_GOES_ON : fort_search_no_memory(s);
+}
+
+/* Takes the path up that was put aside last; false when there is none. */
+static bool resume(struct fort_search *s)
+{
+	struct fort_waiting *item = s->todo;
 
 	if (!item)
 		return false;
 	s->todo = item->next;
 	s->state = item->state;
-	s->node = item->node;
-	s->prev = item->prev;
+	s->trail = item->trail;
 	s->pc = item->pc;
-	fort_narrate_resume(s->options->narrator, item->log_position, s->prev->pc);
+	s->before = item->from;
 	item->next = s->spare;
 	s->spare = item;
+	fort_narrate_resume(s->narrator, 0, s->before);
 	return true;
 }
 
-static enum path_end execute(struct search *s)
+static enum fort_progress execute(struct fort_search *s)
 {
+	struct fort_narrator *narrator = s->narrator;
 	struct fort_effect_room room;
 	struct fort_effect effect;
 	struct fort_step step;
-	uint32_t pc = s->pc;
+	bool narrates = fort_narrates(narrator);
 
-	if (s->result->insns_processed++ >= s->options->budget_insns)
-		return reject(s, FORT_DIAG_TOO_LARGE, (int64_t)s->result->insns_processed);
-	fort_narrate_insn(s->options->narrator, s->state, pc);
-	fort_effect_before(s->env, s->state, pc, &room, &effect);
-	s->err = fort_step(s->env, &s->pool, s->state, pc, &step);
+	if (s->result->insns_processed++ >= s->options->budget_insns ||
+	    s->work++ >= FORT_BUDGET_WORK)
+		return fort_search_reject(s, FORT_DIAG_TOO_LARGE,
+					  (int64_t)s->result->insns_processed);
+	s->spot->steps++;
+	if (narrates) {
+		fort_narrate_insn(narrator, s->state, s->pc);
+		fort_effect_before(s->env, s->state, s->pc, &room, &effect);
+	}
+	s->err = fort_step(s->env, &s->pool, s->state, s->pc, &step);
 	if (s->err)
-		return PATH_FAILED;
-	fort_effect_after(&step, &effect);
-	s->prev = fort_trace_push(&s->trace, s->prev, pc, &effect);
-	if (!s->prev)
-		return out_of_memory(s);
+		return FORT_FAILED;
 	switch (step.outcome) {
-	case FORT_STEP_BAD: s->result->violation = step.violation; return PATH_REJECTED;
+	case FORT_STEP_BAD: s->result->violation = step.violation; return FORT_REJECTED;
 	case FORT_STEP_END:
-	case FORT_STEP_DEAD: return PATH_ENDS;
-	case FORT_STEP_FORK:
-		if (!push(s, step.other, step.other_pc))
-			return out_of_memory(s);
-		break;
+	case FORT_STEP_DEAD: return FORT_ENDS;
 	default: break;
 	}
+	if (narrates)
+		fort_narrate_effect(narrator, &effect, s->state, step.pc);
+	if (step.outcome == FORT_STEP_FORK) {
+		enum fort_progress progress = fork_path(s, &step);
+
+		if (progress != FORT_GOES_ON)
+			return progress;
+	}
+	s->before = s->pc;
 	s->pc = step.pc;
-	fort_narrate_effect(s->options->narrator, &effect, s->state, s->pc);
-	return PATH_GOES_ON;
+	return FORT_GOES_ON;
 }
 
-static enum path_end walk_path(struct search *s)
+/* To the path's end. `fresh`: it begins here, at what it was stored for. */
+static enum fort_progress walk_path(struct fort_search *s, bool fresh)
 {
-	enum path_end end = PATH_GOES_ON;
+	enum fort_progress progress = FORT_GOES_ON;
 
-	while (end == PATH_GOES_ON) {
-		if (s->prev && fort_is_cut_point(s->env->graph, s->pc))
-			end = arrive(s);
-		if (end == PATH_GOES_ON)
-			end = execute(s);
+	while (progress == FORT_GOES_ON) {
+		if (!fresh && fort_is_cut_point(s->env->graph, s->pc))
+			progress = fort_search_arrive(s, false);
+		fresh = false;
+		if (progress == FORT_GOES_ON)
+			progress = execute(s);
 	}
-	return end;
+	return progress;
 }
 
-/* --- the way to a rejection --- */
-
-static bool is_branch(const struct fort_program *program, uint32_t pc)
+/* What is not worth finishing, because all of the region will be done again. */
+static void give_up(struct fort_search *s)
 {
-	return program->insns[pc].kind == FORT_JCC_K || program->insns[pc].kind == FORT_JCC_X;
-}
-
-static const struct fort_trace_entry *entry_before(const struct fort_trace_entry *entry,
-						   const struct fort_node **node)
-{
-	while (entry && !entry->prev && *node) {
-		const struct fort_node *left = *node;
-
-		*node = left->parent;
-		if (left->came_from)
-			return left->came_from;
-	}
-	return entry ? entry->prev : NULL;
-}
-
-/* The decisions that led here, oldest first. */
-static bool record_path(struct search *s)
-{
-	const struct fort_program *program = &s->env->graph->program;
-	const struct fort_node *node = s->node;
-	uint32_t n = 0, next = s->pc;
-
-	for (const struct fort_trace_entry *e = s->prev; e; e = entry_before(e, &node))
-		n += is_branch(program, e->pc);
-	s->result->path = FORT_ARENA_ARRAY(s->arena, n ? n : 1, struct fort_path_step);
-	if (!s->result->path)
-		return false;
-	s->result->n_path = n;
-	node = s->node;
-	for (const struct fort_trace_entry *e = s->prev; e; e = entry_before(e, &node)) {
-		if (is_branch(program, e->pc))
-			s->result->path[--n] = (struct fort_path_step){.pc = e->pc,
-								       .branch = true,
-								       .taken = next != e->pc + 1};
-		next = e->pc;
-	}
-	return true;
-}
-
-/* --- the search --- */
-
-static enum path_end walk_all(struct search *s)
-{
-	enum path_end end;
-
-	for (;;) {
-		end = walk_path(s);
-		if (end != PATH_ENDS)
-			return end;
+	while (resume(s))
 		fort_state_free(&s->pool, s->state);
-		if (!end_path(s, s->node)) {
-			s->err = s->err ? s->err : -ENOMEM;
-			return PATH_FAILED;
-		}
-		if (!pop(s))
-			return PATH_ENDS;
-	}
+	s->state = NULL;
 }
 
-static int begin(struct search *s)
+static enum fort_progress walk_region(struct fort_search *s)
 {
-	s->places = FORT_ARENA_ARRAY(s->arena, s->env->graph->program.n_insns, struct place);
-	s->state = fort_step_entry(s->env, &s->pool);
-	if (!s->places || !s->state)
-		return -ENOMEM;
-	s->node = new_node(s);
-	return s->node ? 0 : -ENOMEM;
+	enum fort_progress progress;
+	bool fresh = true;
+
+	do {
+		progress = walk_path(s, fresh);
+		fresh = false;
+		if (progress != FORT_ENDS)
+			return progress;
+		fort_state_free(&s->pool, s->state);
+		s->state = NULL;
+		if (s->again && (s->spot->dead || s->spot->pending)) {
+			give_up(s);
+			return FORT_ENDS;
+		}
+	} while (resume(s));
+	return FORT_ENDS;
 }
 
-static int conclude(struct search *s, struct fort_node *root, enum path_end end)
+static bool keep_edges(struct fort_search *s)
+{
+	size_t bytes = s->n_edges * sizeof(s->edges[0]);
+
+	s->spot->n_edges = s->n_edges;
+	s->spot->edges = s->n_edges ? fort_arena_copy(s->arena, s->edges, bytes) : NULL;
+	return !s->n_edges || s->spot->edges;
+}
+
+/* All that can happen from a spot until paths arrive at others. The state is the region's own. */
+static enum fort_progress work(struct fort_search *s, struct fort_spot *spot,
+			       struct fort_state *state, uint32_t pc)
+{
+	enum fort_progress progress;
+
+	s->spot = spot;
+	s->state = state;
+	s->trail = NULL;
+	s->pc = pc;
+	s->before = pc;
+	s->exact = spot->exact;
+	s->again = false;
+	s->n_edges = 0;
+	spot->steps = 0;
+	progress = walk_region(s);
+	if (progress == FORT_ENDS && !keep_edges(s))
+		return fort_search_no_memory(s);
+	return progress;
+}
+
+/* The oldest spot of a list that waits. */
+static struct fort_spot *oldest(struct fort_spot *list)
+{
+	struct fort_spot *found = NULL;
+
+	for (struct fort_spot *spot = list; spot; spot = spot->next)
+		if (spot->pending && !spot->dead)
+			found = spot;
+	return found;
+}
+
+static struct fort_spot *next_spot(const struct fort_point *point)
+{
+	struct fort_spot *spot = oldest(point->spots);
+
+	for (const struct fort_layer *layer = point->layers; layer && !spot; layer = layer->next)
+		spot = oldest(layer->members);
+	return spot;
+}
+
+static enum fort_progress work_on_point(struct fort_search *s, struct fort_point *point)
+{
+	enum fort_progress progress = FORT_ENDS;
+	struct fort_spot *spot;
+
+	while (progress == FORT_ENDS && point->n_waiting && (spot = next_spot(point))) {
+		struct fort_state *state;
+
+		progress = fort_search_begin(s, spot, &state);
+		if (progress != FORT_GOES_ON)
+			return progress;
+		if (spot->trail)
+			fort_narrate_resume(s->narrator, 0, spot->trail->pc);
+		progress = work(s, spot, state, point->pc);
+	}
+	return progress;
+}
+
+/* --- attempts --- */
+
+struct fort_root fort_search_root(const struct fort_search *s, uint32_t root)
+{
+	return root ? s->env->demands[root - 1] : (struct fort_root){.kind = FORT_ROOT_MAIN};
+}
+
+static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
+{
+	struct fort_root root = fort_search_root(s, number);
+	enum fort_progress progress;
+	struct fort_point *point;
+	struct fort_state *state;
+
+	s->roots[number] = FORT_ARENA_NEW(s->arena, struct fort_spot);
+	if (!s->roots[number])
+		return fort_search_no_memory(s);
+	*s->roots[number] = (struct fort_spot){.root = number, .exact = true};
+	s->n_roots = number + 1;
+	s->err = fort_step_enter(s->env, &s->pool, &root, &state);
+	if (s->err)
+		return FORT_FAILED;
+	progress = work(s, s->roots[number], state,
+			s->env->graph->program.subprogs[root.subprog].start);
+	while (progress == FORT_ENDS && (point = fort_points_take(&s->points)))
+		progress = work_on_point(s, point);
+	return progress;
+}
+
+/* The program, then the functions that it turned out to rely on. */
+static enum fort_progress walk_all(struct fort_search *s)
+{
+	enum fort_progress progress = FORT_ENDS;
+
+	s->env->n_demands = 0;
+	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot *);
+	if (!s->roots)
+		return fort_search_no_memory(s);
+	for (uint32_t i = 0; progress == FORT_ENDS && i <= s->env->n_demands; i++)
+		progress = walk_root(s, i);
+	return progress;
+}
+
+static int prepare(struct fort_search *s, struct fort_loops *loops)
+{
+	int err = fort_loops_find(s->arena, s->env->graph, loops);
+
+	err = err ? err : fort_live_find(s->arena, s->env, loops, &s->live);
+	err = err ? err : fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);
+	s->loops = loops;
+	return err;
+}
+
+/* One attempt, in memory that is given back if another one follows. *final: nothing else is to be
+ * tried. */
+static int attempt(struct fort_search *s, const struct fort_policy *policy, bool *final)
 {
 	struct fort_verify_result *result = s->result;
+	enum fort_progress progress;
+	uint32_t pc = 0;
+	int err = fort_points_init(&s->points, s->arena, s->loops);
 
+	if (err)
+		return err;
+	s->policy = policy;
+	s->own = false;
+	s->work = 0;
+	s->n_roots = s->n_layers = 0;
+	s->todo = s->spare = NULL;
+	s->edges = NULL;
+	s->edges_room = 0;
+	fort_pool_init(&s->pool, s->arena);
+	result->insns_processed = result->total_states = result->max_states_per_insn = 0;
+	fort_narrate_start(s->narrator);
+	progress = walk_all(s);
 	result->peak_states = (uint32_t)s->pool.peak_states;
-	if (end == PATH_FAILED)
+	if (progress == FORT_FAILED)
 		return s->err;
-	if (end == PATH_REJECTED) {
-		result->verdict = FORT_REJECT;
-		result->state = s->state;
-		return record_path(s) ? 0 : -ENOMEM;
+	result->verdict = progress == FORT_REJECTED ? FORT_REJECT : FORT_ACCEPT;
+	*final = s->exact || result->violation.diag == FORT_DIAG_TOO_LARGE;
+	if (progress == FORT_REJECTED)
+		return 0;
+	*final = true;
+	err = fort_search_emit(s, &pc);
+	if (err != -ELOOP)
+		return err;
+	*final = false;
+	result->verdict = FORT_REJECT;
+	s->pc = pc;
+	s->state = NULL;
+	(void)fort_search_reject(s, FORT_DIAG_INFINITE_LOOP, 0);
+	return 0;
+}
+
+static int run(struct fort_search *s)
+{
+	struct fort_arena_mark mark = fort_arena_mark(s->arena);
+	bool final = false;
+	int err = 0;
+
+	for (size_t i = 0; !err && !final && i < FORT_LEN(policies); i++) {
+		fort_arena_rewind(s->arena, mark);
+		fort_buf_free(&s->result->certificate);
+		fort_buf_init(&s->result->certificate, FORT_CERT_BYTES_MAX);
+		s->result->violation = (struct fort_violation){0};
+		err = attempt(s, &policies[i], &final);
 	}
-	result->verdict = FORT_ACCEPT;
-	fort_narrate_accepted(s->options->narrator);
-	return fort_emit_certificate(s->env, s->arena, root, s->finished, s->n_finished,
-				     result->insns_processed, &result->certificate);
+	if (err == -EFBIG) { /* safe, but its proof is too long to keep */
+		s->result->verdict = FORT_REJECT;
+		s->state = NULL;
+		(void)fort_search_reject(s, FORT_DIAG_CERT_LIMIT, FORT_CERT_BYTES_MAX);
+		return 0;
+	}
+	return err;
 }
 
 int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 		       const struct fort_verify_options *options, struct fort_verify_result *result)
 {
-	struct search s = {.env = env, .options = options, .result = result, .arena = arena};
-	struct fort_node *root;
+	struct fort_search s = {.env = env, .options = options, .result = result, .arena = arena};
+	struct fort_loops loops;
 	int err;
 
 	memset(result, 0, sizeof(*result));
 	fort_buf_init(&result->certificate, FORT_CERT_BYTES_MAX);
-	fort_pool_init(&s.pool, arena);
-	fort_trace_init(&s.trace, FORT_SEARCH_BYTES_MAX);
-	fort_buf_init(&s.scratch, FORT_CERT_BYTES_MAX);
-	err = begin(&s);
-	root = s.node;
-	fort_narrate_start(options->narrator);
-	if (!err)
-		err = conclude(&s, root, walk_all(&s));
-	if (err == -EFBIG) { /* safe, but its proof is too long to keep */
-		result->verdict = FORT_REJECT;
-		(void)reject(&s, FORT_DIAG_CERT_LIMIT, FORT_CERT_BYTES_MAX);
-		err = 0;
-	}
-	fort_buf_free(&s.scratch);
-	fort_trace_free(&s.trace);
+	fort_buf_init(&s.body, FORT_CERT_BYTES_MAX);
+	fort_buf_init(&s.ghosts, FORT_CERT_BYTES_MAX);
+	if (fort_narrates_all(options->narrator))
+		s.narrator = options->narrator;
+	err = prepare(&s, &loops);
+	err = err ? err : run(&s);
+	if (!err && result->verdict == FORT_REJECT)
+		err = fort_replay(&s);
+	else if (!err)
+		fort_narrate_accepted(options->narrator);
+	fort_buf_free(&s.body);
+	fort_buf_free(&s.ghosts);
 	return err;
 }

@@ -1,10 +1,9 @@
 /* The search: explores a program with the abstract semantics and, if all paths are safe, leaves a
  * certificate that the checker can follow.
  *
- * First form: every path is walked, fall-through before jump; where paths meet, one that is
- * covered by a state whose paths are all finished ends there. What such a state must mention is
- * found backwards from the paths that left it. Loops are unrolled; one that comes back in the
- * same state does not end. Nothing here is trusted.
+ * States that meet are joined where nothing is lost by it, or where there are too many; loops are
+ * given an invariant and something that counts them, or are unrolled. This is tried with few states
+ * first, and again with more where that was not enough. Nothing here is trusted.
  */
 #pragma once
 
@@ -25,7 +24,8 @@ enum fort_sabotage {
 	FORT_SABOTAGE_NONE,
 	FORT_SABOTAGE_PRUNE,     /* end paths at states that do not cover them */
 	FORT_SABOTAGE_LIVENESS,  /* forget registers that are needed */
-	FORT_SABOTAGE_PRECISION, /* forget numbers that decide */
+	FORT_SABOTAGE_PRECISION, /* take numbers for the same that are not */
+	FORT_SABOTAGE_WIDENING,  /* take a loop's first states for its invariant */
 	FORT_SABOTAGES
 };
 

@@ -75,28 +75,43 @@ struct part {
 	uint8_t claim[4096];
 };
 
+/* The states, then the roots. */
 static struct part parts[STATES_MAX + 1];
+static struct fort_cert_group groups[STATES_MAX];
+static uint32_t n_groups;
+
+static bool take_edges(struct part *part, struct fort_span edges, uint32_t n_edges)
+{
+	struct fort_reader reader = fort_reader_on(edges.data, edges.bytes);
+	uint64_t edge;
+
+	if (n_edges > EDGES_MAX)
+		return false;
+	part->n_edges = 0;
+	while (part->n_edges < n_edges && !fort_reader_varint(&reader, &edge))
+		part->edges[part->n_edges++] = (uint32_t)edge;
+	return true;
+}
 
 static bool take_apart(const struct fort_certificate *cert)
 {
-	if (cert->n_states > STATES_MAX - 1)
+	if (cert->n_states > STATES_MAX - 1 || cert->n_groups > STATES_MAX || cert->n_roots != 1)
 		return false;
-	for (uint32_t i = 0; i <= cert->n_states; i++) {
+	n_groups = cert->n_groups;
+	if (n_groups)
+		memcpy(groups, cert->groups, n_groups * sizeof(groups[0]));
+	for (uint32_t i = 0; i < cert->n_states; i++) {
 		const struct fort_cert_state *state = &cert->states[i];
-		struct fort_reader reader = fort_reader_on(state->edges.data, state->edges.bytes);
-		uint64_t edge;
 
-		if (state->n_edges > EDGES_MAX || state->claim.bytes > sizeof(parts[i].claim))
+		if (state->claim.bytes > sizeof(parts[i].claim))
 			return false;
 		parts[i].pc = state->pc;
 		parts[i].claim_bytes = state->claim.bytes;
-		if (state->claim.bytes)
-			memcpy(parts[i].claim, state->claim.data, state->claim.bytes);
-		parts[i].n_edges = 0;
-		while (parts[i].n_edges < state->n_edges && !fort_reader_varint(&reader, &edge))
-			parts[i].edges[parts[i].n_edges++] = (uint32_t)edge;
+		memcpy(parts[i].claim, state->claim.data, state->claim.bytes);
+		if (!take_edges(&parts[i], state->edges, state->n_edges))
+			return false;
 	}
-	return true;
+	return take_edges(&parts[cert->n_states], cert->roots[0].edges, cert->roots[0].n_edges);
 }
 
 static void change_claim(struct part *part, unsigned *seed)
@@ -113,16 +128,35 @@ static void change_claim(struct part *part, unsigned *seed)
 	}
 }
 
-static void change_edges(struct part *part, uint32_t index, unsigned *seed)
+static void change_edges(struct part *part, uint32_t n, unsigned *seed)
 {
 	unsigned at = pick(seed, part->n_edges);
 
 	switch (pick(seed, 3)) {
-	case 0: part->edges[at] = pick(seed, index + 1); break;
+	case 0: part->edges[at] = pick(seed, n + 2); break;
 	case 1: part->n_edges -= part->n_edges > 0; break;
 	default:
 		if (part->n_edges < EDGES_MAX)
-			part->edges[part->n_edges++] = pick(seed, index + 1);
+			part->edges[part->n_edges++] = pick(seed, n + 2);
+	}
+}
+
+static void change_group(uint32_t n, unsigned *seed)
+{
+	struct fort_cert_group *group = &groups[pick(seed, n_groups)];
+
+	switch (n_groups ? pick(seed, 5) : 4) {
+	case 0: group->first = pick(seed, n + 1); break;
+	case 1: group->count = pick(seed, n + 1); break;
+	case 2: group->falls = !group->falls; break;
+	case 3: group->rank.index = (uint8_t)pick(seed, 12); break;
+	default:
+		if (n_groups < STATES_MAX)
+			groups[n_groups++] = (struct fort_cert_group){pick(seed, n + 1),
+								      1,
+								      {FORT_CELL_REG, 0,
+								       (uint8_t)pick(seed, 10)},
+								      pick(seed, 2)};
 	}
 }
 
@@ -130,7 +164,7 @@ static uint32_t change(uint32_t n, const struct lab *lab, unsigned *seed)
 {
 	uint32_t i = pick(seed, n), j = pick(seed, n);
 
-	switch (n ? pick(seed, 7) : 6) {
+	switch (n ? pick(seed, 8) : 6) {
 	case 0: parts[i].pc = pick(seed, lab->n_insns); break;
 	case 1: change_claim(&parts[i], seed); break;
 	case 2: parts[i] = parts[j]; break;
@@ -140,7 +174,8 @@ static uint32_t change(uint32_t n, const struct lab *lab, unsigned *seed)
 	case 4: /* repeat a state */
 		memmove(&parts[i + 1], &parts[i], (n + 1 - i) * sizeof(parts[0]));
 		return n + 1;
-	default: i = pick(seed, n + 1); change_edges(&parts[i], i, seed);
+	case 5: change_group(n, seed); break;
+	default: change_edges(&parts[pick(seed, n + 1)], n, seed);
 	}
 	return n;
 }
@@ -151,14 +186,21 @@ static size_t put_together(const struct lab *lab, uint64_t steps, uint32_t n, ui
 	struct fort_buf buf;
 	size_t bytes = 0;
 
+	const struct fort_cert_counts counts = {steps, n_groups, n, 1};
+	const struct fort_root root = {.kind = FORT_ROOT_MAIN};
+
 	fort_buf_init(&buf, room);
-	fort_certificate_begin(&buf, &lab->env, steps, n);
+	fort_certificate_begin(&buf, &lab->env, &counts);
+	for (uint32_t i = 0; i < n_groups; i++)
+		fort_certificate_put_group(&buf, &groups[i]);
 	for (uint32_t i = 0; i <= n; i++) {
 		if (i < n)
-			fort_certificate_state(&buf, parts[i].pc,
-					       (struct fort_span){parts[i].claim,
-								  parts[i].claim_bytes});
-		fort_certificate_edges(&buf, parts[i].edges, parts[i].n_edges);
+			fort_certificate_put_state(&buf, parts[i].pc,
+						   (struct fort_span){parts[i].claim,
+								      parts[i].claim_bytes});
+		else
+			fort_certificate_put_root(&buf, &root);
+		fort_certificate_put_edges(&buf, parts[i].edges, parts[i].n_edges);
 	}
 	if (!buf.err) {
 		bytes = buf.bytes;

@@ -71,7 +71,7 @@ static void fail(uint64_t seed, const char *what, const char *detail)
 
 static bool open_maps(void)
 {
-	return !kernel_lab_open(&kernel) && embed_world_open(&world, lab_shapes, LAB_MAPS);
+	return !kernel_lab_open(&kernel) && embed_world_open(&world, lab_shapes, LAB_RUN_MAPS);
 }
 
 static void close_maps(void)
@@ -109,7 +109,7 @@ static void plain_context(struct random *random, struct embed_input *input)
 		input->input.data_bytes = 14 + random_below(random, 100);
 		input->input.ctx_bytes = 0;
 		input->input.ctx = NULL;
-	} else if (lab.env.prog->number == BPF_PROG_TYPE_XDP) {
+	} else if (lab.env.hook.prog->number == BPF_PROG_TYPE_XDP) {
 		memcpy(&md, input->ctx, sizeof(md));
 		md.ingress_ifindex = 0;
 		memcpy(input->ctx, &md, sizeof(md));
@@ -132,14 +132,14 @@ static void compare_runs(uint64_t seed, int fd)
 		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_out = theirs,
 			    .data_size_out = sizeof(theirs));
 
-		embed_input_make(&random, lab.env.prog, &input);
+		embed_input_make(&random, lab.env.hook.prog, &input);
 		plain_context(&random, &input);
 		opts.data_in = input.input.data;
 		opts.data_size_in = input.input.data_bytes;
 		opts.ctx_in = input.input.ctx;
 		opts.ctx_size_in = input.input.ctx_bytes;
 		if (bpf_prog_test_run_opts(fd, &opts)) {
-			if (lab.env.prog->packet != FORT_PACKET_NONE)
+			if (lab.env.hook.prog->packet != FORT_PACKET_NONE)
 				fail(seed, "the kernel's run", strerror(errno));
 			return; /* a type that the kernel does not run */
 		}
@@ -156,7 +156,7 @@ static void compare_runs(uint64_t seed, int fd)
 			fail(seed, "another result", detail);
 		else if (memcmp(theirs, ours, input.input.data_bytes))
 			fail(seed, "another packet", detail);
-		for (uint32_t i = 0; i < LAB_MAPS; i++)
+		for (uint32_t i = 0; i < LAB_RUN_MAPS; i++)
 			if (lab_shapes[i].key_bytes && !same_map(i))
 				fail(seed, "another map", i == LAB_PERCPU ? "per-CPU" : "shared");
 	}
@@ -170,7 +170,7 @@ static bool proves_itself(uint64_t seed)
 	struct fort_test_output output;
 
 	for (unsigned run = 0; run < PROOF_RUNS; run++) {
-		embed_input_make(&random, lab.env.prog, &input);
+		embed_input_make(&random, lab.env.hook.prog, &input);
 		if (!embed_run(&embed, &input.input, NULL, &output))
 			return false;
 	}
@@ -239,7 +239,7 @@ static void one_program(uint64_t seed, struct differs *differs)
 
 	random_program_make(seed, RANDOM_REPEATABLE | RANDOM_ALIGNED, &program);
 	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
-		kernel_lab_load(&kernel, &lab, true, &verdict);
+		kernel_lab_load(&kernel, &lab, &verdict);
 		hide_numbers(verdict.line);
 		if (accepted())
 			compare_accepted(seed, &verdict, differs);

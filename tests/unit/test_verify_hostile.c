@@ -30,33 +30,61 @@ static struct fort_state *state_of(uint32_t n, uint32_t return_pc)
 	assert_non_null(state);
 	for (uint32_t i = 0; i < n; i++)
 		assert_true(fort_state_push_frame(&pool, state, i ? 1 : 0, i ? return_pc : 0));
+	state->packet = state->meta = fort_value_number(fort_scalar_of_width(32));
 	return state;
 }
 
-/* One state of a certificate. */
+/* One state of a certificate; the last of a list is the root. */
 struct entry {
 	uint32_t pc;
 	const struct fort_state *state;
 	uint32_t n_edges;
-	const uint32_t *edges;
+	const uint32_t *edges; /* 0 to go on, n + 1 for the state with number n */
 };
 
-static bool passes(const struct entry *entries, uint32_t n)
+static void put_claim(struct fort_buf *claim, const struct fort_state *state)
 {
+	struct fort_buf ghosts;
+
+	fort_buf_init(&ghosts, FORT_CERT_BYTES_MAX);
+	claim->bytes = 0;
+	fort_claim_write(claim, &ghosts, state);
+	fort_buf_varint(claim, state->n_ghosts);
+	for (const uint8_t *at = ghosts.data; at && at < ghosts.data + ghosts.bytes;) {
+		struct fort_reader reader =
+			fort_reader_on(at, (size_t)(ghosts.data + ghosts.bytes - at));
+		uint32_t owner = 0, bytes = 0;
+
+		assert_false(fort_reader_u32(&reader, &owner) || fort_reader_u32(&reader, &bytes));
+		fort_buf_varint(claim, owner);
+		fort_buf_put(claim, reader.at, bytes);
+		at = reader.at + bytes;
+	}
+	fort_buf_free(&ghosts);
+}
+
+static bool passes_with(const struct fort_cert_group *groups, uint32_t n_groups,
+			const struct entry *entries, uint32_t n)
+{
+	const struct fort_cert_counts counts = {FORT_BUDGET_INSNS, n_groups, n - 1, 1};
+	const struct fort_root root = {.kind = FORT_ROOT_MAIN};
 	struct fort_buf claim, cert;
 	bool good;
 
 	fort_buf_init(&claim, FORT_CERT_BYTES_MAX);
 	fort_buf_init(&cert, FORT_CERT_BYTES_MAX);
-	fort_certificate_begin(&cert, &lab.env, FORT_BUDGET_INSNS, n - 1);
+	fort_certificate_begin(&cert, &lab.env, &counts);
+	for (uint32_t i = 0; i < n_groups; i++)
+		fort_certificate_put_group(&cert, &groups[i]);
 	for (uint32_t i = 0; i < n; i++) {
-		claim.bytes = 0;
 		if (i < n - 1) {
-			fort_claim_write(&claim, entries[i].state, NULL);
-			fort_certificate_state(&cert, entries[i].pc,
-					       (struct fort_span){claim.data, claim.bytes});
+			put_claim(&claim, entries[i].state);
+			fort_certificate_put_state(&cert, entries[i].pc,
+						   (struct fort_span){claim.data, claim.bytes});
+		} else {
+			fort_certificate_put_root(&cert, &root);
 		}
-		fort_certificate_edges(&cert, entries[i].edges, entries[i].n_edges);
+		fort_certificate_put_edges(&cert, entries[i].edges, entries[i].n_edges);
 	}
 	assert_int_equal(claim.err, 0);
 	assert_int_equal(cert.err, 0);
@@ -64,6 +92,11 @@ static bool passes(const struct entry *entries, uint32_t n)
 	fort_buf_free(&claim);
 	fort_buf_free(&cert);
 	return good;
+}
+
+static bool passes(const struct entry *entries, uint32_t n)
+{
+	return passes_with(NULL, 0, entries, n);
 }
 
 static void assert_refused(const struct entry *entries, uint32_t n, enum fort_check_fault fault)
@@ -136,7 +169,7 @@ static struct fort_value reserved(struct fort_state *state, uint32_t bytes, bool
 	value.ref = state->next_id++;
 	state->refs[state->n_refs++] = (struct fort_ref){.id = value.ref};
 	if (maybe_null) {
-		value.maybe_null = 1;
+		value.flags = FORT_MAYBE_NULL;
 		value.id = value.ref;
 	}
 	return value;
@@ -152,16 +185,16 @@ static void one_reference_as_two(void **state)
 	struct fort_state *s;
 
 	(void)state;
-	open_lab("kprobe", RESERVE "jeq r0, 0, out\nmov r6, r0\nmov r7, r0\nja b\n"
-				   "b: jeq r9, r9, c\nc: mov r1, r6\n" SUBMIT "mov r1, r7\n" SUBMIT
+	open_lab("kprobe", RESERVE "jeq r0, 0, out\nmov r6, r0\nmov r7, r0\ncall 7\n"
+				   "jset r0, 1, c\nc: mov r1, r6\n" SUBMIT "mov r1, r7\n" SUBMIT
 				   "out: mov r0, 0\nexit\n");
 	s = state_of(1, 0);
 	s->frames[0]->regs[FORT_R6] = reserved(s, 8, false);
 	s->frames[0]->regs[FORT_R7] = reserved(s, 8, false);
 	assert_int_equal(lab.graph.marks[10] & FORT_MARK_JOIN, FORT_MARK_JOIN);
 	assert_refused((struct entry[]){{10, s, 1, (uint32_t[]){0}},
-					{.n_edges = 3, .edges = (uint32_t[]){1, 1, 1}}},
-		       2, FORT_CHECK_UNSAFE);
+					{.n_edges = 3, .edges = (uint32_t[]){0, 1, 1}}},
+		       2, FORT_CHECK_COVER);
 	lab_free(&lab);
 }
 
@@ -191,7 +224,7 @@ static void packet_range_from_nowhere(void **state)
 	open_lab("xdp", "ldxw r6, [r1+0]\ncall 7\njset r0, 1, b\nb: ldxb r0, [r6+0]\nexit\n");
 	s = state_of(1, 0);
 	s->frames[0]->regs[FORT_R6] = fort_value_pointer(FORT_PACKET, 0);
-	s->frames[0]->regs[FORT_R6].range = 1;
+	s->packet.num = fort_scalar_range(1, UINT32_MAX);
 	assert_refused((struct entry[]){{3, s, 0, NULL},
 					{.n_edges = 2, .edges = (uint32_t[]){1, 1}}},
 		       2, FORT_CHECK_COVER);

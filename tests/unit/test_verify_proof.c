@@ -35,7 +35,8 @@ static void honest_certificates_pass(void **state)
 		if (!lab_check(&lab, lab.result.certificate.data, lab.result.certificate.bytes))
 			fail_msg("program %zu: %s at %u", i, fort_check_fault_text(lab.check.fault),
 				 lab.check.pc);
-		assert_int_equal(lab.check.steps, lab.result.insns_processed);
+		/* Once through what the search may have done several times. */
+		assert_true(lab.check.steps <= lab.result.insns_processed);
 		lab_free(&lab);
 	}
 }

@@ -103,6 +103,7 @@ struct waiting {
 	struct waiting *next;
 	struct fort_state *state;
 	uint32_t pc, node;
+	unsigned way; /* of the node */
 };
 
 struct walk {
@@ -115,38 +116,95 @@ struct walk {
 /* The way from an instruction to `pc`, by the next edge if it is a cut point. */
 static uint32_t way_to(struct walk *w, uint32_t pc)
 {
-	uint64_t distance = 0;
+	uint64_t edge = 0;
 
-	if (fort_is_cut_point(w->e->env->graph, pc) && !fort_reader_varint(&w->edges, &distance) &&
-	    distance)
-		return WAY_REGION | (uint32_t)(w->index - distance);
+	if (fort_is_cut_point(w->e->env->graph, pc) && !fort_reader_varint(&w->edges, &edge) &&
+	    edge)
+		return WAY_REGION | (uint32_t)(edge - 1);
 	return WAY_NONE;
+}
+
+/* As the checker does wherever paths may meet. */
+static bool settle(struct embed *e, struct fort_state *state, uint32_t pc)
+{
+	if (!fort_is_cut_point(e->env->graph, pc) || fort_state_settle(&e->pool, state))
+		return true;
+	return wrong(e, "no memory");
+}
+
+static bool wait(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node, unsigned way)
+{
+	struct waiting *item = FORT_ARENA_NEW(&w->e->arena, struct waiting);
+
+	if (!item)
+		return wrong(w->e, "no memory");
+	*item = (struct waiting){w->todo, state, pc, node, way};
+	w->todo = item;
+	return true;
+}
+
+/* An arrival at `pc`, by a way of a node: *next is the node there, or WAY_NONE when the way ended
+ * in another region. */
+static bool arrive(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node,
+		   unsigned side, uint32_t *next)
+{
+	struct embed *e = w->e;
+	uint32_t way;
+
+	if (!settle(e, state, pc))
+		return false;
+	way = way_to(w, pc);
+	*next = WAY_NONE;
+	if (way == WAY_NONE && !add_node(e, pc, next))
+		return false;
+	e->nodes[node].ways[side] = way == WAY_NONE ? *next : way;
+	return true;
+}
+
+/* The jumping side of a fork. If it goes on within the region, it takes the path's place. */
+static bool jump(struct walk *w, struct fort_state **state, uint32_t *node,
+		 const struct fort_step *step, bool *took_over)
+{
+	uint32_t next;
+
+	*took_over = false;
+	if (!fort_is_cut_point(w->e->env->graph, step->other_pc))
+		return wait(w, step->other, step->other_pc, *node, 1);
+	if (!arrive(w, step->other, step->other_pc, *node, 1, &next))
+		return false;
+	if (next == WAY_NONE) {
+		fort_state_free(&w->e->pool, step->other);
+		return true;
+	}
+	if (!wait(w, *state, step->pc, *node, 0))
+		return false;
+	*state = step->other;
+	*node = next;
+	*took_over = true;
+	return true;
 }
 
 static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
 {
 	struct embed *e = w->e;
 	struct fort_step step;
+	bool took_over = false;
 
 	for (;;) {
-		uint32_t way, next;
+		uint32_t next;
 
 		if (fort_step(e->env, &e->pool, state, e->nodes[node].pc, &step) ||
 		    step.outcome == FORT_STEP_BAD)
 			return wrong(e, "the certificate does not check");
-		if (step.outcome == FORT_STEP_FORK) {
-			struct waiting *item = FORT_ARENA_NEW(&e->arena, struct waiting);
-
-			*item = (struct waiting){w->todo, step.other, step.other_pc, node};
-			w->todo = item;
-		}
 		if (step.outcome == FORT_STEP_END || step.outcome == FORT_STEP_DEAD)
 			break;
-		way = way_to(w, step.pc);
-		if (way == WAY_NONE && !add_node(e, step.pc, &next))
+		if (step.outcome == FORT_STEP_FORK && !jump(w, &state, &node, &step, &took_over))
 			return false;
-		e->nodes[node].ways[0] = way == WAY_NONE ? next : way;
-		if (way != WAY_NONE)
+		if (step.outcome == FORT_STEP_FORK && took_over)
+			continue;
+		if (!arrive(w, state, step.pc, node, 0, &next))
+			return false;
+		if (next == WAY_NONE)
 			break;
 		node = next;
 	}
@@ -154,29 +212,31 @@ static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
 	return true;
 }
 
-static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc)
+static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc,
+			struct fort_span edges)
 {
 	struct embed *e = w->e;
-	const struct fort_cert_state *from = &e->certificate.states[w->index];
 
-	w->edges = fort_reader_on(from->edges.data, from->edges.bytes);
+	w->edges = fort_reader_on(edges.data, edges.bytes);
+	if (!fort_certificate_enter(&e->certificate, w->index, &e->pool, state))
+		return wrong(e, "the certificate does not check");
 	if (!add_node(e, pc, &e->roots[w->index]) || !walk_path(w, state, e->roots[w->index]))
 		return false;
 	while (w->todo) {
 		struct waiting *item = w->todo;
-		uint32_t way = way_to(w, item->pc), next;
+		uint32_t next;
 
 		w->todo = item->next;
-		if (way == WAY_NONE && !add_node(e, item->pc, &next))
+		if (!arrive(w, item->state, item->pc, item->node, item->way, &next) ||
+		    (next != WAY_NONE && !walk_path(w, item->state, next)))
 			return false;
-		e->nodes[item->node].ways[1] = way == WAY_NONE ? next : way;
-		if (way == WAY_NONE && !walk_path(w, item->state, next))
-			return false;
-		if (way != WAY_NONE)
+		if (next == WAY_NONE)
 			fort_state_free(&e->pool, item->state);
 	}
 	return true;
 }
+
+static const struct fort_root main_root = {.kind = FORT_ROOT_MAIN};
 
 static bool walk_certificate(struct embed *e)
 {
@@ -184,16 +244,19 @@ static bool walk_certificate(struct embed *e)
 	struct walk walk = {.e = e};
 	struct fort_state *state;
 
-	e->roots = FORT_ARENA_ARRAY(&e->arena, c->n_states + 1, uint32_t);
-	if (!e->roots)
+	e->roots = FORT_ARENA_ARRAY(&e->arena, c->n_states + c->n_roots, uint32_t);
+	e->ghosts = FORT_ARENA_ARRAY(&e->arena, c->n_groups, struct embed_ghost);
+	if (!e->roots || !e->ghosts)
 		return wrong(e, "no memory");
 	for (; walk.index < c->n_states; walk.index++) {
-		if (fort_claim_read(c->states[walk.index].claim, &e->pool, e->env, &state) ||
-		    !walk_region(&walk, state, c->states[walk.index].pc))
+		const struct fort_cert_state *from = &c->states[walk.index];
+
+		if (fort_claim_read(from->claim, &e->pool, e->env, c->n_groups, &state) ||
+		    !walk_region(&walk, state, from->pc, from->edges))
 			return wrong(e, "the certificate does not check");
 	}
-	state = fort_step_entry(e->env, &e->pool);
-	return state && walk_region(&walk, state, 0);
+	return !fort_step_enter(e->env, &e->pool, &main_root, &state) &&
+	       walk_region(&walk, state, 0, c->roots[0].edges);
 }
 
 /* --- concrete against abstract --- */
@@ -288,16 +351,6 @@ static bool base_of(const struct embed *e, const struct fort_value *claimed, uin
 	}
 }
 
-/* offset + range <= length. */
-static bool range_holds(const struct embed *e, const struct fort_value *claimed, uint64_t offset)
-{
-	bool meta = claimed->type == FORT_PACKET_META;
-	int64_t length =
-		meta ? (int64_t)(e->packet - e->packet_meta) : (int64_t)(e->packet_end - e->packet);
-
-	return claimed->range == FORT_RANGE_NONE || (int64_t)offset + claimed->range <= length;
-}
-
 static bool compare(struct look *look, const struct fort_value *claimed, uint64_t actual)
 {
 	struct embed *e = look->e;
@@ -306,7 +359,7 @@ static bool compare(struct look *look, const struct fort_value *claimed, uint64_
 	if (claimed->type == FORT_NONE)
 		return true;
 	e->compared++;
-	if (claimed->maybe_null) {
+	if (claimed->flags & FORT_MAYBE_NULL) {
 		if (!agrees(&look->nulls, claimed->id, !actual))
 			return disagree(look, claimed, actual, "NULL in one copy only");
 		if (!actual)
@@ -323,9 +376,6 @@ static bool compare(struct look *look, const struct fort_value *claimed, uint64_
 	if (claimed->sym &&
 	    !agrees(&look->symbols, claimed->sym, actual - base - (uint64_t)claimed->delta))
 		return disagree(look, claimed, actual, "not related as claimed");
-	if ((claimed->type == FORT_PACKET || claimed->type == FORT_PACKET_META) &&
-	    !range_holds(e, claimed, actual - base))
-		return disagree(look, claimed, actual, "fewer bytes than proven");
 	return true;
 }
 
@@ -368,6 +418,61 @@ static bool compare_frame(struct look *look, uint32_t f, const uint64_t regs[FOR
 	return true;
 }
 
+/* Lengths, and what was remembered at the heads of loops. */
+static bool compare_rest(struct look *look)
+{
+	const struct fort_state *state = look->e->state;
+	const struct embed *e = look->e;
+
+	look->what = "the packet's length";
+	if (!compare(look, &state->packet, e->packet_end - e->packet))
+		return false;
+	look->what = "the metadata's length";
+	if (!compare(look, &state->meta, e->packet - e->packet_meta))
+		return false;
+	for (uint32_t i = 0; i < state->n_ghosts; i++) {
+		const struct embed_ghost *ghost = &e->ghosts[state->ghosts[i].owner];
+
+		look->what = "a loop's ghost";
+		if (ghost->set && !compare(look, &state->ghosts[i].value, ghost->value))
+			return false;
+	}
+	return true;
+}
+
+/* What a symbol stands for in this run, if a value has it. */
+static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, int sign)
+{
+	uint32_t at = id * 2654435761u % FACTS;
+
+	if (!id)
+		return true;
+	while (facts->ids[at] && facts->ids[at] != id)
+		at = (at + 1) % FACTS;
+	*sum += sign * (__int128)(int64_t)facts->says[at];
+	return facts->ids[at];
+}
+
+static bool compare_facts(struct look *look)
+{
+	const struct fort_state *state = look->e->state;
+
+	for (uint32_t i = 0; i < state->n_facts; i++) {
+		const struct fort_fact *fact = &state->facts[i];
+		__int128 sum = 0;
+
+		if (!symbol_value(&look->symbols, fact->a, &sum, 1) ||
+		    !symbol_value(&look->symbols, fact->b, &sum, 1) ||
+		    !symbol_value(&look->symbols, fact->c, &sum, -1))
+			continue;
+		look->e->compared++;
+		if (sum > fact->most)
+			return wrong(look->e, "at %u: an order is not as claimed (%u + %u - %u)",
+				     look->pc, fact->a, fact->b, fact->c);
+	}
+	return true;
+}
+
 static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 			  const uint64_t regs[FORT_REGS])
 {
@@ -387,7 +492,7 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 	for (uint32_t f = 0; f < e->state->n_frames; f++)
 		if (!compare_frame(&look, f, regs))
 			return false;
-	return true;
+	return compare_rest(&look) && compare_facts(&look);
 }
 
 /* --- along the run --- */
@@ -415,7 +520,49 @@ static bool follow(struct embed *e, uint32_t pc)
 		e->state = other ? e->step.other : e->state;
 	}
 	e->node = way;
+	return settle(e, e->state, pc);
+}
+
+/* The number at a cell, a pointer's offset if it is one. */
+static bool concrete_cell(struct embed *e, struct fort_cell cell, const uint64_t regs[FORT_REGS],
+			  uint64_t *out)
+{
+	const struct fort_value *claimed = fort_state_cell(e->state, cell);
+	bool top = cell.frame + 1u == e->state->n_frames;
+	uint64_t base;
+
+	if (!claimed || !base_of(e, claimed, &base))
+		return false;
+	switch (cell.kind) {
+	case FORT_CELL_REG:
+		if (!top && (cell.index < FORT_R6 || cell.index > FORT_R9))
+			return false;
+		*out = (top ? regs[cell.index] : e->callers[cell.frame][cell.index - FORT_R6]);
+		break;
+	case FORT_CELL_SLOT:
+		*out = 0;
+		memcpy(out,
+		       fort_window_at(&e->loaded->domain.window,
+				      frame_top(e, cell.frame) - 8u * (cell.index + 1u)),
+		       fort_slot_spilled(&e->state->frames[cell.frame]->slots[cell.index]));
+		break;
+	default: return false;
+	}
+	*out -= base;
 	return true;
+}
+
+/* Ghosts as this run has them when it enters a claimed state. */
+static void enter_ghosts(struct embed *e, uint32_t index, const uint64_t regs[FORT_REGS])
+{
+	uint32_t below = fort_certificate_groups_below(&e->certificate, index);
+	uint32_t group = fort_certificate_group(&e->certificate, index);
+
+	for (uint32_t i = 0; i < below; i++)
+		e->ghosts[i].set = false;
+	if (group < e->certificate.n_groups)
+		e->ghosts[group].set = concrete_cell(e, e->certificate.groups[group].rank, regs,
+						     &e->ghosts[group].value);
 }
 
 /* At a cut point: a claimed state takes over. */
@@ -427,8 +574,12 @@ static bool enter_region(struct embed *e, uint32_t pc, uint32_t frame,
 	if (!compare_state(e, pc, frame, regs))
 		return false;
 	fort_state_free(&e->pool, e->state);
-	if (fort_claim_read(e->certificate.states[region].claim, &e->pool, e->env, &e->state))
+	if (fort_claim_read(e->certificate.states[region].claim, &e->pool, e->env,
+			    e->certificate.n_groups, &e->state))
 		return wrong(e, "a claim cannot be read");
+	enter_ghosts(e, region, regs);
+	if (!fort_certificate_enter(&e->certificate, region, &e->pool, e->state))
+		return wrong(e, "a claimed state has no rank");
 	e->node = e->roots[region];
 	return true;
 }
@@ -436,13 +587,13 @@ static bool enter_region(struct embed *e, uint32_t pc, uint32_t frame,
 /* The packet pointers that the program's context holds. */
 static void find_packet(struct embed *e)
 {
-	const struct fort_prog_info *prog = e->env->prog;
+	const struct fort_prog_info *prog = e->env->hook.prog;
 	const uint8_t *image = fort_loaded_ctx(e->loaded, 0);
 
-	for (uint32_t i = 0; i < prog->n_fields; i++) {
-		const uint8_t *at = image + prog->fields[i].image;
+	for (uint32_t i = 0; i < prog->ctx->n_fields; i++) {
+		const uint8_t *at = image + prog->ctx->fields[i].image;
 
-		switch (prog->fields[i].yields) {
+		switch (prog->ctx->fields[i].yields) {
 		case FORT_YIELD_PACKET: memcpy(&e->packet, at, 8); break;
 		case FORT_YIELD_PACKET_META: memcpy(&e->packet_meta, at, 8); break;
 		case FORT_YIELD_PACKET_END: memcpy(&e->packet_end, at, 8); break;
@@ -530,8 +681,10 @@ static bool start_run(struct embed *e)
 	e->error[0] = 0;
 	e->started = false;
 	e->node = e->roots[e->certificate.n_states];
-	e->state = fort_step_entry(e->env, &e->pool);
-	return e->state != NULL;
+	for (uint32_t i = 0; i < e->certificate.n_groups; i++)
+		e->ghosts[i].set = false;
+	return !fort_step_enter(e->env, &e->pool, &main_root, &e->state) &&
+	       fort_certificate_enter(&e->certificate, e->certificate.n_states, &e->pool, e->state);
 }
 
 bool embed_run(struct embed *e, const struct fort_test_input *input, void *data_out,
@@ -580,12 +733,13 @@ void embed_input_make(struct random *random, const struct fort_prog_info *prog,
 		md.ingress_ifindex = (uint32_t)random_next(random) & 7;
 		memcpy(out->ctx, &md, sizeof(md));
 		out->input.ctx_bytes = sizeof(md);
-	} else if (prog->fields[0].bytes == 4) { /* of packets: struct __sk_buff */
+	} else if (prog->ctx->fields[0].bytes == 4) { /* of packets: struct __sk_buff */
 		out->input.data_bytes = 14 + random_below(random, 100);
 		out->input.ctx_bytes = sizeof(struct __sk_buff);
 	} else {
-		out->input.ctx_bytes =
-			prog->image_bytes < sizeof(out->ctx) ? prog->image_bytes : sizeof(out->ctx);
+		out->input.ctx_bytes = prog->ctx->image_bytes < sizeof(out->ctx)
+					       ? prog->ctx->image_bytes
+					       : sizeof(out->ctx);
 	}
 	out->input.data = out->input.data_bytes ? out->data : NULL;
 }

@@ -44,7 +44,11 @@ struct embed {
 	struct fort_certificate certificate;
 	struct embed_node *nodes; /* the certificate's regions, instruction by instruction */
 	uint32_t n_nodes, nodes_room;
-	uint32_t *roots; /* first node of each region, the entry's last */
+	uint32_t *roots; /* first node of each region; those of roots come last */
+	struct embed_ghost {
+		bool set;
+		uint64_t value;
+	} * ghosts; /* of each group, in this run */
 	const struct embed_sabotage *sabotage;
 	/* the run */
 	struct fort_run *run;

@@ -13,6 +13,7 @@
 #include "embed.h"
 #include "programs.h"
 #include "isa/disasm.h"
+#include "load/runs.h"
 #include "random.h"
 #include "verify/render.h"
 
@@ -54,7 +55,7 @@ static bool agrees(uint64_t seed, unsigned runs, const struct embed_sabotage *sa
 
 	embed.sabotage = sabotage;
 	while (good && runs--) {
-		embed_input_make(&random, lab.env.prog, &input);
+		embed_input_make(&random, lab.env.hook.prog, &input);
 		embed_world_drain(&world);
 		good = embed_run(&embed, &input.input, NULL, &output);
 	}
@@ -136,15 +137,19 @@ static void random_programs(void)
 
 /* --- corpora --- */
 
+static bool runs_here(void)
+{
+	struct fort_violation why;
+
+	return lab.env.n_maps == LAB_RUN_MAPS && fort_env_runs(&lab.env, &why);
+}
+
 static void one_case(const struct lab_case *want, void *context)
 {
 	(void)context;
-	if (want->accept && lab_open(&lab, want->type, want->assembly)) {
-		lab.env.rights = want->rights;
-		lab.env.gpl = want->gpl;
-		if (accepted(want->budget) && checked())
-			result(agrees(count, RUNS, NULL), want->name, embed.error);
-	}
+	if (want->accept && lab_case_open(&lab, want) && accepted(want->budget) && checked() &&
+	    runs_here())
+		result(agrees(count, RUNS, NULL), want->name, embed.error);
 	lab_free(&lab);
 }
 
@@ -235,9 +240,18 @@ static void spoil_zero(struct fort_state *state)
 	memset(slot->bytes, FORT_BYTE_ZERO, 8);
 }
 
-static void spoil_range(struct fort_state *state)
+static void spoil_length(struct fort_state *state)
 {
-	r6(state)->range = 2000;
+	state->packet.num = fort_scalar_range(2000, 3000);
+}
+
+static void spoil_order(struct fort_state *state)
+{
+	r6(state)->sym = state->next_id;
+	fort_state_reg(state, FORT_R7)->sym = state->next_id + 1;
+	state->facts[state->n_facts++] =
+		(struct fort_fact){state->next_id, 0, state->next_id + 1, -1};
+	state->next_id += 2;
 }
 
 static void spoil_caller(struct fort_state *state)
@@ -276,7 +290,8 @@ static const struct {
 	{"a frame", STACK, {2, spoil_frame}},
 	{"a spilled number", STACK, {3, spoil_slot}},
 	{"zero bytes", STACK, {3, spoil_zero}},
-	{"proven packet bytes", PACKET, {5, spoil_range}},
+	{"the packet's length", PACKET, {5, spoil_length}},
+	{"an order", NUMBERS, {2, spoil_order}},
 	{"a caller's register", CALLS, {4, spoil_caller}},
 	{"references", RING, {6, spoil_refs}},
 };
@@ -298,7 +313,7 @@ static void a_wrong_claim(const char *name, const char *code, const struct embed
 
 int main(int argc, char **argv)
 {
-	if (!embed_world_open(&world, lab_shapes, LAB_MAPS)) {
+	if (!embed_world_open(&world, lab_shapes, LAB_RUN_MAPS)) {
 		printf("Bail out! no maps\n");
 		return 1;
 	}

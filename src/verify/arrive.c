@@ -1,0 +1,407 @@
+/* Arrivals: what becomes of a state where paths may meet. */
+#include "verify/search.h"
+
+#include <string.h>
+
+#include "proof/cover.h"
+
+/* --- spots --- */
+
+static enum fort_progress add_edge(struct fort_search *s, struct fort_spot *spot)
+{
+	if (s->n_edges == s->edges_room) {
+		uint32_t room = s->edges_room ? s->edges_room * 2 : 64;
+		struct fort_spot **edges = FORT_ARENA_ARRAY(s->arena, room, struct fort_spot *);
+
+		if (!edges)
+			return fort_search_no_memory(s);
+		if (s->n_edges)
+			memcpy(edges, s->edges, s->n_edges * sizeof(*edges));
+		s->edges = edges;
+		s->edges_room = room;
+	}
+	s->edges[s->n_edges++] = spot;
+	return FORT_ENDS;
+}
+
+/* Dead spots are taken out when they are met. */
+static struct fort_spot *live_spots(struct fort_point *point)
+{
+	struct fort_spot **at = &point->spots;
+
+	while (*at)
+		if ((*at)->dead) {
+			*at = (*at)->next;
+			point->n_spots--;
+		} else {
+			at = &(*at)->next;
+		}
+	return point->spots;
+}
+
+static void describe(struct fort_spot *spot)
+{
+	spot->shape = fort_state_shape(spot->state);
+	spot->constants = fort_state_constants(spot->state);
+}
+
+/* Leaves out what is dead, so that states can be compared. */
+static bool tidy(struct fort_search *s, struct fort_state *state, uint32_t pc)
+{
+	fort_state_forget_dead(state, s->live, pc);
+	return fort_state_settle(&s->pool, state);
+}
+
+static bool settle_spot(struct fort_search *s, struct fort_spot *spot)
+{
+	if (spot->settled)
+		return true;
+	if (!tidy(s, spot->state, spot->point->pc))
+		return false;
+	spot->settled = true;
+	describe(spot);
+	return true;
+}
+
+/* The state becomes a spot of its own. */
+static enum fort_progress store(struct fort_search *s, struct fort_point *point,
+				struct fort_layer *layer, struct fort_layer *origin, bool settled)
+{
+	struct fort_spot *spot = FORT_ARENA_NEW(s->arena, struct fort_spot);
+
+	if (!spot)
+		return fort_search_no_memory(s);
+	*spot = (struct fort_spot){.point = point,
+				   .layer = layer,
+				   .origin = origin,
+				   .state = s->state,
+				   .from = s->spot,
+				   .trail = s->trail,
+				   .exact = s->exact,
+				   .settled = settled,
+				   .pending = true};
+	s->state = NULL;
+	if (settled)
+		describe(spot);
+	if (layer) {
+		spot->next = layer->members;
+		layer->members = spot;
+		layer->n_members++;
+	} else {
+		spot->next = point->spots;
+		point->spots = spot;
+		point->n_spots++;
+	}
+	if (origin) {
+		spot->next_derived = origin->derived;
+		origin->derived = spot;
+	}
+	point->n_waiting++;
+	if (++s->result->total_states && point->n_spots > s->result->max_states_per_insn)
+		s->result->max_states_per_insn = point->n_spots;
+	if (!fort_points_wait(&s->points, point))
+		return fort_search_no_memory(s);
+	return add_edge(s, spot);
+}
+
+/* The spot takes the state over. */
+static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spot,
+				    const struct fort_widening *widening)
+{
+	s->work += 4;
+	s->err = fort_state_join(&s->pool, spot->state, s->state, widening);
+	if (s->err)
+		return FORT_FAILED;
+	spot->exact = false;
+	spot->settled = true;
+	describe(spot);
+	if (!spot->pending) {
+		spot->pending = true;
+		spot->point->n_waiting++;
+	}
+	if (!fort_points_wait(&s->points, spot->point))
+		return fort_search_no_memory(s);
+	return add_edge(s, spot);
+}
+
+/* As if no caller's variable were ever read again. */
+static bool covered_but_for_variables(struct fort_search *s, const struct fort_spot *spot)
+{
+	struct fort_state *less = fort_state_clone(&s->pool, spot->state);
+	bool good;
+
+	if (!less)
+		return false;
+	for (unsigned r = FORT_R6; r <= FORT_R9; r++)
+		*fort_state_reg(less, r) = (struct fort_value){0};
+	good = fort_state_covers(&s->pool, less, s->state);
+	fort_state_free(&s->pool, less);
+	return good;
+}
+
+static bool covered(struct fort_search *s, const struct fort_spot *spot)
+{
+	s->work++;
+	switch (s->options->sabotage) {
+	case FORT_SABOTAGE_PRUNE: return true;
+	case FORT_SABOTAGE_LIVENESS: return covered_but_for_variables(s, spot);
+	case FORT_SABOTAGE_PRECISION: return spot->shape == fort_state_shape(s->state);
+	default: return fort_state_covers(&s->pool, spot->state, s->state);
+	}
+}
+
+/* --- places where no loop begins --- */
+
+/* States of different shapes are kept apart so many times longer than others: what is not of one
+ * kind in both is lost by a join. */
+#define SHAPES 4u
+
+/* The spot of the list that takes the state over, or NULL. `n`: how many there are that might. */
+static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_spot *list,
+				       const struct fort_layer *origin, bool in_layer)
+{
+	uint64_t shape = fort_state_shape(s->state);
+	uint64_t constants = fort_state_constants(s->state);
+	struct fort_spot *other = NULL, *any = NULL;
+	uint32_t n = 0;
+
+	for (struct fort_spot *spot = list; spot; spot = spot->next) {
+		if (!spot->pending || (!in_layer && spot->origin != origin))
+			continue;
+		n++;
+		if (spot->shape == shape && s->policy->constants && spot->constants == constants)
+			return spot;
+		if (!other && spot->shape == shape)
+			other = spot;
+		if (!any && spot->state->n_refs == s->state->n_refs)
+			any = spot;
+	}
+	if (n < s->policy->keep)
+		return NULL;
+	return other || n < SHAPES * s->policy->keep ? other : any;
+}
+
+static bool settle(struct fort_search *s)
+{
+	return fort_state_settle(&s->pool, s->state);
+}
+
+static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point *point,
+				       struct fort_layer *origin)
+{
+	struct fort_spot *spots = live_spots(point), *partner;
+
+	if (!spots && !origin)
+		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
+	if (!tidy(s, s->state, s->pc))
+		return fort_search_no_memory(s);
+	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
+		if (!spot->pending || spot->origin != origin)
+			continue;
+		if (!settle_spot(s, spot))
+			return fort_search_no_memory(s);
+		if (covered(s, spot)) {
+			fort_narrate_pruned(s->narrator, s->before, s->pc);
+			return add_edge(s, spot);
+		}
+	}
+	partner = merge_partner(s, spots, origin, false);
+	return partner ? take_over(s, partner, NULL) : store(s, point, NULL, origin, true);
+}
+
+/* --- heads of loops --- */
+
+static bool comes_from(const struct fort_spot *spot, const struct fort_spot *ancestor)
+{
+	while (spot && spot != ancestor)
+		spot = spot->from;
+	return spot;
+}
+
+/* Is the path back in a state in which it was before, exactly? Then the loop does not end. It is
+ * compared with the time around whose number is a power of two (Brent): a cycle meets that within
+ * three times its length. */
+static bool repeats(struct fort_search *s, const struct fort_layer *layer)
+{
+	for (const struct fort_spot *spot = layer->probe->members; spot; spot = spot->next)
+		if (spot->exact && spot->state &&
+		    fort_state_covers(&s->pool, spot->state, s->state) &&
+		    fort_state_covers(&s->pool, s->state, spot->state) && comes_from(s->spot, spot))
+			return true;
+	return false;
+}
+
+/* So often a bound stops at a number that the program compares with; then it has none. */
+#define PATIENCE 2u
+
+static const struct fort_widening to_the_limits = {NULL, 0};
+
+/* The invariant did not cover what came around: it becomes larger, and all is done again. */
+static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
+{
+	uint64_t shape = fort_state_shape(s->state);
+	struct fort_spot *same = NULL;
+
+	fort_layer_clear(s, layer);
+	for (uint32_t i = 0; i < layer->n_ranks; i++)
+		layer->ranks[i].rises = layer->ranks[i].falls = true;
+	layer->visits++;
+	for (struct fort_spot *spot = layer->members; spot; spot = spot->next) {
+		if (spot->shape == shape)
+			same = spot;
+		if (!spot->pending)
+			layer->point->n_waiting++;
+		spot->pending = true;
+	}
+	s->again = true; /* so is the region that this path belongs to */
+	if (same)
+		return take_over(s, same,
+				 layer->visits > PATIENCE ? &to_the_limits : &s->widening);
+	return store(s, layer->point, layer, layer->outer, true);
+}
+
+static enum fort_progress arrive_in_layer(struct fort_search *s, struct fort_layer *layer)
+{
+	struct fort_spot *partner;
+
+	for (struct fort_spot *spot = layer->members; spot; spot = spot->next)
+		if (spot->state && covered(s, spot)) {
+			fort_narrate_pruned(s->narrator, s->before, s->pc);
+			return add_edge(s, spot);
+		}
+	if (layer->begun && layer->wide) {
+		if (s->options->sabotage == FORT_SABOTAGE_WIDENING)
+			return add_edge(s, layer->members);
+		return grow(s, layer);
+	}
+	partner = merge_partner(s, layer->members, NULL, true);
+	if (partner)
+		return take_over(s, partner, NULL);
+	return store(s, layer->point, layer, layer->outer, true);
+}
+
+/* The layer for a state that enters the loop from outside. */
+static struct fort_layer *entry_layer(struct fort_search *s, struct fort_point *point,
+				      struct fort_layer *outer)
+{
+	for (struct fort_layer *layer = point->layers; layer; layer = layer->next)
+		if (layer->outer == outer && !layer->turn && (layer->wide || !layer->begun))
+			return layer;
+	return fort_layer_new(s, point, outer, NULL);
+}
+
+/* The layer for one that came around. */
+static struct fort_layer *next_layer(struct fort_search *s, struct fort_layer *layer)
+{
+	if (layer->wide) {
+		fort_layer_around_again(layer, s->state);
+		return layer;
+	}
+	if (!layer->after)
+		layer->after = fort_layer_new(s, layer->point, layer->outer, layer);
+	return layer->after;
+}
+
+static enum fort_progress arrive_at_head(struct fort_search *s, struct fort_point *point,
+					 struct fort_layer *origin)
+{
+	bool around = origin && origin->point == point;
+	struct fort_layer *layer;
+
+	if (!tidy(s, s->state, s->pc))
+		return fort_search_no_memory(s);
+	if (around && !origin->wide && s->exact && repeats(s, origin))
+		return fort_search_reject(s, FORT_DIAG_INFINITE_LOOP, 0);
+	layer = around ? next_layer(s, origin) : entry_layer(s, point, origin);
+	return layer ? arrive_in_layer(s, layer) : fort_search_no_memory(s);
+}
+
+/* Nothing else can arrive here: no path of the region waits, and nothing earlier is to be done. */
+static bool is_alone(const struct fort_search *s, const struct fort_point *point,
+		     const struct fort_layer *origin)
+{
+	return !s->todo && !origin && !point->spots && !s->points.n_heap &&
+	       (!s->spot->point || !s->spot->point->n_waiting);
+}
+
+enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped)
+{
+	struct fort_layer *own = s->spot->layer ? s->spot->layer : s->spot->origin, *origin;
+	const struct fort_context *context;
+	struct fort_point *point;
+
+	context = fort_points_context(&s->points, s->state, s->spot->root);
+	point = context ? fort_points_at(&s->points, context, s->pc) : NULL;
+	if (!point)
+		return fort_search_no_memory(s);
+	origin = fort_layer_around(s, own, context, s->pc);
+	fort_layer_leave(s->state, origin);
+	if (fort_loop_headed(s->loops, s->pc) != FORT_NO_LOOP)
+		return arrive_at_head(s, point, origin);
+	if (jumped || !is_alone(s, point, origin))
+		return arrive_plain(s, point, origin);
+	if (!settle(s) || add_edge(s, NULL) == FORT_FAILED)
+		return fort_search_no_memory(s);
+	return FORT_GOES_ON;
+}
+
+/* --- work --- */
+
+static bool keep_claim(struct fort_search *s, struct fort_spot *spot)
+{
+	s->body.bytes = 0;
+	s->ghosts.bytes = 0;
+	fort_claim_write(&s->body, &s->ghosts, spot->state);
+	s->err = s->body.err ? s->body.err : s->ghosts.err;
+	spot->claim = (struct fort_span){fort_arena_copy(s->arena, s->body.data, s->body.bytes),
+					 s->body.bytes};
+	spot->ghosts =
+		(struct fort_span){fort_arena_copy(s->arena, s->ghosts.data, s->ghosts.bytes),
+				   s->ghosts.bytes};
+	return !s->err && spot->claim.data && spot->ghosts.data;
+}
+
+/* Begins with what the loop came to before: mostly that is its invariant already. */
+static bool recall(struct fort_search *s, struct fort_spot *spot)
+{
+	struct fort_point *point = spot->point;
+	bool good = true;
+
+	if (!point->memory || point->memory_of != spot->layer->outer)
+		return true;
+	if (fort_state_shape(point->memory) == spot->shape) {
+		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
+		good = !s->err;
+		spot->exact = false;
+		spot->layer->visits++;
+	}
+	fort_state_free(&s->pool, point->memory);
+	point->memory = NULL;
+	return good;
+}
+
+enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
+				     struct fort_state **out)
+{
+	spot->pending = false;
+	spot->point->n_waiting--;
+	if (spot->layer && spot->layer->wide && !spot->layer->begun && !recall(s, spot))
+		return FORT_FAILED;
+	/* What is dead was left out, so the checker must begin here too. */
+	if (spot->settled && !keep_claim(s, spot))
+		return s->err ? FORT_FAILED : fort_search_no_memory(s);
+	/* Only heads of loops are compared with what comes later. */
+	if (!spot->layer || (!spot->layer->wide && !fort_layer_is_probe(spot->layer))) {
+		*out = spot->state;
+		spot->state = NULL;
+		if (spot->layer)
+			spot->layer->begun = true;
+		return FORT_GOES_ON;
+	}
+	*out = fort_state_clone(&s->pool, spot->state);
+	if (!*out)
+		return fort_search_no_memory(s);
+	fort_layer_enter(s, spot->layer, *out);
+	spot->layer->begun = true;
+	return FORT_GOES_ON;
+}

@@ -1,0 +1,29 @@
+/* Joins of states: one state that covers two. What the search proposes where paths meet and at the
+ * heads of loops; whether it really covers both is for the checker to see.
+ */
+#pragma once
+
+#include "step/step.h"
+#include "verify/live.h"
+
+/* Forgets what is dead: registers and slots of all frames. `pc`: where the state is. */
+void fort_state_forget_dead(struct fort_state *state, const struct fort_live *live, uint32_t pc);
+
+/* A hash of everything in which two states must be alike for their join to lose no type: frames,
+ * kinds of values in registers and slots, references. */
+uint64_t fort_state_shape(const struct fort_state *state);
+/* A hash of the numbers that are known. */
+uint64_t fort_state_constants(const struct fort_state *state);
+
+/* How a join treats bounds that moved. NULL thresholds: it keeps the smallest that covers both. */
+struct fort_widening {
+	const int64_t *thresholds; /* ascending */
+	uint32_t n;
+};
+
+/* into = a state that covers both. With `widening` those bounds of `into` that had to move go on to
+ * the next threshold, so that a chain of such joins is short. Both are at one instruction, settled,
+ * with the same frames. Returns 0 or -ENOMEM. */
+FORT_CHECKED int fort_state_join(struct fort_pool *pool, struct fort_state *into,
+				 const struct fort_state *other,
+				 const struct fort_widening *widening);
