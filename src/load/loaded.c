@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/uapi.h"
+#include "engine/watch.h"
 #include "helper/helper.h"
 #include "helper/services.h"
 #include "load/runs.h"
@@ -71,13 +73,35 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_proven *pr
 	return 0;
 }
 
+/* How an engine may look up in a map. */
+static struct fort_map_lookup lookup_of(const struct fort_map *map)
+{
+	struct fort_map_lookup lookup = {.n = map->shape.max_entries, .stride = map->stride};
+
+	switch (map->shape.type) {
+	case BPF_MAP_TYPE_ARRAY: return lookup;
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		lookup.n_cpus = map->n_cpus;
+		lookup.cpu_bytes = map->cpu_bytes;
+		return lookup;
+	default: return (struct fort_map_lookup){.function = fort_helper_lookup_in(map)};
+	}
+}
+
 static int build(struct fort_loaded *loaded, const struct fort_load_request *request)
 {
+	struct fort_map_lookup lookups[FORT_MAPS_PER_PROG_MAX];
 	struct fort_compile compile = {.program = &loaded->hardened.program,
 				       .domain = &loaded->domain,
 				       .isolation = request->isolation,
-				       .helper = fort_helper_function};
+				       .helper = fort_helper_function,
+				       .shape = fort_helper_shape,
+				       .lookups = lookups,
+				       .proven = true};
 	int err = keep_program(loaded, request->proven);
+
+	for (uint32_t i = 0; i < loaded->n_maps; i++)
+		lookups[i] = lookup_of(loaded->maps[i]);
 
 	if (err)
 		return err;
@@ -163,7 +187,11 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->services = services;
 	if (loaded->pins)
 		fort_services_enter(services);
+	if (services->watched)
+		fort_watched_enter(services->watched, run);
 	result = loaded->engine->run(loaded->code, run);
+	if (services->watched)
+		fort_watched_leave(services->watched);
 	fort_run_release_all(run);
 	if (loaded->pins)
 		fort_services_leave(services);

@@ -255,8 +255,7 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	}
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
-		return take_over(s, same,
-				 layer->visits > PATIENCE ? &to_the_limits : &s->widening);
+		return take_over(s, same, layer->visits > PATIENCE ? &to_the_limits : &s->widening);
 	return store(s, layer->point, layer, layer->outer, true);
 }
 

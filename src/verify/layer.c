@@ -149,7 +149,10 @@ static void scan_insn(struct scan *scan, uint32_t pc)
 	switch (insn->kind) {
 	case FORT_ALU_K:
 	case FORT_ALU_X: scan->regs[insn->dst] |= SCORE_MOVED; break;
-	case FORT_JCC_X: scan_compared(scan, pc, insn->src); /* fall through */
+	case FORT_JCC_X:
+		scan_compared(scan, pc, insn->src);
+		scan_compared(scan, pc, insn->dst);
+		break;
 	case FORT_JCC_K: scan_compared(scan, pc, insn->dst); break;
 	case FORT_LDX: scan->holds[insn->dst] = slot_of(insn, insn->src); break;
 	case FORT_MOV_X: scan->holds[insn->dst] = scan->holds[insn->src]; break;
@@ -220,8 +223,7 @@ static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 	uint8_t score, least = 0;
 
 	scan_loop(&scan, layer->point->place);
-	while (layer->n_ranks < FORT_RANKS_MAX &&
-	       (score = best_cell(&scan, state, least, &cell))) {
+	while (layer->n_ranks < FORT_RANKS_MAX && (score = best_cell(&scan, state, least, &cell))) {
 		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
 		least = score & SCORE_DECIDES ? SCORE_DECIDES : 0;
 	}

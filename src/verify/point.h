@@ -93,7 +93,7 @@ struct fort_point {
 	 * done again. NULL: none. */
 	struct fort_state *memory;
 	const struct fort_layer *memory_of;
-	uint32_t heap;               /* place in the heap + 1; 0 when not in it */
+	uint32_t heap; /* place in the heap + 1; 0 when not in it */
 };
 
 struct fort_points {

@@ -112,6 +112,16 @@ static int load(const struct lab *lab, struct bpf_prog_load_opts *opts)
 	return fd;
 }
 
+bool kernel_lab_accepts(const struct kernel_lab *kernel, const struct lab *lab)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds);
+	int fd = load(lab, &opts);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab,
 		     struct kernel_verdict *out)
 {

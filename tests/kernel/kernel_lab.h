@@ -17,6 +17,9 @@ struct kernel_verdict {
 FORT_CHECKED int kernel_lab_open(struct kernel_lab *kernel);
 void kernel_lab_close(struct kernel_lab *kernel);
 /* Loads the lab's program, as its environment says: license, hook, sleep. With no rights: without
- * CAP_PERFMON and CAP_SYS_ADMIN. */
+ * CAP_PERFMON and CAP_SYS_ADMIN. Is it accepted? Without a log, which is most of the time of a load
+ * that takes long. */
+bool kernel_lab_accepts(const struct kernel_lab *kernel, const struct lab *lab);
+/* The same, and why not. */
 void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab,
 		     struct kernel_verdict *out);

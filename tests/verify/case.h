@@ -12,6 +12,12 @@
  *   budget: N                   instructions the search may process
  *   accept                      the search accepts and the checker agrees; or
  *   reject: F0502 [at N]        this cause, at this instruction
+ *   reject                      any cause but limits and what is not supported
+ *   bound: 64, 65               the case stands for two: with $B the first it is accepted; with the
+ *                               second, a bound that is wrong by one, it is rejected as unsafe
+ *   kernel: accepts | rejects   what the running kernel does on purpose or for want of knowledge
+ *                               (tests/kernel); without it the two verdicts are to be the same
+ *   expect-later: REASON        we do not do so yet. Once we do, the line must go
  *   says: TEXT                  the kernel-shaped line contains TEXT
  *   message:, needed:, known:   these parts of the diagnostic, in full
  *   ...assembly...              up to the next case; maps are those of lab.h
@@ -24,12 +30,17 @@
 
 #define LAB_CASE_BYTES 65536
 
+enum lab_kernel { LAB_KERNEL_SAME, LAB_KERNEL_ACCEPTS, LAB_KERNEL_REJECTS };
+
 struct lab_case {
 	char name[256], type[32];
 	bool given, accept; /* an expectation was found; which */
-	char code[8];       /* REJECT */
+	char code[8];       /* REJECT; "": any cause but limits and what is not supported */
 	long at;            /* -1: anywhere */
 	char says[512], message[256], needed[256], known[256];
+	char later[160]; /* expect-later, or "" */
+	bool twin;       /* the second of a bound */
+	uint8_t kernel;  /* enum lab_kernel */
 	uint64_t budget;
 	uint32_t rights; /* enum fort_verifier_right */
 	uint32_t attach; /* enum fort_attach */
