@@ -86,9 +86,9 @@ struct fort_point {
 	struct fort_point *next; /* in the table */
 	const struct fort_context *context;
 	uint32_t pc, place;
-	struct fort_spot *spots;     /* newest first; live ones */
+	struct fort_spot *spots;     /* newest first: those that wait, and a few that do no more */
 	struct fort_layer *layers;   /* newest first */
-	uint32_t n_spots, n_waiting; /* waiting: of the spots, those to be worked on */
+	uint32_t n_spots, n_waiting; /* stored ever, but for dead ones; to be worked on */
 	/* An invariant that was found here before the loop around this one, `memory_of`, had to be
 	 * done again. NULL: none. */
 	struct fort_state *memory;
