@@ -199,6 +199,15 @@ static void hide_numbers(char *line)
 	*out = 0;
 }
 
+/* Where it says what it says, then the line. */
+static void fail_explained(uint64_t seed, const struct kernel_verdict *verdict, const char *line)
+{
+	char detail[sizeof(verdict->line) + 32];
+
+	snprintf(detail, sizeof(detail), "at %u: %s", verdict->pc, line);
+	fail(seed, "only we accept it; the kernel says", detail);
+}
+
 /* The kernel's last line, unless no path that we know of comes to its last instruction. */
 static const char *explained(const struct kernel_verdict *verdict)
 {
@@ -217,7 +226,7 @@ static void compare_idle(uint64_t seed, const struct kernel_verdict *verdict,
 	}
 	looser++;
 	if (!differs_explain(differs, "random", explained(verdict)))
-		fail(seed, "only we accept it; the kernel says", explained(verdict));
+		fail_explained(seed, verdict, explained(verdict));
 }
 
 static void compare_accepted(uint64_t seed, const struct kernel_verdict *verdict,
@@ -238,7 +247,7 @@ static void compare_accepted(uint64_t seed, const struct kernel_verdict *verdict
 	} else {
 		looser++;
 		if (!differs_explain(differs, "random", explained(verdict)))
-			fail(seed, "only we accept it; the kernel says", explained(verdict));
+			fail_explained(seed, verdict, explained(verdict));
 		if (!proves_itself(seed))
 			fail(seed, "it is not as we claimed", embed.error);
 	}

@@ -19,6 +19,7 @@
 
 #define PROGRAMS      10000u
 #define RUNS          4u
+#define RUNS_MORE     16u /* where states are what counts: --states */
 #define BUDGET_INSNS  20000u
 #define SEED          1u
 #define FAILURES_MAX  5u
@@ -89,7 +90,7 @@ static void print_program(void)
 }
 
 /* True if it was accepted. */
-static bool one_random(uint64_t seed, unsigned *failures)
+static bool one_random(uint64_t seed, unsigned runs, unsigned *failures)
 {
 	static struct random_program program;
 	bool good = false;
@@ -100,7 +101,7 @@ static bool one_random(uint64_t seed, unsigned *failures)
 		if (!good)
 			by_code[lab.result.violation.diag]++;
 	}
-	if (good && (!checked() || !agrees(seed, RUNS, NULL))) {
+	if (good && (!checked() || !agrees(seed, runs, NULL))) {
 		++*failures;
 		printf("# --seed %llu --count 1: %s program: %s\n",
 		       (unsigned long long)seed, program.type,
@@ -120,7 +121,8 @@ static void random_programs(const struct random_options *options)
 	for (; (n < options->count || states - checked_before < options->states) &&
 	       made < (n + 1) * PROGRAMS_EACH && failures < FAILURES_MAX;
 	     made++)
-		n += one_random(options->seed + made, &failures);
+		n += one_random(options->seed + made, options->states ? RUNS_MORE : RUNS,
+				&failures);
 	printf("# %llu random programs, %llu accepted; checked in runs: %llu states, %llu values\n",
 	       (unsigned long long)made, (unsigned long long)n, (unsigned long long)states,
 	       (unsigned long long)compared);
