@@ -22,9 +22,10 @@ struct fort_code {
 	bool confined, fast_gs;
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;
-	uint32_t place;                /* in the list of images */
-	fort_helper_lookup *helper;    /* for calls by register */
-	struct fort_x64_place *places; /* faults.places, behind the accesses */
+	uint32_t place;                 /* in the list of images */
+	uint32_t code_bytes, n_slots;   /* of the image, that are used */
+	fort_helper_lookup *helper;     /* for calls by register */
+	struct fort_code_place *places; /* faults.places, behind the accesses */
 	struct fort_x64_access accesses[];
 };
 
@@ -79,10 +80,16 @@ static void carve_emission(struct fort_x64 *x, struct scratch *scratch)
 	x->bytes.out = carve(scratch, room.bytes, 1);
 }
 
+/* Of operations, of what is seldom done, and of what leaves. */
+static uint32_t n_places(const struct fort_x64 *x)
+{
+	return x->n_ops + x->n_colds + 1;
+}
+
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
 {
 	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access) +
-		       x->n_ops * sizeof(struct fort_x64_place);
+		       n_places(x) * sizeof(struct fort_code_place);
 	void *pages;
 	int err = fort_pages_alloc(bytes, &pages);
 
@@ -93,7 +100,7 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
 	(*out)->helper = x->request->helper;
-	(*out)->places = (struct fort_x64_place *)(void *)((*out)->accesses + x->n_accesses);
+	(*out)->places = (struct fort_code_place *)(void *)((*out)->accesses + x->n_accesses);
 	return 0;
 }
 
@@ -127,7 +134,7 @@ static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 		fort_x64_emit(x);
 		if (x->bytes.at > INT32_MAX)
 			return -ENOMEM;
-		bytes = fort_x64_lay_out(x);
+		bytes = x->image_bytes = fort_x64_lay_out(x);
 		err = fort_x64_draft_open(x->n_helpers, bytes + 2, draft);
 		if (err)
 			return err;
@@ -144,10 +151,16 @@ static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 static void note_places(const struct fort_x64 *x, struct fort_code *code)
 {
 	struct fort_x64_cursor cursor = {0};
+	struct fort_code_place *place = code->places;
 
 	for (uint32_t i = 0; i < x->n_ops; i++)
-		code->places[i] = (struct fort_x64_place){fort_x64_moved(x, &cursor, x->places[i]),
-							  x->ops[i].pc};
+		*place++ = (struct fort_code_place){fort_x64_moved(x, &cursor, x->places[i]),
+						    x->ops[i].pc};
+	for (uint32_t i = 0; i < x->n_colds; i++)
+		*place++ = (struct fort_code_place){fort_x64_label_place(x, x->colds[i].from),
+						    x->colds[i].op->pc};
+	*place =
+		(struct fort_code_place){fort_x64_moved(x, &cursor, x->stops_at), FORT_CODE_LEAVES};
 }
 
 static int list(struct fort_x64 *x, struct fort_code *code)
@@ -165,8 +178,10 @@ static int list(struct fort_x64 *x, struct fort_code *code)
 		.accesses = code->accesses,
 		.n_accesses = x->n_accesses,
 		.places = code->places,
-		.n_places = x->n_ops,
+		.n_places = n_places(x),
 	};
+	code->code_bytes = x->image_bytes;
+	code->n_slots = x->n_helpers;
 	return fort_x64_faults_list(&code->faults, &code->place);
 }
 
@@ -336,6 +351,18 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 	return r0;
 }
 
+static void view(const struct fort_code *code, struct fort_code_view *out)
+{
+	*out = (struct fort_code_view){
+		.bytes = code->image.code,
+		.n_bytes = code->code_bytes,
+		.places = code->faults.places,
+		.n_places = code->faults.n_places,
+		.slots = (fort_helper_fn *const *)(const void *)code->image.code - code->n_slots,
+		.n_slots = code->n_slots,
+	};
+}
+
 const struct fort_engine fort_engine_x64 = {
 	.name = "x64",
 	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
@@ -343,4 +370,5 @@ const struct fort_engine fort_engine_x64 = {
 	.compile = compile,
 	.free = free_code,
 	.run = run_code,
+	.view = view,
 };

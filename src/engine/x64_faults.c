@@ -32,6 +32,8 @@ static uint32_t find_pc(const struct fort_x64_faults *faults, uint32_t at)
 		else
 			high = middle;
 	}
+	while (low && faults->places[low].pc == FORT_CODE_LEAVES)
+		low--;
 	return faults->n_places ? faults->places[low].pc : 0;
 }
 

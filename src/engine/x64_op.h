@@ -202,6 +202,7 @@ struct fort_x64 {
 	struct fort_x64_cold *colds;
 	fort_helper_fn **helpers; /* slots, from the image's start backwards */
 	uint32_t n_ops, n_joins, n_accesses, n_helpers, n_stops, n_colds;
+	uint32_t image_bytes; /* once laid out */
 	uint32_t at;         /* of the operation being worked on */
 	uint32_t cold_at;    /* index of what is being emitted, of colds */
 	uint32_t missing;    /* label: after the branch that asks what a LOOKUP found */

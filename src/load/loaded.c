@@ -57,10 +57,10 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 }
 
 /* Keeps what outlives the proof's own memory. */
-static int keep_program(struct fort_loaded *loaded, const struct fort_proven *proven)
+static int keep_program(struct fort_loaded *loaded, const struct fort_load_request *request)
 {
 	struct fort_program *program = &loaded->hardened.program;
-	int err = fort_harden(proven, &loaded->arena, &loaded->hardened);
+	int err = fort_harden(request->proven, &loaded->arena, &loaded->hardened);
 
 	if (err)
 		return err;
@@ -69,6 +69,11 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_proven *pr
 	if (!program->subprogs)
 		return -ENOMEM;
 	/* A program without functions of its own cannot reach more than one frame. */
+	if (request->counts) {
+		loaded->counts = FORT_ARENA_ARRAY(&loaded->arena, program->n_insns, uint64_t);
+		if (!loaded->counts)
+			return -ENOMEM;
+	}
 	loaded->stack_bytes = FORT_STACK_BYTES * (program->n_subprogs > 1 ? FORT_FRAMES_MAX : 1);
 	return 0;
 }
@@ -98,7 +103,7 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
 				       .proven = true};
-	int err = keep_program(loaded, request->proven);
+	int err = keep_program(loaded, request);
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++)
 		lookups[i] = lookup_of(loaded->maps[i]);
@@ -179,6 +184,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->maps = loaded->maps;
 	run->n_maps = loaded->n_maps;
 	run->slot = slot;
+	run->counts = loaded->counts;
 	run->fuel = loaded->fuel;
 	run->ctx = fort_domain_ctx(&loaded->domain, slot);
 	run->ctx_length = 0;

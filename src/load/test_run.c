@@ -250,7 +250,8 @@ int fort_test_run(struct fort_loaded *loaded, struct fort_services *services,
 		result.result = fort_loaded_run(loaded, 0, services, &run);
 		result.runs++;
 	}
-	result.ns = (now_ns() - start) / result.runs;
+	result.total_ns = now_ns() - start;
+	result.ns = result.total_ns / result.runs;
 	result.abort = run.abort;
 	shape->collect(&test, data_out, ctx_out, &result);
 	*out = result;

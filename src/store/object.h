@@ -116,6 +116,7 @@ struct fort_store {
 	struct fort_host host;  /* of test runs, in this process */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	bool counts; /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;

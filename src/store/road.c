@@ -154,6 +154,7 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.n_slots = 1,
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
+		.counts = request->counts,
 	};
 	uint64_t start = now_ns();
 	int err = fort_loaded_open(&wanted, out);
@@ -221,6 +222,11 @@ void fort_road_unload(struct fort_road_program *program)
 	free(program);
 }
 
+const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program)
+{
+	return program->loaded;
+}
+
 struct fort_span fort_road_package(const struct fort_road_program *program)
 {
 	return (struct fort_span){program->package.data, program->package.bytes};
@@ -255,6 +261,7 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 					    .data_out_bytes = out.data_bytes,
 					    .ctx_out_bytes = out.ctx_bytes,
 					    .runs = out.runs,
+					    .total_ns = out.total_ns,
 					    .abort = out.abort};
 	return out.abort.code ? -EFAULT : 0;
 }

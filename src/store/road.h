@@ -17,6 +17,7 @@
 #include "verify/print.h"
 
 struct fort_host;
+struct fort_loaded;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
 
@@ -68,6 +69,7 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	bool counts; /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
 	const struct fort_raw_insn *insns;
 	uint32_t n_insns;
@@ -105,6 +107,7 @@ struct fort_test_result {
 	uint32_t data_out_bytes, ctx_out_bytes;
 	/* For whoever asks beyond bpf(2). */
 	uint32_t runs; /* that were started */
+	uint64_t total_ns;
 	struct fort_abort abort;
 };
 
@@ -115,6 +118,8 @@ FORT_CHECKED int fort_road_test_run(struct fort_road_program *program,
 				    const struct fort_test_request *request,
 				    struct fort_test_result *result);
 
+/* What runs, for those who look at it (load/loaded.h); valid while it is loaded. */
+const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program);
 /* The program as another process takes it in (load/package.h); valid while it is loaded. */
 struct fort_span fort_road_package(const struct fort_road_program *program);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -141,6 +142,34 @@ const struct fort_engine *fort_store_engine(const struct fort_store *store)
 enum fort_isolation fort_store_isolation(const struct fort_store *store)
 {
 	return store->isolation;
+}
+
+void fort_store_set_counting(struct fort_store *store, bool counts)
+{
+	pthread_mutex_lock(&store->lock);
+	store->counts = counts;
+	pthread_mutex_unlock(&store->lock);
+}
+
+int fort_store_program(struct fort_store *store, int fd, struct fort_store_program *out)
+{
+	const struct fort_prog_object *prog;
+	struct fort_object *object;
+	int err = fort_handle_get(store, fd, FORT_OBJECT_PROG, &object);
+
+	if (err)
+		return err;
+	prog = (struct fort_prog_object *)object;
+	*out = (struct fort_store_program){.name = prog->name,
+					   .loaded = fort_road_loaded(prog->road),
+					   .info = &prog->info,
+					   .verified_insns = prog->verified_insns,
+					   .n_maps = prog->n_used};
+	memcpy(out->tag, prog->tag, sizeof(out->tag));
+	for (uint32_t i = 0; i < prog->n_used; i++)
+		out->maps[i] = prog->maps[i]->name;
+	fort_object_put(object); /* the descriptor holds it */
+	return 0;
 }
 
 struct fort_map *fort_store_trace(const struct fort_store *store)
