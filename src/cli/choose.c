@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "isolate/keys.h"
+
 int fort_choose_engine(struct fort_front *front, const char *engine_name,
 		       const char *isolation_name, struct fort_text *why)
 {
@@ -26,6 +28,9 @@ int fort_choose_engine(struct fort_front *front, const char *engine_name,
 	if (fort_store_set_engine(store, engine, isolation)) {
 		fort_text_add(why, "engine %s does not have isolation '%s'", engine->name,
 			      fort_isolation_name(isolation));
+		if (engine->isolations & 1u << isolation)
+			fort_text_add(why, " here: %s",
+				      fort_keys_why(fort_isolation_probe(isolation)));
 		return -EOPNOTSUPP;
 	}
 	return 0;

@@ -102,7 +102,7 @@ static const char *slot_name(const struct fort_look *look, uint64_t offset)
 	if (!index || index > machine->n_slots)
 		return NULL;
 	for (uint32_t number = 0; number < FORT_HELPER_NUMBERS; number++)
-		if (fort_helper_function(number) == machine->slots[machine->n_slots - index])
+		if (fort_helper_function(number) == machine->slots[index - 1])
 			return fort_helper_kernel_name(number);
 	return "a function of the runtime";
 }

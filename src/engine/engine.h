@@ -95,8 +95,8 @@ struct fort_code_view {
 	uint32_t n_bytes;
 	const struct fort_code_place *places; /* ascending */
 	uint32_t n_places;
-	/* Functions of the host that it calls: words right before the code, the first one nearest.
-	 */
+	/* Functions of the host that it calls. Calls go through words right before the code, the
+	 * first one nearest. */
 	fort_helper_fn *const *slots;
 	uint32_t n_slots;
 };
@@ -127,5 +127,7 @@ extern const struct fort_engine fort_engine_x64;
 
 /* All engines built in, NULL-terminated; the first is the default. */
 extern const struct fort_engine *const fort_engines[];
+/* Does this engine have the isolation, on this machine? */
+bool fort_engine_has(const struct fort_engine *engine, enum fort_isolation isolation);
 /* "interp", "x64"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);

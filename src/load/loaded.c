@@ -42,6 +42,7 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 		.ctx_bytes = prog->ctx->image_bytes,
 		.packet_bytes = prog->packet != FORT_PACKET_NONE ? request->packet_bytes : 0,
 		.packet_writable = prog->packet == FORT_PACKET_RW,
+		.keys = request->keys,
 	};
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++) {
@@ -177,6 +178,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 {
 	uint64_t top = fort_domain_stack_top(&loaded->domain, slot);
 	uint8_t *stack = fort_window_at(&loaded->domain.window, top);
+	uint32_t rights = fort_domain_enter(&loaded->domain);
 	uint64_t result;
 
 	memset(stack - loaded->stack_bytes, 0, loaded->stack_bytes);
@@ -201,5 +203,6 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	fort_run_release_all(run);
 	if (loaded->pins)
 		fort_services_leave(services);
+	fort_domain_leave(&loaded->domain, rights);
 	return result;
 }

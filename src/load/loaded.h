@@ -15,9 +15,10 @@ struct fort_load_request {
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	uint32_t n_slots;
-	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
-	uint64_t fuel;         /* of one run */
-	bool counts;           /* how often instructions run is counted (engine/run.h) */
+	uint32_t packet_bytes;  /* largest packet of test runs; 0 for none */
+	uint64_t fuel;          /* of one run */
+	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
+	bool counts;            /* how often instructions run is counted (engine/run.h) */
 };
 
 struct fort_loaded {

@@ -133,7 +133,8 @@ static int pack(struct load *load, struct fort_buf *package)
 {
 	const struct fort_package_view view = {
 		.unit = load->wanted,
-		.isolation = load->request->isolation,
+		/* Who runs it elsewhere has another engine, and keys of its own or none. */
+		.isolation = fort_isolation_without_keys(load->request->isolation),
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -154,6 +155,7 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.n_slots = 1,
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
+		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
 		.counts = request->counts,
 	};
 	uint64_t start = now_ns();

@@ -69,7 +69,8 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
-	bool counts; /* how often instructions run is counted (engine/run.h) */
+	struct fort_keys *keys; /* for isolations that have them; outlives the program */
+	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
 	const struct fort_raw_insn *insns;
 	uint32_t n_insns;

@@ -57,6 +57,8 @@ void fort_store_free(struct fort_store *store)
 	if (!store)
 		return;
 	fort_handle_drop_all(store);
+	if (store->keys.runtime)
+		fort_keys_close(&store->keys);
 	fort_watch_close(store->host.watch);
 	if (store->trace)
 		fort_map_close(store->trace);
@@ -125,9 +127,17 @@ const struct fort_test_result *fort_store_last_run(const struct fort_store *stor
 int fort_store_set_engine(struct fort_store *store, const struct fort_engine *engine,
 			  enum fort_isolation isolation)
 {
+	int err = 0;
+
 	if (!(engine->isolations & 1u << isolation))
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&store->lock);
+	if (fort_isolations[isolation].keys && !store->keys.runtime)
+		err = fort_keys_open(&store->keys);
+	if (err) {
+		pthread_mutex_unlock(&store->lock);
+		return err;
+	}
 	store->engine = engine;
 	store->isolation = isolation;
 	pthread_mutex_unlock(&store->lock);

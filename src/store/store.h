@@ -68,7 +68,8 @@ const struct fort_load_report *fort_store_last_load(const struct fort_store *sto
 const struct fort_test_result *fort_store_last_run(const struct fort_store *store);
 
 /* How programs that are loaded from now on run. The default is the interpreter under SFI. Returns
- * 0, or -EOPNOTSUPP for an isolation that the engine does not have. */
+ * 0, -EOPNOTSUPP for an isolation that the engine does not have, or fort_keys_open's errors for one
+ * that the machine does not have. */
 FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fort_engine *engine,
 				       enum fort_isolation isolation);
 const struct fort_engine *fort_store_engine(const struct fort_store *store);

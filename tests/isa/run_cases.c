@@ -134,7 +134,7 @@ static void run_case(const char *plugin, const char *file, const struct data_cas
 		if (!data_lists(c->engine, fort_engines[i]->name))
 			continue;
 		for (unsigned isolation = 0; isolation < FORT_ISOLATIONS; isolation++) {
-			if (!(fort_engines[i]->isolations & 1u << isolation) ||
+			if (!fort_engine_has(fort_engines[i], isolation) ||
 			    !data_lists(c->isolation, fort_isolation_name(isolation)))
 				continue;
 			runs++;
