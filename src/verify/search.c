@@ -224,23 +224,21 @@ static enum fort_progress work(struct fort_search *s, struct fort_spot *spot,
 	return progress;
 }
 
-/* The oldest spot of a list that waits. */
-static struct fort_spot *oldest(struct fort_spot *list)
+/* The last one of a list to come: paths that go on without a jump come after those that jumped, and
+ * the kernel follows them first. Where two paths are wrong, we name the same one. */
+static struct fort_spot *newest(struct fort_spot *list)
 {
-	struct fort_spot *found = NULL;
-
-	for (struct fort_spot *spot = list; spot; spot = spot->next)
-		if (spot->pending && !spot->dead)
-			found = spot;
-	return found;
+	while (list && (!list->pending || list->dead))
+		list = list->next;
+	return list;
 }
 
 static struct fort_spot *next_spot(const struct fort_point *point)
 {
-	struct fort_spot *spot = oldest(point->spots);
+	struct fort_spot *spot = newest(point->spots);
 
 	for (const struct fort_layer *layer = point->layers; layer && !spot; layer = layer->next)
-		spot = oldest(layer->members);
+		spot = newest(layer->members);
 	return spot;
 }
 

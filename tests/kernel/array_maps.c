@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "isa/asm.h"
+#include "inner_maps.h"
 
 /* The largest value, and what its tests find in it. */
 struct value {
@@ -121,6 +122,8 @@ static int make_outer(const struct map_row *row)
 		return -1;
 	opts.inner_map_fd = (uint32_t)inner;
 	fd = bpf_map_create(row->type, NULL, row->key_bytes, row->value_bytes, row->entries, &opts);
+	if (fd >= 0)
+		inner_maps_note(fd, inner);
 	close(inner);
 	return fd;
 }

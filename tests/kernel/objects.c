@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "abi/uapi.h"
 #include "base/sys.h"
+#include "inner_maps.h"
 
 #define WHY_BYTES 512u
 
@@ -41,6 +43,14 @@ static bool is_visited(const union bpf_attr *attr)
 	return visit.visitor && log >= visit.logs[0] && log < visit.logs[0] + sizeof(visit.logs);
 }
 
+static void note_inner(const union bpf_attr *attr, uint32_t bytes, int made)
+{
+	bool given = bytes >= offsetof(union bpf_attr, inner_map_fd) + sizeof(attr->inner_map_fd);
+
+	if (given && attr->inner_map_fd)
+		inner_maps_note(made, (int)attr->inner_map_fd);
+}
+
 __attribute__((visibility("default"))) long syscall(long nr, ...)
 {
 	long a[6], result;
@@ -54,6 +64,8 @@ __attribute__((visibility("default"))) long syscall(long nr, ...)
 		result = visited_load((const union bpf_attr *)a[1], (uint32_t)a[2]);
 	else
 		result = fort_sys6(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (nr == SYS_bpf && a[0] == BPF_MAP_CREATE && result >= 0)
+		note_inner((const union bpf_attr *)a[1], (uint32_t)a[2], (int)result);
 	if (result >= 0)
 		return result;
 	errno = (int)-result;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi/uapi.h"
+#include "inner_maps.h"
 #include "store/raw.h"
 
 /* --- what is not supported of maps --- */
@@ -113,6 +114,15 @@ static bool take_constants(struct our_unit *ours, uint32_t index)
 	return true;
 }
 
+static struct fort_map_shape shape_of(const struct bpf_map_info *info)
+{
+	return (struct fort_map_shape){.type = info->type,
+				       .key_bytes = info->key_size,
+				       .value_bytes = info->value_size,
+				       .max_entries = info->max_entries,
+				       .flags = info->map_flags};
+}
+
 static int map_index(struct our_unit *ours, int fd)
 {
 	struct bpf_map_info info = {0};
@@ -124,11 +134,7 @@ static int map_index(struct our_unit *ours, int fd)
 	if (index == FORT_MAPS_PER_PROG_MAX || bpf_obj_get_info_by_fd(fd, &info, &bytes))
 		return -1;
 	ours->fds[index] = fd;
-	ours->maps[index] = (struct fort_map_shape){.type = info.type,
-						    .key_bytes = info.key_size,
-						    .value_bytes = info.value_size,
-						    .max_entries = info.max_entries,
-						    .flags = info.map_flags};
+	ours->maps[index] = shape_of(&info);
 	ours->n_maps++;
 	note_strange(ours, index);
 	return take_constants(ours, index) ? (int)index : -1;
@@ -163,6 +169,24 @@ static bool resolve_maps(struct our_unit *ours, const union bpf_attr *attr)
 		if (!resolve(ours, attr, &ours->insns[pc]))
 			return false;
 		pc++;
+	}
+	return true;
+}
+
+/* The maps that are in maps follow those that the program names. */
+static bool add_inner(struct our_unit *ours)
+{
+	for (uint32_t i = 0; i < ours->n_maps; i++) {
+		uint32_t at = ours->n_maps + ours->n_inner, bytes = sizeof(struct bpf_map_info);
+		struct bpf_map_info outer = {0}, inner;
+
+		if (bpf_obj_get_info_by_fd(ours->fds[i], &outer, &bytes))
+			return false;
+		if (!inner_maps_find(&outer, &inner))
+			continue;
+		ours->maps[at] = shape_of(&inner);
+		ours->maps[i].inner = at + 1;
+		ours->n_inner++;
 	}
 	return true;
 }
@@ -239,11 +263,12 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 				      attr->insn_cnt * sizeof(*ours->insns));
 	if (!ours->insns)
 		return fail(OUR_UNIT_CANNOT, reason, "no memory");
-	if (!resolve_maps(ours, attr))
+	if (!resolve_maps(ours, attr) || !add_inner(ours))
 		return fail(OUR_UNIT_CANNOT, reason,
 			    "what its maps are is the front door's business");
 	request.insns = ours->insns;
 	request.n_maps = ours->n_maps;
+	request.n_inner = ours->n_inner;
 	ours->build_ns = oracle_now_ns();
 	err = fort_unit_build(&ours->arena, &request, &ours->unit, error);
 	ours->build_ns = oracle_now_ns() - ours->build_ns;

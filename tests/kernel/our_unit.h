@@ -7,10 +7,10 @@
 struct our_unit {
 	struct fort_arena arena; /* of everything here */
 	struct fort_raw_insn *insns;
-	struct fort_map_shape maps[FORT_MAPS_PER_PROG_MAX];
+	struct fort_map_shape maps[2 * FORT_MAPS_PER_PROG_MAX]; /* n_maps, then n_inner */
 	const uint8_t *constants[FORT_MAPS_PER_PROG_MAX];
 	int fds[FORT_MAPS_PER_PROG_MAX]; /* the caller's */
-	uint32_t n_maps;
+	uint32_t n_maps, n_inner;
 	char strange_map[ORACLE_REASON_BYTES]; /* what of a map is not supported; "": nothing */
 	struct fort_unit unit;
 	uint64_t build_ns; /* decoding, and the graph */
