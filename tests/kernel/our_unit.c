@@ -257,6 +257,9 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 		return OUR_UNIT_LATER;
 	}
 	request.hook.attach = fort_hook_attach(prog, attr->expected_attach_type);
+	if (request.sleepable && !fort_hook_may_sleep(&request.hook))
+		return fail(OUR_UNIT_CANNOT, reason,
+			    "which programs may sleep is the front door's business");
 	if (!attr->insn_cnt || attr->insn_cnt > FORT_PROG_INSNS_MAX)
 		return fail(OUR_UNIT_CANNOT, reason, "the number of instructions");
 	ours->insns = fort_arena_copy(&ours->arena, (const void *)(uintptr_t)attr->insns,
