@@ -84,7 +84,7 @@ int fort_verb_parse(const struct fort_verb *verb, int argc, char **argv, void *r
 			return -EINVAL;
 		}
 	}
-	if (operand && !*operand) {
+	if (operand && !*operand && !verb->optional) {
 		fort_text_add(why, "%s is missing", verb->operand);
 		return -EINVAL;
 	}
@@ -105,7 +105,7 @@ void fort_verb_help(const struct fort_verb *verb)
 	fort_text_add(&text, "usage: ");
 	add_words(verb, &text);
 	if (verb->operand)
-		fort_text_add(&text, " %s", verb->operand);
+		fort_text_add(&text, verb->optional ? " [%s]" : " %s", verb->operand);
 	if (verb->n_options)
 		fort_text_add(&text, " [OPTION]...");
 	if (verb->takes_command)

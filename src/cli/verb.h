@@ -31,6 +31,7 @@ struct fort_verb {
 	const char *summary;
 	const char *operand; /* the one argument without a name, or NULL; */
 	size_t operand_at;   /* const char * in the request */
+	bool optional;       /* it may be left out */
 	bool takes_command;  /* `-- CMD...`: argv of it */
 	size_t command_at;   /* char ** in the request */
 	const struct fort_option *options;
