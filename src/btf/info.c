@@ -211,6 +211,7 @@ bool fort_info_place(const struct fort_info *info, uint32_t insn, struct fort_pl
 {
 	int64_t index = fort_info_line_index(info, insn);
 	const struct fort_line_info *line;
+	uint32_t indent;
 
 	if (index < 0)
 		return false;
@@ -221,7 +222,10 @@ bool fort_info_place(const struct fort_info *info, uint32_t insn, struct fort_pl
 		.line = line->line_column >> 10,
 		.column = line->line_column & 0x3ff,
 	};
-	out->text += strspn(out->text, " \t\n\v\f\r");
+	indent = (uint32_t)strspn(out->text, " \t\n\v\f\r");
+	out->text += indent;
+	if (out->column > indent && out->column - indent <= strlen(out->text))
+		out->caret = out->column - indent;
 	return true;
 }
 

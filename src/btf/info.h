@@ -57,7 +57,8 @@ FORT_CHECKED int fort_info_match(const struct fort_info *info, const struct fort
 /* The source line of an instruction. */
 struct fort_place {
 	const char *file, *text; /* text without the indentation; never NULL */
-	uint32_t line, column;
+	uint32_t line, column;   /* column: of the whole line, from 1; 0 when unknown */
+	uint32_t caret;          /* the same in `text`; 0 when it is not in there */
 };
 
 /* False when nothing is known; *out is then untouched. */

@@ -126,7 +126,7 @@ int fort_verb_parse(const struct fort_verb *verb, int argc, char **argv, void *r
 		if (err)
 			return err;
 	}
-	if (lacks_operand(verb, request)) {
+	if (!verb->optional && lacks_operand(verb, request)) {
 		fort_text_add(why, "%s is missing", verb->operand);
 		return -EINVAL;
 	}
@@ -147,7 +147,8 @@ void fort_verb_help(const struct fort_verb *verb)
 	fort_text_add(&text, "usage: ");
 	add_words(verb, &text);
 	if (verb->operand)
-		fort_text_add(&text, " %s%s", verb->operand, verb->many ? "..." : "");
+		fort_text_add(&text, verb->optional ? " [%s%s]" : " %s%s", verb->operand,
+			      verb->many ? "..." : "");
 	if (verb->n_options)
 		fort_text_add(&text, " [OPTION]...");
 	if (verb->takes_command)

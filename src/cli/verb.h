@@ -42,6 +42,7 @@ struct fort_verb {
 	const char *operand; /* the argument without a name, or NULL; */
 	size_t operand_at;   /* const char * in the request */
 	bool many;           /* one or more: struct fort_words there, which the verb frees */
+	bool optional;       /* it may be left out */
 	bool takes_command;  /* `-- CMD...`: argv of it */
 	size_t command_at;   /* char ** in the request */
 	const struct fort_option *options;

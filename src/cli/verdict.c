@@ -39,8 +39,9 @@ static json_t *place_json(const struct fort_load_place *place)
 {
 	if (!place->line)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o}", "file", fort_json_text(place->file), "number",
-			 fort_json_number(place->line), "text", fort_json_text(place->text));
+	return json_pack("{s:o, s:o, s:o, s:o}", "file", fort_json_text(place->file), "number",
+			 fort_json_number(place->line), "column", fort_json_number(place->column),
+			 "text", fort_json_text(place->text));
 }
 
 static json_t *path_json(const struct fort_load_diag *diag)
@@ -50,12 +51,62 @@ static json_t *path_json(const struct fort_load_diag *diag)
 	for (uint32_t i = 0; i < diag->n_path && i < FORT_LEN(diag->path); i++) {
 		const struct fort_load_step *step = &diag->path[i];
 
-		json_array_append_new(path,
-				      json_pack("{s:o, s:o, s:b}", "insn",
-						fort_json_number(step->place.insn), "line",
-						place_json(&step->place), "taken", step->taken));
+		json_array_append_new(path, json_pack("{s:o, s:o, s:b, s:b}", "insn",
+						      fort_json_number(step->place.insn), "line",
+						      place_json(&step->place), "taken",
+						      step->taken, "matters", step->matters));
 	}
 	return path;
+}
+
+static json_t *spans_json(const struct fort_load_diag *diag)
+{
+	json_t *spans = json_array();
+
+	for (uint32_t i = 0; i < diag->n_events && i < FORT_LEN(diag->events); i++) {
+		const struct fort_load_event *event = &diag->events[i];
+
+		json_array_append_new(spans, json_pack("{s:o, s:o, s:o, s:o}", "insn",
+						       fort_json_number(event->place.insn), "line",
+						       place_json(&event->place), "role",
+						       fort_json_text(event->role), "text",
+						       fort_json_text(event->text)));
+	}
+	return spans;
+}
+
+static json_t *registers_json(const struct fort_load_diag *diag)
+{
+	json_t *registers = json_object();
+
+	for (uint32_t i = 0; i < diag->n_registers && i < FORT_LEN(diag->registers); i++)
+		json_object_set_new(registers, diag->registers[i].name,
+				    fort_json_text(diag->registers[i].value));
+	return registers;
+}
+
+static json_t *fixes_json(const struct fort_load_diag *diag)
+{
+	json_t *fixes = json_array();
+
+	for (uint32_t i = 0; i < diag->n_fixes && i < FORT_LEN(diag->fixes); i++)
+		json_array_append_new(fixes, fort_json_text(diag->fixes[i]));
+	return fixes;
+}
+
+/* What stands beside the words: for tools. */
+static json_t *with_details(json_t *object, const struct fort_load_diag *diag)
+{
+	json_object_set_new(object, "title", fort_json_text(diag->title));
+	json_object_set_new(object, "class", fort_json_text(diag->class));
+	json_object_set_new(object, "pattern",
+			    diag->pattern[0] ? fort_json_text(diag->pattern) : json_null());
+	json_object_set_new(object, "kernel_line", fort_json_text(diag->kernel_line));
+	json_object_set_new(object, "subprog", fort_json_number(diag->subprog));
+	json_object_set_new(object, "spans", spans_json(diag));
+	json_object_set_new(object, "registers", registers_json(diag));
+	json_object_set_new(object, "fix", fixes_json(diag));
+	return object;
 }
 
 static json_t *diag_json(const struct fort_loading *loading, const char *words)
@@ -70,12 +121,14 @@ static json_t *diag_json(const struct fort_loading *loading, const char *words)
 		return json_pack("{s:n, s:n, s:n, s:o, s:n, s:n, s:n}", "code", "insn", "line",
 				 "message", fort_json_text(reason(loading, words, line)), "needed",
 				 "known", "hint");
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "code",
-			 fort_json_text(diag->code), "insn", fort_json_number(diag->place.insn),
-			 "line", place_json(&diag->place), "message", fort_json_text(diag->message),
-			 "needed", fort_json_text(diag->needed), "known",
-			 fort_json_text(diag->known), "hint", fort_json_text(diag->hint), "path",
-			 path_json(diag));
+	return with_details(
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "code",
+			  fort_json_text(diag->code), "insn", fort_json_number(diag->place.insn),
+			  "line", place_json(&diag->place), "message",
+			  fort_json_text(diag->message), "needed", fort_json_text(diag->needed),
+			  "known", fort_json_text(diag->known), "hint", fort_json_text(diag->hint),
+			  "path", path_json(diag)),
+		diag);
 }
 
 static json_t *kernel_json(const struct fort_vetted *vetted)
@@ -124,13 +177,63 @@ static void add_place(const struct fort_load_place *place, struct fort_text *out
 		fort_text_add(out, "instruction %u", place->insn);
 }
 
+/* Under the column. A tab stays one, so that both lines are as wide. */
+static void add_caret(const struct fort_load_place *place, struct fort_text *out)
+{
+	if (!place->caret || place->caret > strlen(place->text))
+		return;
+	fort_text_add(out, "         | ");
+	for (uint32_t i = 0; i + 1 < place->caret; i++)
+		fort_text_add(out, "%s", place->text[i] == '\t' ? "\t" : " ");
+	fort_text_add(out, "^\n");
+}
+
 static void add_source(const struct fort_load_place *place, struct fort_text *out)
 {
 	fort_text_add(out, "  at ");
 	add_place(place, out);
-	if (place->line)
+	if (place->line) {
 		fort_text_add(out, "\n\n  %6u | %s\n", place->line, place->text);
+		add_caret(place, out);
+	}
 	fort_text_add(out, "\n");
+}
+
+/* What led to it, each with its line once. */
+static void add_events(const struct fort_load_diag *diag, struct fort_text *out)
+{
+	uint32_t line = 0;
+
+	if (diag->n_events)
+		fort_text_add(out, "  before that:\n");
+	for (uint32_t i = 0; i < diag->n_events && i < FORT_LEN(diag->events); i++) {
+		const struct fort_load_event *event = &diag->events[i];
+
+		if (event->place.line && event->place.line != line)
+			fort_text_add(out, "  %6u | %s\n", event->place.line, event->place.text);
+		line = event->place.line;
+		fort_text_add(out, "           %4u: %s\n", event->place.insn, event->text);
+	}
+}
+
+static void add_registers(const struct fort_load_diag *diag, struct fort_text *out)
+{
+	for (uint32_t i = 0; i < diag->n_registers && i < FORT_LEN(diag->registers); i++)
+		fort_text_add(out, "  %-7s %s\n", diag->registers[i].name,
+			      diag->registers[i].value);
+}
+
+/* A loop decides the same again and again. */
+static uint32_t count_repeated(const struct fort_load_diag *diag, uint32_t first)
+{
+	const struct fort_load_step *step = &diag->path[first];
+	uint32_t n = 1;
+
+	while (first + n < diag->n_path && first + n < FORT_LEN(diag->path) &&
+	       diag->path[first + n].place.insn == step->place.insn &&
+	       diag->path[first + n].taken == step->taken)
+		n++;
+	return n;
 }
 
 static void add_path(const struct fort_load_diag *diag, struct fort_text *out)
@@ -142,12 +245,15 @@ static void add_path(const struct fort_load_diag *diag, struct fort_text *out)
 		fort_text_add(out, " (the last %u of %" PRIu64 " decisions)", diag->n_path,
 			      diag->n_decisions);
 	fort_text_add(out, ":\n");
-	for (uint32_t i = 0; i < diag->n_path && i < FORT_LEN(diag->path); i++) {
+	for (uint32_t i = 0, times; i < diag->n_path && i < FORT_LEN(diag->path); i += times) {
 		const struct fort_load_step *step = &diag->path[i];
 
+		times = count_repeated(diag, i);
 		fort_text_add(out, "    ");
 		add_place(&step->place, out);
 		fort_text_add(out, ": %s", step->taken ? "jumped" : "went on without jumping");
+		if (times > 1)
+			fort_text_add(out, " %u times", times);
 		if (step->place.line)
 			fort_text_add(out, " at instruction %u  | %s", step->place.insn,
 				      step->place.text);
@@ -180,8 +286,15 @@ void fort_verdict_explain(const char *name, const struct fort_loading *loading, 
 		fort_text_add(out, "  needed: %s\n", diag->needed);
 	if (explain && diag->known[0])
 		fort_text_add(out, "  known:  %s\n", diag->known);
-	if (diag->hint[0])
-		fort_text_add(out, "  to fix: %s\n", diag->hint);
 	if (explain)
-		add_path(diag, out);
+		add_registers(diag, out);
+	for (uint32_t i = 0; i < diag->n_fixes && i < FORT_LEN(diag->fixes); i++)
+		fort_text_add(out, "  %s %s\n", i ? "    or:" : "to fix:", diag->fixes[i]);
+	if (!explain)
+		return;
+	add_events(diag, out);
+	add_path(diag, out);
+	if (diag->kernel_line[0])
+		fort_text_add(out, "  the kernel's words: %s\n", diag->kernel_line);
+	fort_text_add(out, "  more: bpfort explain %s\n", diag->code);
 }

@@ -5,7 +5,7 @@
 
 #include "abi/uapi.h"
 #include "isa/explain.h"
-#include "verify/render.h"
+#include "verify/explain.h"
 
 static bool line_of(void *context, uint32_t pc, struct fort_source_line *out)
 {
@@ -38,57 +38,94 @@ static void put_place(const struct fort_info *info, uint32_t insn, struct fort_l
 	if (!fort_info_place(info, insn, &place))
 		return;
 	out->line = place.line;
+	out->column = place.column;
+	out->caret = place.caret;
 	copy(out->file, sizeof(out->file), place.file);
 	copy(out->text, sizeof(out->text), place.text);
 }
 
-static void put_path(const struct fort_info *info, const struct fort_verify_result *result,
+/* The newest decisions. */
+static void put_path(const struct fort_info *info, const struct fort_explanation *told,
 		     struct fort_load_diag *diag)
 {
-	uint32_t n = result->n_path,
+	uint32_t n = told->n_path,
 		 first = n > FORT_REPORT_STEPS_MAX ? n - FORT_REPORT_STEPS_MAX : 0;
 
 	diag->n_decisions = n;
 	for (uint32_t i = first; i < n; i++) {
 		struct fort_load_step *step = &diag->path[diag->n_path++];
 
-		put_place(info, result->path[i].pc, &step->place);
-		step->taken = result->path[i].taken;
+		put_place(info, told->path[i].pc, &step->place);
+		step->taken = told->path[i].taken;
+		step->matters = told->path[i].matters;
 	}
 }
 
-static void put_text(const struct fort_render *render, const char *row, char *to, size_t room)
-{
-	struct fort_text text = fort_text_on(to, room);
+_Static_assert(FORT_LOAD_EVENTS >= FORT_EVENTS_MAX && FORT_LOAD_REGISTERS >= FORT_INVOLVED_MAX &&
+		       FORT_LOAD_FIXES >= FORT_FIXES_MAX,
+	       "all that is told has room in a report");
 
-	fort_render_text(render, row, &text);
+static void put_events(const struct fort_info *info, const struct fort_explanation *told,
+		       struct fort_load_diag *diag)
+{
+	for (uint32_t i = 0; i < told->n_events; i++) {
+		struct fort_load_event *event = &diag->events[diag->n_events++];
+
+		put_place(info, told->events[i].pc, &event->place);
+		copy(event->role, sizeof(event->role), told->events[i].role);
+		copy(event->text, sizeof(event->text), told->events[i].text);
+	}
+	for (uint32_t i = 0; i < told->n_registers; i++) {
+		struct fort_load_register *reg = &diag->registers[diag->n_registers++];
+
+		copy(reg->name, sizeof(reg->name), told->registers[i].name);
+		copy(reg->value, sizeof(reg->value), told->registers[i].value);
+	}
+}
+
+static void put_texts(const struct fort_explanation *told, struct fort_load_diag *diag)
+{
+	copy(diag->code, sizeof(diag->code), told->diag->code);
+	diag->is_later = told->diag->class == FORT_CLASS_LATER;
+	copy(diag->title, sizeof(diag->title), told->diag->title);
+	copy(diag->message, sizeof(diag->message), told->message);
+	copy(diag->needed, sizeof(diag->needed), told->required);
+	copy(diag->known, sizeof(diag->known), told->known);
+	copy(diag->kernel_line, sizeof(diag->kernel_line), told->kernel_line);
+	copy(diag->class, sizeof(diag->class), told->cause);
+	copy(diag->pattern, sizeof(diag->pattern), told->pattern ? told->pattern : "");
+	copy(diag->hint, sizeof(diag->hint), told->n_fixes ? told->fixes[0] : "");
+	for (uint32_t i = 0; i < told->n_fixes; i++)
+		copy(diag->fixes[diag->n_fixes++], sizeof(diag->fixes[0]), told->fixes[i]);
 }
 
 /* Fills the diagnostic and ends the log with the kernel's words for it. */
 static int tell(const struct fort_road_request *request, const struct fort_render *render,
-		struct fort_load_report *report)
+		const struct fort_verify_result *result, struct fort_load_report *report)
 {
-	const struct fort_violation *violation = render->violation;
-	const struct fort_diag_info *info = fort_diag_info(violation->diag);
+	struct fort_source source = fort_report_source(request->info);
 	struct fort_load_diag *diag = &report->diag;
-	struct fort_text line = fort_text_new();
+	struct fort_explanation told;
+	struct fort_arena arena;
+	int err;
 
-	report->verdict = FORT_LOAD_REJECTED;
-	copy(diag->code, sizeof(diag->code), info->code);
-	diag->is_later = info->class == FORT_CLASS_LATER;
-	copy(diag->title, sizeof(diag->title), info->title);
-	put_text(render, info->message, diag->message, sizeof(diag->message));
-	put_text(render, info->needed, diag->needed, sizeof(diag->needed));
-	put_text(render, info->known, diag->known, sizeof(diag->known));
-	put_text(render, info->hint, diag->hint, sizeof(diag->hint));
-	put_place(request->info, violation->pc, &diag->place);
-	fort_render_text(render, info->kernel, &line);
-	if (line.length) {
-		fort_log_put(request->log, line.data, line.length);
-		fort_log_add(request->log, "\n");
+	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
+	err = fort_explain(render, result, &source, &arena, &told);
+	if (!err) {
+		report->verdict = FORT_LOAD_REJECTED;
+		put_texts(&told, diag);
+		put_place(request->info, told.pc, &diag->place);
+		diag->subprog = told.subprog;
+		put_events(request->info, &told, diag);
+		put_path(request->info, &told, diag);
+		if (told.kernel_line[0]) {
+			fort_log_put(request->log, told.kernel_line, strlen(told.kernel_line));
+			fort_log_add(request->log, "\n");
+		}
+		err = -told.diag->errno_value;
 	}
-	fort_text_free(&line);
-	return -info->errno_value;
+	fort_arena_free(&arena);
+	return err;
 }
 
 int fort_report_unit(const struct fort_road_request *request, const struct fort_unit_error *error,
@@ -105,7 +142,7 @@ int fort_report_unit(const struct fort_road_request *request, const struct fort_
 	else
 		fort_graph_error_text(&error->graph, &words);
 	render.isa = words.length ? words.data : "";
-	err = tell(request, &render, report);
+	err = tell(request, &render, NULL, report);
 	fort_text_free(&words);
 	return err;
 }
@@ -119,10 +156,8 @@ int fort_report_rejection(const struct fort_road_request *request, const struct 
 				     .violation = &result->violation,
 				     .state = result->state,
 				     .fault = fault};
-	int err = tell(request, &render, report);
 
-	put_path(request->info, result, &report->diag);
-	return err;
+	return tell(request, &render, result, report);
 }
 
 void fort_report_statistics(const struct fort_road_request *request,

@@ -98,7 +98,8 @@ static int search(struct load *load)
 					 .names = &request->names,
 					 .source = &source};
 	struct fort_verify_options options = {.budget_insns = FORT_BUDGET_INSNS,
-					      .narrator = &narrator};
+					      .narrator = &narrator,
+					      .explains = true};
 	uint64_t start = now_ns();
 	int err = fort_verify_search(&load->unit.env, &load->arena, &options, &load->result);
 

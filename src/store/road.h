@@ -27,22 +27,46 @@ enum fort_load_verdict { FORT_LOAD_UNDECIDED, FORT_LOAD_ACCEPTED, FORT_LOAD_REJE
 
 /* An instruction, and the source line that it comes from; file and text are "" when unknown. */
 struct fort_load_place {
-	uint32_t insn, line;
+	uint32_t insn, line, column;
+	uint32_t caret; /* the column in `text`, from 1; 0 when unknown */
 	char file[256], text[256];
 };
 
 /* A decision on the way to a rejection. */
 struct fort_load_step {
 	struct fort_load_place place;
-	bool taken; /* the jump was taken */
+	bool taken;   /* the jump was taken */
+	bool matters; /* an event was learned by it */
 };
+
+/* An earlier event that the rejection comes from. */
+struct fort_load_event {
+	struct fort_load_place place;
+	char role[16], text[256]; /* as verify/events.def has them */
+};
+
+/* What a register of the rejected instruction held, as the log has it. */
+struct fort_load_register {
+	char name[8], value[160];
+};
+
+#define FORT_LOAD_EVENTS    8u
+#define FORT_LOAD_REGISTERS 6u
+#define FORT_LOAD_FIXES     4u
 
 /* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
 struct fort_load_diag {
 	char code[8];  /* of diag.def */
 	bool is_later; /* bpfort does not support it yet */
-	char title[128], message[512], needed[256], known[256], hint[256];
+	char title[128], message[512], needed[256], known[256], kernel_line[256];
+	char hint[256]; /* the first of the fixes */
+	char fixes[FORT_LOAD_FIXES][256];
+	char class[16];   /* who has to change something (verify/explain.h) */
+	char pattern[32]; /* the well-known kind that it is (verify/patterns.def), or "" */
+	uint32_t n_fixes, n_events, n_registers, subprog;
 	struct fort_load_place place;
+	struct fort_load_event events[FORT_LOAD_EVENTS]; /* oldest first */
+	struct fort_load_register registers[FORT_LOAD_REGISTERS];
 	/* The newest conditional jumps before it, oldest first, and how many there were. */
 	struct fort_load_step path[FORT_REPORT_STEPS_MAX];
 	uint32_t n_path;

@@ -86,9 +86,10 @@ static enum fort_event_id of_arithmetic(const struct fort_past *past)
 
 static enum fort_event_id of_store(const struct fort_insn *insn, const struct fort_past *past)
 {
-	if (insn->kind == FORT_ST)
-		return FORT_EVENT_STORED_NUMBER;
-	return past->after.type == FORT_NONE ? FORT_EVENT_STORED_PART : FORT_EVENT_STORED;
+	if (insn->bits < 64 && past->before.type != FORT_NONE &&
+	    (past->after.type == FORT_NONE || fort_value_is_pointer(&past->before)))
+		return FORT_EVENT_STORED_PART;
+	return insn->kind == FORT_ST ? FORT_EVENT_STORED_NUMBER : FORT_EVENT_STORED;
 }
 
 static enum fort_event_id of_copy(const struct fort_env *env, const struct fort_insn *insn,
@@ -256,6 +257,11 @@ static void find_words(struct words *w)
 	put_operand(w, word(w, "operand"));
 	fort_text_add(word(w, "bits"), "%u", width_of(insn));
 	fort_text_add(word(w, "proven"), "%" PRId64, past->proven);
+	if (past->varies)
+		fort_text_add(word(w, "behind"), " behind what varies of the offset of r%u",
+			      past->left.type == FORT_PACKET_END ? insn->src : insn->dst);
+	else
+		word(w, "behind");
 	put_memory(w, word(w, "memory"));
 	if (insn->kind == FORT_CALL)
 		fort_words_callee(insn, word(w, "callee"));

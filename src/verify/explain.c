@@ -29,6 +29,14 @@ static const struct fort_explain_info infos[FORT_DIAGS] = {
 #include "verify/explain.def"
 };
 
+/* A new diagnostic is not forgotten. */
+enum {
+#define FORT_EXPLAIN(...) +1
+	N_INFOS = 0
+#include "verify/explain.def"
+};
+_Static_assert(N_INFOS == FORT_DIAGS - 1, "every row of diag.def has one in explain.def");
+
 const struct fort_explain_info *fort_explain_info(enum fort_diag diag)
 {
 	return &infos[diag < FORT_DIAGS ? diag : FORT_DIAG_NONE];

@@ -245,13 +245,23 @@ static void measure_before(const struct history *h, const struct fort_state *sta
 	past->right = *fort_state_reg(state, insn->src);
 }
 
+static void measure_packet(const struct fort_state *state, struct fort_past *past)
+{
+	const struct fort_value *after = &past->after;
+	bool known = fort_scalar_is_const(&after->num);
+	int64_t fixed = known ? fort_scalar_smin(&after->num) : after->sym ? after->delta : 0;
+
+	past->proven = fort_wrap_add(fort_packet_proven(state, after), fixed);
+	past->varies = !known;
+}
+
 static void measure_after(const struct fort_state *state, uint32_t next_pc, struct fort_past *past)
 {
 	past->after = value_at(state, past->origin.cell);
 	past->taken = next_pc != past->origin.pc + 1;
 	past->length_most = fort_scalar_smin(&state->packet.num);
 	if (past->after.type == FORT_PACKET || past->after.type == FORT_PACKET_META)
-		past->proven = fort_packet_proven(state, &past->after);
+		measure_packet(state, past);
 }
 
 /* Those of the path's instruction `number` that began when the path did, or came by a join. */

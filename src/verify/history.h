@@ -25,8 +25,11 @@ struct fort_past {
 	bool taken; /* a jump, and it was */
 	struct fort_value before, after; /* of the origin's cell */
 	struct fort_value left, right;   /* registers dst and src, before */
-	int64_t proven;                  /* bytes behind the cell's packet pointer, after */
-	int64_t length_most;             /* a packet: its length is at least so much, after */
+	/* Of the cell's packet pointer, after: bytes proven behind its offset but for the constant
+	 * in it; and is there more in it? */
+	int64_t proven;
+	bool varies;
+	int64_t length_most; /* a packet: its length is at least so much, after */
 };
 
 struct fort_history {

@@ -90,6 +90,15 @@ static void put_subject(struct fort_story *s, const struct subject *subject)
 
 /* --- negative numbers --- */
 
+#define ERRORS_MAX 4095 /* errno values, as the kernel has them */
+
+/* A number or a small error code; what may be any number does not fail. */
+static bool may_fail(const struct fort_value *value)
+{
+	return value->type == FORT_NUM && fort_scalar_smin(&value->num) < 0 &&
+	       fort_scalar_smin(&value->num) >= -ERRORS_MAX;
+}
+
 bool fort_pattern_negative_result(struct fort_story *s)
 {
 	struct subject subject;
@@ -100,8 +109,7 @@ bool fort_pattern_negative_result(struct fort_story *s)
 		const struct fort_past *made = &s->history->items[i - 1];
 
 		if (!made->flows || fort_event_of(s->render->env, made) != FORT_EVENT_RESULT ||
-		    made->after.type != FORT_NUM || fort_scalar_smin(&made->after.num) >= 0 ||
-		    !fort_story_descends(s, subject.past, made->id))
+		    !may_fail(&made->after) || !fort_story_descends(s, subject.past, made->id))
 			continue;
 		put_subject(s, &subject);
 		fort_story_callee(s, "callee", made);

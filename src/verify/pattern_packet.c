@@ -48,8 +48,10 @@ bool fort_pattern_packet_far(struct fort_story *s)
 		return false;
 	put_access(s);
 	fort_terms_of(s, fort_story_focus(s, 0), &terms);
-	if (terms.n)
+	if (terms.n) {
 		fort_terms_text(&terms, &sum);
+		fort_text_add(&sum, " ");
+	}
 	fort_story_text(s, "sum", &sum);
 	fort_story_word(s, "high", "%" PRIu64, fort_scalar_umax(&s->v->value.num));
 	fort_story_range(s, "offset", &s->v->value.num);

@@ -16,7 +16,7 @@ import tempfile
 from tap import Bpfort, Tap, crashed
 
 PATH, PACKETS, WRONG, OTHER, LATENCY, BUGGY, FIXED = sys.argv[1:8]
-VERBS = ["run", "verify", "prog run file", "prog dump file", "prog profile file",
+VERBS = ["run", "verify", "explain", "prog run file", "prog dump file", "prog profile file",
          "prog show file", "doctor"]
 PROGRAM_KEYS = ["name", "section", "type", "verdict", "insns", "insns_processed", "states",
                 "peak_states", "verify_us", "check_us", "certificate_bytes", "memory_bytes",
@@ -55,7 +55,7 @@ def check_help():
         tap.report(done.returncode == 0 and text.startswith(f"usage: bpfort {verb}")
                    and "--json" in text and not done.stderr and verb in overview.stdout.decode(),
                    f"{verb}: has help, and is in the overview", text)
-        if verb != "doctor":
+        if verb not in ("doctor", "explain"):
             gives(f"{verb}: without its file is a usage error", 2, *words, err="is missing")
         gives(f"{verb}: an unknown option is a usage error", 2, *words, "x.o", "--bogus",
               err="not understood")
@@ -74,9 +74,14 @@ def check_verify():
     gives("verify: a number out of range", 2, "verify", WRONG, "--log-level", "9", err="from 0 to 2")
     gives("verify: the log of level 2", 0, "verify", WRONG, "--prog", "fine", "--log-level", "2",
           out="R10=fp0")
-    for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18", "*count += 1;"):
+    for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18",
+                 "18 | *count += 1; // line 18\n         |        ^\n", "before that:",
+                 "is the result of bpf_map_lookup_elem: a value of map `counts`, or NULL",
+                 "nothing on this path tests it", "the kernel's words: R0 invalid mem access"):
         gives(f"verify --explain says {word}", 1, "verify", WRONG, "--prog", "no_null_check",
               "--explain", out=word)
+    gives("verify --explain: a loop's decisions are counted", 1, "verify", WRONG, "--prog", "endless",
+          "--explain", out="jumped 16 times at instruction")
     gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
           "data_in", PACKET, err="programs of type perf_event are not supported")
     gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
@@ -109,9 +114,42 @@ def check_verify_json():
                and diag["line"]["text"].startswith("*count += 1;")
                and all(diag[k] for k in ("message", "needed", "known", "hint")),
                "the diagnostic: code, line, words", diag)
+    tap.report(diag.get("class") == "source_bug" and diag["pattern"] == "null_untested"
+               and diag["kernel_line"] == "R0 invalid mem access 'map_value_or_null'"
+               and diag["registers"].get("r0", "").startswith("map_value_or_null(")
+               and diag["line"]["column"] > 1 and diag["fix"][0] == diag["hint"],
+               "the diagnostic: kind, registers, the kernel's words", diag)
+    spans = diag.get("spans", [])
+    tap.report(any(s["role"] == "origin" and s["line"]["number"] == 16
+                   and "bpf_map_lookup_elem" in s["text"] for s in spans)
+               and all(set(s) == {"insn", "line", "role", "text"} for s in spans),
+               "the diagnostic: earlier events", spans)
     tap.report(programs.get("fine", {}).get("diag", 0) is None, "accepted: no diagnostic")
     status, whole = bpfort.json("verify", file_of("empty.o", b""))
     tap.report(status == 2 and list(whole or {}) == ["error"], "an error is an object too", whole)
+
+
+def check_explain():
+    status, whole = bpfort.json("explain")
+    every = (whole or {}).get("diagnostics", [])
+    tap.report(status == 0 and len(every) > 100
+               and all(d["title"] and d["why"] and d["hint"] and d["class"] for d in every)
+               and len({d["code"] for d in every}) == len(every),
+               "explain: each code is there once, with all its words", [d for d in every if not d["why"]])
+    listed = bpfort("explain").stdout.decode()
+    tap.report(all(d["code"] in listed for d in every), "explain: lists all codes", listed)
+    wrong = [d["code"] for d in every if bpfort.json("explain", d["code"].lower()) != (0, d)]
+    tap.report(not wrong, "explain: each code alone, in lower case, is the same", wrong)
+    _, verified = bpfort.json("verify", WRONG)
+    code = next(p["diag"]["code"] for p in verified["programs"] if p["name"] == "no_null_check")
+    text = bpfort("explain", code)
+    one = next(d for d in every if d["code"] == code)
+    tap.report(text.returncode == 0 and text.stdout.decode().startswith(f"{code}: {one['title']}")
+               and " ".join(one["why"].split()) in " ".join(text.stdout.decode().split())
+               and max(map(len, text.stdout.decode().splitlines()[:4])) <= 78,
+               "explain: the code of a rejection, in lines", text)
+    for word in ("F9999", "x", "F", ""):
+        gives(f"explain: {word!r} is no code", 2, "explain", word, err="is no code")
 
 
 def check_run():
@@ -289,6 +327,7 @@ def check_doctor():
 check_help()
 check_verify()
 check_verify_json()
+check_explain()
 check_run()
 check_dump()
 check_dump_machine()

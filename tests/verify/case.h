@@ -22,6 +22,8 @@
  *   expect-later: REASON        we do not do so yet. Once we do, the line must go
  *   says: TEXT                  the kernel-shaped line contains TEXT
  *   message:, needed:, known:   these parts of the diagnostic, in full
+ *   pattern: NAME               the explanation is that row of verify/patterns.def, all filled in
+ *   tells: TEXT                 its message, or an event that it tells, contains TEXT
  *   ...assembly...              up to the next case; maps are those of lab.h
  *
  * Lines between the `== name` and the assembly that start with # are comments.
@@ -40,6 +42,7 @@ struct lab_case {
 	char code[8];       /* REJECT; "": any cause but limits and what is not supported */
 	long at;            /* -1: anywhere */
 	char says[512], message[256], needed[256], known[256];
+	char pattern[32], tells[256];
 	char later[160]; /* expect-later, or "" */
 	bool twin, far;  /* the second of a bound; twin-is-far */
 	uint8_t kernel;  /* enum lab_kernel */

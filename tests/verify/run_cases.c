@@ -6,7 +6,7 @@
 
 #include "case.h"
 #include "lab.h"
-#include "verify/render.h"
+#include "verify/explain.h"
 
 static struct lab lab;
 static unsigned count;
@@ -66,9 +66,86 @@ static bool check_rejection(const struct lab_case *want, const struct fort_viola
 	       renders(&render, info->known, want->known, true, "known", why);
 }
 
+/* --- explanations --- */
+
+static const char *const patterns[] = {
+#define FORT_PATTERN(id, ...) #id,
+#include "verify/patterns.def"
+};
+static bool pattern_seen[FORT_LEN(patterns)];
+
+/* Patterns are told apart by cases of their own. */
+static void report_patterns(void)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < FORT_LEN(patterns); i++) {
+		if (!pattern_seen[i])
+			printf("# pattern %s has no case\n", patterns[i]);
+		good &= pattern_seen[i];
+	}
+	printf("%s %u - every pattern has a case\n", good ? "ok" : "not ok", ++count);
+}
+
+static void see_pattern(const char *name)
+{
+	for (size_t i = 0; i < FORT_LEN(patterns); i++)
+		pattern_seen[i] |= !strcmp(patterns[i], name);
+}
+
+static bool is_told(const struct fort_explanation *told, const char *text)
+{
+	for (uint32_t i = 0; i < told->n_events; i++)
+		if (strstr(told->events[i].text, text))
+			return true;
+	return strstr(told->message, text) != NULL;
+}
+
+/* Placeholders that nothing fills stay as they are written; `{}` is C. */
+static bool is_filled_text(const char *text)
+{
+	const char *open = strchr(text, '{');
+
+	while (open && open[1] == '}')
+		open = strchr(open + 1, '{');
+	return !open;
+}
+
+static bool is_filled(const struct fort_explanation *told)
+{
+	bool filled = is_filled_text(told->message) && is_filled_text(told->required) &&
+		      is_filled_text(told->known);
+
+	for (uint32_t i = 0; i < told->n_fixes; i++)
+		filled = filled && is_filled_text(told->fixes[i]);
+	return filled;
+}
+
+static bool check_explanation(const struct lab_case *want, struct complaint *why)
+{
+	struct fort_render render = {.env = &lab.env,
+				     .violation = &lab.result.violation,
+				     .state = lab.result.state};
+	struct fort_explanation told;
+	const char *pattern;
+
+	if (fort_explain(&render, &lab.result, NULL, &lab.arena, &told)) {
+		snprintf(why->text, sizeof(why->text), "no explanation");
+		return false;
+	}
+	pattern = told.pattern ? told.pattern : "no pattern";
+	if (is_filled(&told) && (!want->pattern[0] || !strcmp(want->pattern, pattern)) &&
+	    is_told(&told, want->tells)) {
+		see_pattern(want->pattern);
+		return true;
+	}
+	snprintf(why->text, sizeof(why->text), "told as %s: %.400s", pattern, told.message);
+	return false;
+}
+
 static bool judge(const struct lab_case *want, struct complaint *why)
 {
-	struct fort_verify_options options = {.budget_insns = want->budget};
+	struct fort_verify_options options = {.budget_insns = want->budget, .explains = true};
 	size_t room = sizeof(why->text);
 
 	if (!want->given) {
@@ -91,7 +168,8 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 			return false;
 		}
 		if (!want->accept)
-			return check_rejection(want, &lab.result.violation, why);
+			return check_rejection(want, &lab.result.violation, why) &&
+			       check_explanation(want, why);
 		snprintf(why->text, room, "rejected with %s at %u",
 			 fort_diag_info(lab.result.violation.diag)->code, lab.result.violation.pc);
 		return false;
@@ -216,6 +294,7 @@ int main(int argc, char **argv)
 		status = 1;
 	}
 	report_causes();
+	report_patterns();
 	printf("1..%u\n", count);
 	return status;
 }
