@@ -295,6 +295,8 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.host = &call->store->host,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
+		.keys = &call->store->keys,
+		.counts = call->store->counts,
 		.insns = prog->insns,
 		.n_insns = prog->n_insns,
 		.maps = prog->used,

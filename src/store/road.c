@@ -149,7 +149,8 @@ static int pack(struct load *load, struct fort_buf *package)
 {
 	const struct fort_package_view view = {
 		.unit = load->wanted,
-		.isolation = load->request->isolation,
+		/* Who runs it elsewhere has another engine, and keys of its own or none. */
+		.isolation = fort_isolation_without_keys(load->request->isolation),
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -170,6 +171,8 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.n_slots = 1,
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
+		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
+		.counts = request->counts,
 	};
 	uint64_t start = now_ns();
 	int err = fort_loaded_open(&wanted, out);
@@ -240,6 +243,11 @@ void fort_road_unload(struct fort_road_program *program)
 	free(program);
 }
 
+const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program)
+{
+	return program->loaded;
+}
+
 struct fort_span fort_road_package(const struct fort_road_program *program)
 {
 	return (struct fort_span){program->package.data, program->package.bytes};
@@ -274,6 +282,7 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 					    .data_out_bytes = out.data_bytes,
 					    .ctx_out_bytes = out.ctx_bytes,
 					    .runs = out.runs,
+					    .total_ns = out.total_ns,
 					    .abort = out.abort};
 	return out.abort.code ? -EFAULT : 0;
 }

@@ -19,6 +19,7 @@
 struct fort_btf_record;
 struct fort_btf_target;
 struct fort_host;
+struct fort_loaded;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
 
@@ -71,6 +72,8 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	struct fort_keys *keys; /* for isolations that have them; outlives the program */
+	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
 	const struct fort_raw_insn *insns;
 	uint32_t n_insns;
@@ -118,6 +121,7 @@ struct fort_test_result {
 	uint32_t data_out_bytes, ctx_out_bytes;
 	/* For whoever asks beyond bpf(2). */
 	uint32_t runs; /* that were started */
+	uint64_t total_ns;
 	struct fort_abort abort;
 };
 
@@ -128,6 +132,8 @@ FORT_CHECKED int fort_road_test_run(struct fort_road_program *program,
 				    const struct fort_test_request *request,
 				    struct fort_test_result *result);
 
+/* What runs, for those who look at it (load/loaded.h); valid while it is loaded. */
+const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program);
 /* The program as another process takes it in (load/package.h); valid while it is loaded. */
 struct fort_span fort_road_package(const struct fort_road_program *program);
 
