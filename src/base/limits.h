@@ -31,12 +31,12 @@
 #define FORT_CERT_STATES_MAX  (1u << 20)
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
-#define FORT_LOOP_DEPTH_MAX   32u /* loops within loops that are told apart */
-#define FORT_LIVE_PASSES_MAX  64u /* of one function, until everything counts as live */
-#define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
+#define FORT_LOOP_DEPTH_MAX   32u        /* loops within loops that are told apart */
+#define FORT_LIVE_PASSES_MAX  64u        /* of one function, until everything counts as live */
+#define FORT_REPORT_STEPS_MAX 16u        /* decisions of a path that a report keeps */
 #define FORT_ORIGINS_MAX      (1u << 20) /* changes of values that are remembered of one path */
-#define FORT_PAST_MAX         96u /* of these, those that an explanation is made of */
-#define FORT_CHECKS_MAX       24u /* comparisons of other values, among them */
+#define FORT_PAST_MAX         96u        /* of these, those that an explanation is made of */
+#define FORT_CHECKS_MAX       24u        /* comparisons of other values, among them */
 
 /* Runs */
 #define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
