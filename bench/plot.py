@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws bench_scaling's lines as an SVG: a panel per series, time over n, both axes logarithmic.
 
-usage: plot.py SCALING.tsv OUT.svg
+usage: plot.py SCALING.csv OUT.svg
 """
 import csv
 import math
@@ -17,7 +17,7 @@ UNITS = [(1, "us"), (1e3, "ms"), (1e6, "s")]
 def read(path):
     series = {}
     with open(path, newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines, delimiter="\t"):
+        for row in csv.DictReader(lines):
             series.setdefault(row["series"], []).append(row)
     return series
 

@@ -1,8 +1,7 @@
 /* How the time of verification grows with the program, here and in the kernel: four series of
- * programs, each with one number that grows. One line per program, tab-separated, for
- * bench/plot.py:
+ * programs, each with one number that grows. CSV, a line per program, for bench/plot.py:
  *
- *   SERIES  N  INSNS  KERNEL_VERDICT  KERNEL_US  KERNEL_WALKED  OUR_VERDICT  OUR_US  OUR_WALKED
+ *   series,n,insns,kernel,kernel_us,kernel_walked,ours,ours_us,ours_walked
  *
  * A series ends for good where both sides reject, and for a side where it has taken SECONDS_MAX.
  */
@@ -81,8 +80,8 @@ static const struct series {
 	unsigned points[POINTS_MAX];
 } series[] = {
 	{"diamonds", diamonds, {10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000}},
-	{"diamonds, sum used", diamonds_used, {5, 10, 20, 50, 100, 200, 500, 1000, 2000}},
-	{"bits of one word, sum used", bit_tests, {2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 30}},
+	{"diamonds whose sum is used", diamonds_used, {5, 10, 20, 50, 100, 200, 500, 1000, 2000}},
+	{"bits of a word: sum is used", bit_tests, {2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 30}},
 	{"rounds of a loop", one_loop, {10, 100, 1000, 10000, 100000, 1000000, 10000000}},
 	{"nested loops", nested_loops, {4, 8, 16, 32, 64, 128, 256, 512, 1024}},
 	{"lookups in a row", lookups, {10, 20, 50, 100, 200, 500, 1000, 2000}},
@@ -111,7 +110,7 @@ static void one_series(struct judges *judges, const struct series *s)
 		s->write(&text, s->points[i]);
 		judges_measure_text(judges, BPF_PROG_TYPE_SCHED_CLS, text.data, text.length, &m);
 		fort_text_free(&text);
-		printf("%s\t%u\t%u\t%s\t%.0f\t%lu\t%s\t%.1f\t%lu\n", s->name, s->points[i], m.insns,
+		printf("%s,%u,%u,%s,%.0f,%lu,%s,%.1f,%lu\n", s->name, s->points[i], m.insns,
 		       verdict_of(&m.kernel), m.kernel_us, m.kernel.processed, verdict_of(&m.ours),
 		       m.search_us + m.check_us, m.ours.processed);
 		if (!goes_on(&m))
@@ -126,7 +125,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!judges_open(&judges))
 		return 1;
-	printf("series\tn\tinsns\tkernel\tkernel_us\tkernel_walked\tours\tours_us\tours_walked\n");
+	printf("series,n,insns,kernel,kernel_us,kernel_walked,ours,ours_us,ours_walked\n");
 	for (unsigned i = 0; i < FORT_LEN(series); i++)
 		one_series(&judges, &series[i]);
 	judges_close(&judges);

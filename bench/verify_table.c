@@ -111,7 +111,8 @@ static void text_row(const char *group, const char *name, const struct measured 
 
 /* --- both --- */
 
-static void add(struct verify_table *table, const struct measured *m)
+static void add(struct verify_table *table, const char *group, const char *name,
+		const struct measured *m)
 {
 	double ratio = (m->search_us + m->check_us) / m->kernel_us;
 
@@ -128,7 +129,10 @@ static void add(struct verify_table *table, const struct measured *m)
 		return;
 	table->ratios++;
 	table->log_ratios += log(ratio);
-	table->worst_ratio = ratio > table->worst_ratio ? ratio : table->worst_ratio;
+	if (ratio <= table->worst_ratio)
+		return;
+	table->worst_ratio = ratio;
+	snprintf(table->worst, sizeof(table->worst), "%s/%s", group, name);
 }
 
 void verify_table_start(struct verify_table *table, bool json)
@@ -151,7 +155,7 @@ void verify_table_row(struct verify_table *table, const char *group, const char 
 	else
 		text_row(group, name, m);
 	if (kernel && ours)
-		add(table, m);
+		add(table, group, name, m);
 	else if (m->ours.verdict == VERDICT_LATER)
 		table->later++;
 	else if (kernel)
@@ -203,7 +207,7 @@ void verify_table_end(struct verify_table *t)
 	       t->memory_bytes >> 10);
 	if (t->ratios)
 		printf("search and check to the kernel's time: geometric mean of %u ratios %.2f, "
-		       "worst %.2f; of the sums %.2f\n",
-		       t->ratios, exp(t->log_ratios / t->ratios), t->worst_ratio,
+		       "worst %.2f (%s); of the sums %.2f\n",
+		       t->ratios, exp(t->log_ratios / t->ratios), t->worst_ratio, t->worst,
 		       (t->search_us + t->check_us) / t->kernel_us);
 }

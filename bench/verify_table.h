@@ -9,6 +9,7 @@ struct verify_table {
 	/* Programs that both accept. */
 	unsigned both, ratios;
 	double kernel_us, search_us, check_us, log_ratios, worst_ratio;
+	char worst[80]; /* the program with that ratio */
 	uint64_t kernel_processed, processed, certificate_bytes, memory_bytes;
 	unsigned only_kernel, only_ours, neither, later, unseen;
 };

@@ -118,6 +118,6 @@
 /* Command line */
 #define FORT_OBJECT_BYTES_MAX (64u << 20)  /* an object file */
 #define FORT_OBJECT_SECONDS   10u          /* of processor time, for libbpf to read one */
-#define FORT_VERIFY_SECONDS   600u          /* the same, to verify all of its programs */
+#define FORT_VERIFY_SECONDS   600u         /* the same, to verify all of its programs */
 #define FORT_PROC_LINES_MAX   (1u << 20)   /* mappings of a process */
 #define FORT_CLI_LOG_BYTES    (256u << 20) /* a verifier log; reserved, not used */
