@@ -477,14 +477,50 @@ static void keep_progress(struct join *join, const struct cells *cells)
 	}
 }
 
+/* Of so many numbers the order is looked for. */
+#define ORDERED_MAX 10u
+
+/* A number of the running function in both; *moves: the loop moves it out of where it was. */
+static bool is_number(const struct join *join, struct fort_cell cell, bool *moves)
+{
+	const struct fort_value *a = value_in(join, join->a, cell);
+	const struct fort_value *b = value_in(join, join->b, cell);
+
+	if ((cell.kind != FORT_CELL_REG && cell.kind != FORT_CELL_SLOT) ||
+	    cell.frame + 1u != join->out->n_frames || !a || !b || a->type != FORT_NUM ||
+	    b->type != FORT_NUM)
+		return false;
+	*moves = !fort_scalar_covers(&a->num, &b->num);
+	return true;
+}
+
+/* What numbers say before they are given up: when a loop is entered both of two counters are 0, and
+ * after a round one is not more than the other. As a fact, that holds however far they come. */
+static void find_orders(struct join *join, const struct cells *cells)
+{
+	int at[ORDERED_MAX];
+	bool moves[ORDERED_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cells->n && n < ORDERED_MAX; i++)
+		if (is_number(join, cells->list[i], &moves[n]))
+			at[n++] = (int)i;
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < n; j++)
+			if (i != j && (moves[i] || moves[j]))
+				keep_order(join, cells, (int[]){at[i], -1, at[j]});
+}
+
 static void join_relations(struct join *join)
 {
 	struct cells cells;
 
 	join->out->n_facts = 0;
-	if (!join->a->n_facts && !join->b->n_facts && !join->out->n_ghosts)
+	if (!join->a->n_facts && !join->b->n_facts && !join->out->n_ghosts && !join->widening)
 		return;
 	list_cells(&cells, join);
+	if (join->widening)
+		find_orders(join, &cells);
 	keep_progress(join, &cells);
 	keep_facts(join, &cells, join->a);
 	if (!join->widening)
