@@ -387,12 +387,25 @@ static void list_cells(struct cells *cells, const struct join *join)
 			(struct fort_cell){.kind = FORT_CELL_GHOST, .index = (uint8_t)i};
 }
 
+/* Is as much of the slot a value in `state` as in the result? */
+static bool same_width(const struct join *join, const struct fort_state *state,
+		       struct fort_cell cell)
+{
+	const struct fort_frame *frame = state->frames[cell.frame];
+
+	return cell.index < frame->n_slots &&
+	       fort_slot_spilled(&frame->slots[cell.index]) ==
+		       fort_slot_spilled(&join->out->frames[cell.frame]->slots[cell.index]);
+}
+
 /* The value of a cell of the result in one of the two. A slot that was all zeroes has none. */
 static const struct fort_value *value_in(const struct join *join, const struct fort_state *state,
 					 struct fort_cell cell)
 {
 	const struct fort_ghost *ghost;
 
+	if (cell.kind == FORT_CELL_SLOT && !same_width(join, state, cell))
+		return NULL;
 	if (cell.kind != FORT_CELL_GHOST)
 		return fort_state_cell(state, cell);
 	ghost = ghost_of(state, join->out->ghosts[cell.index].owner);
@@ -480,7 +493,7 @@ static void keep_progress(struct join *join, const struct cells *cells)
 /* Of so many numbers the order is looked for. */
 #define ORDERED_MAX 10u
 
-/* A number of the running function in both; *moves: the loop moves it out of where it was. */
+/* A number of the running function in both, not a known one; *moves: the loop moves it out of where it was. */
 static bool is_number(const struct join *join, struct fort_cell cell, bool *moves)
 {
 	const struct fort_value *a = value_in(join, join->a, cell);
@@ -488,7 +501,8 @@ static bool is_number(const struct join *join, struct fort_cell cell, bool *move
 
 	if ((cell.kind != FORT_CELL_REG && cell.kind != FORT_CELL_SLOT) ||
 	    cell.frame + 1u != join->out->n_frames || !a || !b || a->type != FORT_NUM ||
-	    b->type != FORT_NUM)
+	    b->type != FORT_NUM ||
+	    fort_scalar_is_const(&fort_state_cell(join->out, cell)->num))
 		return false;
 	*moves = !fort_scalar_covers(&a->num, &b->num);
 	return true;
