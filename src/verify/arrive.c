@@ -112,6 +112,7 @@ static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spo
 		return FORT_FAILED;
 	spot->exact = false;
 	spot->settled = true;
+	spot->joins++;
 	describe(spot);
 	if (!spot->pending) {
 		spot->pending = true;
@@ -373,6 +374,7 @@ static bool recall(struct fort_search *s, struct fort_spot *spot)
 		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
 		good = !s->err;
 		spot->exact = false;
+		spot->joins++;
 		spot->layer->visits++;
 	}
 	fort_state_free(&s->pool, point->memory);

@@ -86,6 +86,10 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 		return false;
 	}
 	if (lab.result.verdict == FORT_REJECT) {
+		if (lab.result.state && !lab.result.retraced) {
+			snprintf(why->text, room, "the way to it cannot be walked again");
+			return false;
+		}
 		if (!want->accept)
 			return check_rejection(want, &lab.result.violation, why);
 		snprintf(why->text, room, "rejected with %s at %u",
