@@ -131,7 +131,7 @@ struct narrow {
 	uint32_t sym;
 	int64_t delta;
 	const struct fort_scalar *num;
-	bool some;
+	bool some, known; /* is anything left; did a number become known */
 };
 
 static inline bool narrow_one(struct fort_value *value, void *context)
@@ -143,15 +143,19 @@ static inline bool narrow_one(struct fort_value *value, void *context)
 		return true;
 	moved = fort_scalar_plus(narrow->num, fort_wrap_sub(value->delta, narrow->delta));
 	narrow->some = fort_scalar_meet(&value->num, &moved);
+	narrow->known |= value->type == FORT_NUM && fort_scalar_is_const(&value->num);
 	return narrow->some;
 }
 
+/* *known: numbers with this symbol are known now, and to be parted from it. */
 static bool narrow_all(struct fort_state *state, uint32_t sym, int64_t delta,
-		       const struct fort_scalar *num)
+		       const struct fort_scalar *num, bool *known)
 {
 	struct narrow narrow = {.sym = sym, .delta = delta, .num = num, .some = true};
+	bool good = fort_state_each(state, narrow_one, &narrow) && narrow.some;
 
-	return fort_state_each(state, narrow_one, &narrow) && narrow.some;
+	*known = narrow.known;
+	return good;
 }
 
 static inline bool part_one(struct fort_value *value, void *context)
@@ -236,15 +240,18 @@ static int64_t sym_low(const struct fort_state *state, uint32_t sym)
 static bool bound_sym(struct fort_state *state, uint32_t sym, int64_t low, int64_t high)
 {
 	struct fort_scalar range;
+	bool known;
 
-	if (!carrier_of(state, sym) || (low == INT64_MIN && high == INT64_MAX))
+	if (!carrier_of(state, sym) ||
+	    (low <= sym_low(state, sym) && sym_high(state, sym) <= high))
 		return true;
 	if (low > high)
 		return false;
 	range = fort_scalar_signed_range(low, high);
-	if (!narrow_all(state, sym, 0, &range))
+	if (!narrow_all(state, sym, 0, &range, &known))
 		return false;
-	part_known(state, sym);
+	if (known)
+		part_known(state, sym);
 	return true;
 }
 
@@ -344,11 +351,13 @@ static bool spread(struct fort_state *state, uint32_t sym)
 bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
 			const struct fort_scalar *num)
 {
-	if (!narrow_all(state, sym, delta, num))
+	bool known;
+
+	if (!narrow_all(state, sym, delta, num, &known) ||
+	    (state->n_facts && !spread(state, sym)))
 		return false;
-	if (state->n_facts && !spread(state, sym))
-		return false;
-	part_known(state, sym);
+	if (known)
+		part_known(state, sym);
 	return true;
 }
 
