@@ -499,7 +499,7 @@ static bool is_number(const struct join *join, struct fort_cell cell, bool *move
 	const struct fort_value *a = value_in(join, join->a, cell);
 	const struct fort_value *b = value_in(join, join->b, cell);
 
-	if ((cell.kind != FORT_CELL_REG && cell.kind != FORT_CELL_SLOT) ||
+	if (cell.kind != FORT_CELL_REG ||
 	    cell.frame + 1u != join->out->n_frames || !a || !b || a->type != FORT_NUM ||
 	    b->type != FORT_NUM ||
 	    fort_scalar_is_const(&fort_state_cell(join->out, cell)->num))
