@@ -80,8 +80,9 @@ static void long_loop(struct fort_text *text)
 
 static void square(struct fort_text *text)
 {
-	fort_text_add(text, "mov r0, 0\nmov r1, 0\nouter: mov r2, 0\ninner: add r0, 1\nadd r2, 1\n"
-			    "jlt r2, 1024, inner\nadd r1, 1\njlt r1, 1024, outer\nmov r0, 0\nexit\n");
+	fort_text_add(text,
+		      "mov r0, 0\nmov r1, 0\nouter: mov r2, 0\ninner: add r0, 1\nadd r2, 1\n"
+		      "jlt r2, 1024, inner\nadd r1, 1\njlt r1, 1024, outer\nmov r0, 0\nexit\n");
 }
 
 static void counting_loop(struct fort_text *text)

@@ -242,8 +242,7 @@ static bool bound_sym(struct fort_state *state, uint32_t sym, int64_t low, int64
 	struct fort_scalar range;
 	bool known;
 
-	if (!carrier_of(state, sym) ||
-	    (low <= sym_low(state, sym) && sym_high(state, sym) <= high))
+	if (!carrier_of(state, sym) || (low <= sym_low(state, sym) && sym_high(state, sym) <= high))
 		return true;
 	if (low > high)
 		return false;
@@ -353,8 +352,7 @@ bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
 {
 	bool known;
 
-	if (!narrow_all(state, sym, delta, num, &known) ||
-	    (state->n_facts && !spread(state, sym)))
+	if (!narrow_all(state, sym, delta, num, &known) || (state->n_facts && !spread(state, sym)))
 		return false;
 	if (known)
 		part_known(state, sym);

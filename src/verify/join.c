@@ -493,15 +493,15 @@ static void keep_progress(struct join *join, const struct cells *cells)
 /* Of so many numbers the order is looked for. */
 #define ORDERED_MAX 10u
 
-/* A number of the running function in both, not a known one; *moves: the loop moves it out of where it was. */
+/* A number of the running function in both, not a known one; *moves: the loop moves it out of where
+ * it was. */
 static bool is_number(const struct join *join, struct fort_cell cell, bool *moves)
 {
 	const struct fort_value *a = value_in(join, join->a, cell);
 	const struct fort_value *b = value_in(join, join->b, cell);
 
-	if (cell.kind != FORT_CELL_REG ||
-	    cell.frame + 1u != join->out->n_frames || !a || !b || a->type != FORT_NUM ||
-	    b->type != FORT_NUM ||
+	if (cell.kind != FORT_CELL_REG || cell.frame + 1u != join->out->n_frames || !a || !b ||
+	    a->type != FORT_NUM || b->type != FORT_NUM ||
 	    fort_scalar_is_const(&fort_state_cell(join->out, cell)->num))
 		return false;
 	*moves = !fort_scalar_covers(&a->num, &b->num);
