@@ -70,6 +70,57 @@ static void variable_index(struct fort_text *text)
 	fort_text_add(text, "mov r0, 0\nexit\n");
 }
 
+/* --- what the kernel finds too complex --- */
+
+static void long_loop(struct fort_text *text)
+{
+	fort_text_add(text, "mov r0, 0\nmov r1, 0\ntop: add r0, r1\nadd r1, 1\n"
+			    "jlt r1, 16777216, top\nmov r0, 0\nexit\n");
+}
+
+static void square(struct fort_text *text)
+{
+	fort_text_add(text,
+		      "mov r0, 0\nmov r1, 0\nouter: mov r2, 0\ninner: add r0, 1\nadd r2, 1\n"
+		      "jlt r2, 1024, inner\nadd r1, 1\njlt r1, 1024, outer\nmov r0, 0\nexit\n");
+}
+
+static void counting_loop(struct fort_text *text)
+{
+	fort_text_add(text, "mov r9, r1\nmov r6, 0\nouter: mov r7, 0\nmov r0, 0\n"
+			    "inner: ldxw r3, [r9+0]\njset r3, 1, +1\nadd r0, 1\nadd r7, 1\n"
+			    "jlt r7, 253, inner\nadd r6, 1\njlt r6, 512, outer\n");
+	/* 253 / 32 is at most 7: a byte of the stack. */
+	fort_text_add(text, "stdw [r10-8], 0\nrsh r0, 5\nmov r2, r10\nadd r2, -8\nadd r2, r0\n"
+			    "ldxb r3, [r2+0]\nmov r0, 0\nexit\n");
+}
+
+static void bits(struct fort_text *text)
+{
+	fort_text_add(text, "ldxw r4, [r1+0]\nmov r6, 0\n");
+	for (unsigned i = 0; i < 30; i++)
+		fort_text_add(text, "jset r4, 0x%x, +1\nadd r6, 0x%x\n", 1u << i, 1u << i);
+	fort_text_add(text, "mov r0, 0\nexit\n");
+}
+
+static void checksum(struct fort_text *text)
+{
+	fort_text_add(text, "ldxw r6, [r1+0]\n");
+	for (unsigned i = 0; i < 64 * 8; i++)
+		fort_text_add(text, "mov32 r4, r6\nlsh32 r4, 31\narsh32 r4, 31\n"
+				    "and32 r4, 0xedb88320\nrsh32 r6, 1\nxor32 r6, r4\n");
+	fort_text_add(text, "mov r0, 0\nexit\n");
+}
+
+static void many_diamonds(struct fort_text *text)
+{
+	fort_text_add(text, "mov r6, 0\n");
+	for (unsigned i = 0; i < 25000; i++)
+		fort_text_add(text, "ldxw r4, [r1+0]\njset r4, 0x%x, +1\nxor r6, %u\nadd r6, 1\n",
+			      1u << i % 31, i);
+	fort_text_add(text, "mov r0, 0\nexit\n");
+}
+
 const struct verify_made verify_made[] = {
 	{"4,000 instructions in a row", BPF_PROG_TYPE_SCHED_CLS, straight},
 	{"1,000 branches that join", BPF_PROG_TYPE_SCHED_CLS, diamonds},
@@ -79,5 +130,11 @@ const struct verify_made verify_made[] = {
 	{"400 checked packet reads", BPF_PROG_TYPE_XDP, packets},
 	{"400 map lookups", BPF_PROG_TYPE_SCHED_CLS, lookups},
 	{"400 reads at variable offsets", BPF_PROG_TYPE_SCHED_CLS, variable_index},
+	{"16,777,216 rounds", BPF_PROG_TYPE_SCHED_CLS, long_loop},
+	{"1,024 x 1,024 rounds", BPF_PROG_TYPE_SCHED_CLS, square},
+	{"512 x 253 rounds that count", BPF_PROG_TYPE_SCHED_CLS, counting_loop},
+	{"30 bits of a word", BPF_PROG_TYPE_SCHED_CLS, bits},
+	{"a checksum of 512 steps", BPF_PROG_TYPE_SCHED_CLS, checksum},
+	{"25,000 branches that join", BPF_PROG_TYPE_SCHED_CLS, many_diamonds},
 };
 const unsigned n_verify_made = FORT_LEN(verify_made);

@@ -96,14 +96,16 @@ static void text_row(const char *group, const char *name, const struct measured 
 		printf(" %9lu %9.0f |", m->kernel.processed, m->kernel_us);
 	else
 		printf(" %9s %9s |", "-", "-");
-	if (!measured_both(m)) {
+	if (m->ours.verdict != VERDICT_ACCEPTS) {
 		text_refused(m);
 		return;
 	}
 	printf(" %8lu %9.0f %9.1f %7lu %6lu %8lu %8lu |", m->ours.processed, m->search_us,
 	       m->check_us, ours->states, ours->peak_states, ours->memory_bytes >> 10,
 	       ours->certificate_bytes);
-	if (m->kernel_us < RATIO_US_MIN)
+	if (!measured_both(m))
+		text_refused(m);
+	else if (m->kernel_us < RATIO_US_MIN)
 		printf("      -\n");
 	else
 		printf(" %6.2f\n", (m->search_us + m->check_us) / m->kernel_us);

@@ -96,7 +96,7 @@ static bool change_one(struct fort_rule *rule)
 /* Values of which sums and differences are worth remembering: lengths, indices, offsets. */
 static bool is_measure(const struct fort_value *value)
 {
-	const int64_t far = 1ll << 31;
+	const int64_t far = 1ll << 32; /* words of 32 bits are */
 
 	return !fort_scalar_is_const(&value->num) && fort_scalar_smin(&value->num) >= -far &&
 	       fort_scalar_smax(&value->num) <= far;

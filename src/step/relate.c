@@ -131,7 +131,7 @@ struct narrow {
 	uint32_t sym;
 	int64_t delta;
 	const struct fort_scalar *num;
-	bool some;
+	bool some, known; /* is anything left; did a number become known */
 };
 
 static inline bool narrow_one(struct fort_value *value, void *context)
@@ -143,17 +143,34 @@ static inline bool narrow_one(struct fort_value *value, void *context)
 		return true;
 	moved = fort_scalar_plus(narrow->num, fort_wrap_sub(value->delta, narrow->delta));
 	narrow->some = fort_scalar_meet(&value->num, &moved);
-	if (narrow->some && fort_scalar_is_const(&value->num) && value->type == FORT_NUM)
-		value->sym = 0; /* a known number needs no relatives */
+	narrow->known |= value->type == FORT_NUM && fort_scalar_is_const(&value->num);
 	return narrow->some;
 }
 
+/* *known: numbers with this symbol are known now, and to be parted from it. */
 static bool narrow_all(struct fort_state *state, uint32_t sym, int64_t delta,
-		       const struct fort_scalar *num)
+		       const struct fort_scalar *num, bool *known)
 {
 	struct narrow narrow = {.sym = sym, .delta = delta, .num = num, .some = true};
+	bool good = fort_state_each(state, narrow_one, &narrow) && narrow.some;
 
-	return fort_state_each(state, narrow_one, &narrow) && narrow.some;
+	*known = narrow.known;
+	return good;
+}
+
+static inline bool part_one(struct fort_value *value, void *context)
+{
+	const uint32_t *sym = context;
+
+	if (value->type == FORT_NUM && value->sym == *sym && fort_scalar_is_const(&value->num))
+		value->sym = 0;
+	return true;
+}
+
+/* A known number needs no relatives, once they have learned from it. */
+static void part_known(struct fort_state *state, uint32_t sym)
+{
+	(void)fort_state_each(state, part_one, &sym);
 }
 
 /* --- from numbers to facts, and back --- */
@@ -184,6 +201,15 @@ static const struct fort_value *carrier_of(const struct fort_state *state, uint3
 	return carrier.found;
 }
 
+/* Is the symbol's word known? That of a known number is, whatever wraps. */
+static bool is_known(const struct fort_value *value, int64_t *out)
+{
+	if (!value || !fort_scalar_is_const(&value->num))
+		return false;
+	*out = fort_wrap_sub((int64_t)value->num.arc.base, value->delta);
+	return true;
+}
+
 /* S(sym) at most, at least; unknown when nothing has it. */
 static int64_t sym_high(const struct fort_state *state, uint32_t sym)
 {
@@ -191,8 +217,8 @@ static int64_t sym_high(const struct fort_state *state, uint32_t sym)
 	struct term term = term_of(value);
 	int64_t out;
 
-	if (!sym)
-		return 0;
+	if (!sym || is_known(value, &out))
+		return sym ? out : 0;
 	return value && term.good && term.sym && adds(high_of(value), minus(term.plus), &out)
 		       ? out
 		       : INT64_MAX;
@@ -204,8 +230,8 @@ static int64_t sym_low(const struct fort_state *state, uint32_t sym)
 	struct term term = term_of(value);
 	int64_t out;
 
-	if (!sym)
-		return 0;
+	if (!sym || is_known(value, &out))
+		return sym ? out : 0;
 	return value && term.good && term.sym && adds(low_of(value), minus(term.plus), &out)
 		       ? out
 		       : INT64_MIN;
@@ -214,13 +240,18 @@ static int64_t sym_low(const struct fort_state *state, uint32_t sym)
 static bool bound_sym(struct fort_state *state, uint32_t sym, int64_t low, int64_t high)
 {
 	struct fort_scalar range;
+	bool known;
 
-	if (!carrier_of(state, sym) || (low == INT64_MIN && high == INT64_MAX))
+	if (!carrier_of(state, sym) || (low <= sym_low(state, sym) && sym_high(state, sym) <= high))
 		return true;
 	if (low > high)
 		return false;
 	range = fort_scalar_signed_range(low, high);
-	return narrow_all(state, sym, 0, &range);
+	if (!narrow_all(state, sym, 0, &range, &known))
+		return false;
+	if (known)
+		part_known(state, sym);
+	return true;
 }
 
 static int64_t sum_of(int64_t a, int64_t b, int64_t c)
@@ -300,16 +331,11 @@ static void pass_on(struct fort_state *state, uint32_t sym, uint32_t to, int64_t
 	}
 }
 
-bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
-			const struct fort_scalar *num)
+/* What is known of the symbol by now says of the other symbols in its facts. */
+static bool spread(struct fort_state *state, uint32_t sym)
 {
-	int64_t high;
+	int64_t high = sym_high(state, sym);
 
-	if (!narrow_all(state, sym, delta, num))
-		return false;
-	if (!state->n_facts)
-		return true;
-	high = sym_high(state, sym);
 	if (high != INT64_MAX)
 		pass_on(state, sym, 0, high);
 	for (uint32_t i = 0; i < state->n_facts; i++) {
@@ -318,6 +344,18 @@ bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
 		if ((fact.a == sym || fact.b == sym || fact.c == sym) && !apply_fact(state, &fact))
 			return false;
 	}
+	return true;
+}
+
+bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
+			const struct fort_scalar *num)
+{
+	bool known;
+
+	if (!narrow_all(state, sym, delta, num, &known) || (state->n_facts && !spread(state, sym)))
+		return false;
+	if (known)
+		part_known(state, sym);
 	return true;
 }
 

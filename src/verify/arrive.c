@@ -24,9 +24,8 @@ static enum fort_progress add_edge(struct fort_search *s, struct fort_spot *spot
 	return FORT_ENDS;
 }
 
-/* The spots that states may still be joined with: those that were begun, or are dead, are taken out
- * when they are met. */
-static struct fort_spot *waiting_spots(struct fort_point *point)
+/* Dead spots are taken out when they are met. */
+static struct fort_spot *live_spots(struct fort_point *point)
 {
 	struct fort_spot **at = &point->spots;
 
@@ -189,14 +188,14 @@ static bool settle(struct fort_search *s)
 static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point *point,
 				       struct fort_layer *origin)
 {
-	struct fort_spot *spots = waiting_spots(point), *partner;
+	struct fort_spot *spots = live_spots(point), *partner;
 
 	if (!spots && !point->n_spots && !origin)
 		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
-		if (spot->origin != origin)
+		if (!spot->pending || spot->origin != origin)
 			continue;
 		if (!settle_spot(s, spot))
 			return fort_search_no_memory(s);

@@ -387,12 +387,25 @@ static void list_cells(struct cells *cells, const struct join *join)
 			(struct fort_cell){.kind = FORT_CELL_GHOST, .index = (uint8_t)i};
 }
 
+/* Is as much of the slot a value in `state` as in the result? */
+static bool same_width(const struct join *join, const struct fort_state *state,
+		       struct fort_cell cell)
+{
+	const struct fort_frame *frame = state->frames[cell.frame];
+
+	return cell.index < frame->n_slots &&
+	       fort_slot_spilled(&frame->slots[cell.index]) ==
+		       fort_slot_spilled(&join->out->frames[cell.frame]->slots[cell.index]);
+}
+
 /* The value of a cell of the result in one of the two. A slot that was all zeroes has none. */
 static const struct fort_value *value_in(const struct join *join, const struct fort_state *state,
 					 struct fort_cell cell)
 {
 	const struct fort_ghost *ghost;
 
+	if (cell.kind == FORT_CELL_SLOT && !same_width(join, state, cell))
+		return NULL;
 	if (cell.kind != FORT_CELL_GHOST)
 		return fort_state_cell(state, cell);
 	ghost = ghost_of(state, join->out->ghosts[cell.index].owner);
@@ -477,14 +490,51 @@ static void keep_progress(struct join *join, const struct cells *cells)
 	}
 }
 
+/* Of so many numbers the order is looked for. */
+#define ORDERED_MAX 10u
+
+/* A number of the running function in both, not a known one; *moves: the loop moves it out of where
+ * it was. */
+static bool is_number(const struct join *join, struct fort_cell cell, bool *moves)
+{
+	const struct fort_value *a = value_in(join, join->a, cell);
+	const struct fort_value *b = value_in(join, join->b, cell);
+
+	if (cell.kind != FORT_CELL_REG || cell.frame + 1u != join->out->n_frames || !a || !b ||
+	    a->type != FORT_NUM || b->type != FORT_NUM ||
+	    fort_scalar_is_const(&fort_state_cell(join->out, cell)->num))
+		return false;
+	*moves = !fort_scalar_covers(&a->num, &b->num);
+	return true;
+}
+
+/* What numbers say before they are given up: when a loop is entered both of two counters are 0, and
+ * after a round one is not more than the other. As a fact, that holds however far they come. */
+static void find_orders(struct join *join, const struct cells *cells)
+{
+	int at[ORDERED_MAX];
+	bool moves[ORDERED_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < cells->n && n < ORDERED_MAX; i++)
+		if (is_number(join, cells->list[i], &moves[n]))
+			at[n++] = (int)i;
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t j = 0; j < n; j++)
+			if (i != j && (moves[i] || moves[j]))
+				keep_order(join, cells, (int[]){at[i], -1, at[j]});
+}
+
 static void join_relations(struct join *join)
 {
 	struct cells cells;
 
 	join->out->n_facts = 0;
-	if (!join->a->n_facts && !join->b->n_facts && !join->out->n_ghosts)
+	if (!join->a->n_facts && !join->b->n_facts && !join->out->n_ghosts && !join->widening)
 		return;
 	list_cells(&cells, join);
+	if (join->widening)
+		find_orders(join, &cells);
 	keep_progress(join, &cells);
 	keep_facts(join, &cells, join->a);
 	if (!join->widening)

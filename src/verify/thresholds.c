@@ -15,7 +15,8 @@ static int compare(const void *a, const void *b)
 
 static bool is_compared(const struct fort_insn *insn)
 {
-	return insn->kind == FORT_JCC_K || (insn->kind == FORT_MOV_K && insn->imm) ||
+	return (insn->kind == FORT_JCC_K && insn->op != FORT_OP_JSET) ||
+	       (insn->kind == FORT_MOV_K && insn->imm) ||
 	       (insn->kind == FORT_LDIMM && insn->op == FORT_OP_CONST);
 }
 

@@ -59,8 +59,8 @@ static void print_program(void)
 
 static void fail(uint64_t seed, const char *what, const char *detail)
 {
-	printf("# --seed %llu --count 1: %s program: %s: %s\n",
-	       (unsigned long long)seed, program.type, what, detail);
+	printf("# --seed %llu --count 1: %s program: %s: %s\n", (unsigned long long)seed,
+	       program.type, what, detail);
 	if (!failures++)
 		print_program();
 }
@@ -268,8 +268,7 @@ static void compare_rejected(uint64_t seed, struct differs *differs)
 		 info->title);
 	if (getenv("BPFORT_TEST_VERBOSE"))
 		printf("# --seed %llu: only we reject it: %s\n", (unsigned long long)seed, detail);
-	if (info->class != FORT_CLASS_LATER &&
-	    !differs_listed(differs, "random", info->code, "us"))
+	if (info->class != FORT_CLASS_LATER && !differs_listed(differs, "random", info->code, "us"))
 		fail(seed, "only we reject it", detail);
 }
 

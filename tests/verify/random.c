@@ -218,15 +218,19 @@ void gen_end(struct gen *g, struct block *block)
 static const struct {
 	gen_shape *shape;
 	unsigned weight;
-} shapes[] = {
-	{gen_alu, 14},    {gen_copy, 6},           {gen_bound, 9},          {gen_store, 9},
-	{gen_load, 9},    {gen_value, 7},          {gen_stack_variable, 4}, {gen_lookup, 5},
-	{gen_ring, 3},    {gen_packet, 7},         {gen_context, 4},        {gen_helper, 4},
-	{gen_branch, 9},  {gen_loop, 3},           {gen_local, 4},          {gen_atomic, 3},
-	{gen_related, 7}, {gen_pointer_tricks, 3}, {gen_update, 2},         {gen_anything, 1},
-}, idle_shapes[] = {
-	{gen_socket, 3}, {gen_lookup_socket, 3}, {gen_inner, 3},       {gen_queue, 2},
-	{gen_legacy, 2}, {gen_move_packet, 2},   {gen_idle_helper, 5}, {gen_tail_call, 1},
+} shapes[] =
+	{
+		{gen_alu, 14},           {gen_copy, 6},     {gen_bound, 9},
+		{gen_store, 9},          {gen_load, 9},     {gen_value, 7},
+		{gen_stack_variable, 4}, {gen_lookup, 5},   {gen_ring, 3},
+		{gen_packet, 7},         {gen_context, 4},  {gen_helper, 4},
+		{gen_branch, 9},         {gen_loop, 3},     {gen_local, 4},
+		{gen_atomic, 3},         {gen_related, 7},  {gen_pointer_tricks, 3},
+		{gen_update, 2},         {gen_anything, 1},
+},
+  idle_shapes[] = {
+	  {gen_socket, 3}, {gen_lookup_socket, 3}, {gen_inner, 3},       {gen_queue, 2},
+	  {gen_legacy, 2}, {gen_move_packet, 2},   {gen_idle_helper, 5}, {gen_tail_call, 1},
 };
 
 static gen_shape *any_idle_shape(struct gen *g)
@@ -358,8 +362,9 @@ void random_program_make(uint64_t seed, uint32_t options, struct random_program 
 						  FORT_PROG_RAW_TRACEPOINT};
 	struct gen g = {.random = random_from(seed), .out = out};
 	static const enum fort_prog_id idle_types[] = {
-		FORT_PROG_SOCKET_FILTER, FORT_PROG_SCHED_CLS, FORT_PROG_SCHED_CLS, FORT_PROG_XDP,
-		FORT_PROG_CGROUP_SKB,    FORT_PROG_SK_SKB,    FORT_PROG_SK_MSG,    FORT_PROG_PERF_EVENT};
+		FORT_PROG_SOCKET_FILTER, FORT_PROG_SCHED_CLS,  FORT_PROG_SCHED_CLS,
+		FORT_PROG_XDP,           FORT_PROG_CGROUP_SKB, FORT_PROG_SK_SKB,
+		FORT_PROG_SK_MSG,        FORT_PROG_PERF_EVENT};
 	bool idle = options & RANDOM_IDLE;
 	const struct fort_prog_info *prog =
 		&fort_progs[idle ? idle_types[gen_below(&g, FORT_LEN(idle_types))]

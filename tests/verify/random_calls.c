@@ -166,7 +166,8 @@ void gen_inner(struct gen *g, unsigned depth)
 		gen_leave(g, &block, gen_put(g, FORT_ROW_JEQ64_K, FORT_R0, 0, 0, 0));
 	gen_put(g, FORT_ROW_MOV64_X, FORT_R1, FORT_R0, 0, 0);
 	stack_argument(g, FORT_R2, slot);
-	/* As wide as the key: of wider stores the kernel does not know that they make a known key. */
+	/* As wide as the key: of wider stores the kernel does not know that they make a known key.
+	 */
 	if (inner->key_bytes == 4)
 		gen_put(g, FORT_ROW_ST32, FORT_R2, 0, 0, (int)gen_below(g, 5));
 	gen_call(g, 1);
@@ -208,8 +209,7 @@ static void forget_packet(struct gen *g)
 			gen_set(g, reg, HELD_NOTHING);
 	for (unsigned slot = 0; slot < GEN_SLOTS; slot++)
 		if (g->scope.slots[slot].held == HELD_PACKET ||
-		    g->scope.slots[slot].held == HELD_META ||
-		    g->scope.slots[slot].held == HELD_END)
+		    g->scope.slots[slot].held == HELD_META || g->scope.slots[slot].held == HELD_END)
 			g->scope.slots[slot] = (struct holding){0};
 }
 

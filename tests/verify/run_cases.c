@@ -49,7 +49,7 @@ static bool check_rejection(const struct lab_case *want, const struct fort_viola
 
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s), not as unsafe",
 			 info->code, info->title);
-		return unsafe || (want->far && v->diag == FORT_DIAG_TOO_LARGE);
+		return unsafe;
 	}
 	if (strcmp(info->code, want->code)) {
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s) at %u", info->code,
