@@ -10,6 +10,7 @@
 #define FORT_PROG_INSNS_UNPRIV_MAX 4096u    /* K: without it */
 #define FORT_SUBPROGS_MAX          256u     /* K */
 #define FORT_MAPS_PER_PROG_MAX     64u      /* K */
+#define FORT_KFUNCS_PER_PROG_MAX   256u     /* K: different functions of the kernel */
 #define FORT_FRAMES_MAX            8u       /* K: nested bpf-to-bpf calls, main included */
 #define FORT_STACK_BYTES           512u     /* K: per frame, and per call chain */
 #define FORT_STACK_SLOTS           (FORT_STACK_BYTES / 8)

@@ -40,12 +40,17 @@ static bool is_regs_typedef(const struct fort_btf *btf, const struct fort_btf_ty
 bool fort_btf_is_context(const struct fort_btf *btf, const struct fort_btf_type *pointer,
 			 uint32_t prog_type)
 {
-	const struct fort_btf_context *context = fort_btf_context_of(prog_type);
-	struct fort_btf_type type = fort_btf_strip(btf, pointer->ref);
-	const char *name = fort_btf_string(btf, type.name);
-
 	if (prog_type == BPF_PROG_TYPE_KPROBE && is_regs_typedef(btf, pointer))
 		return true;
+	return fort_btf_is_context_struct(btf, fort_btf_strip(btf, pointer->ref).id, prog_type);
+}
+
+bool fort_btf_is_context_struct(const struct fort_btf *btf, uint32_t id, uint32_t prog_type)
+{
+	const struct fort_btf_context *context = fort_btf_context_of(prog_type);
+	struct fort_btf_type type = fort_btf_type(btf, id);
+	const char *name = fort_btf_string(btf, type.name);
+
 	if (!context || !context->name[0] || !fort_btf_is_struct(type.kind) || !name)
 		return false;
 	return fort_btf_is_projection(context->name, name) || !strcmp(context->name, name) ||

@@ -17,6 +17,8 @@ const struct fort_btf_context *fort_btf_context_of(uint32_t prog_type);
 /* Does this PTR point to the context of such programs? */
 bool fort_btf_is_context(const struct fort_btf *btf, const struct fort_btf_type *pointer,
 			 uint32_t prog_type);
+/* The same, of what is behind it, without modifiers. */
+bool fort_btf_is_context_struct(const struct fort_btf *btf, uint32_t id, uint32_t prog_type);
 
 /* May parameter `index`, of type `pointer` (without modifiers), be tagged as the context?
  * Returns 0, or -EINVAL with *remark.

@@ -192,3 +192,20 @@ int fort_btf_find_target(const struct fort_btf *btf, uint32_t prog_type, uint32_
 		*out = target;
 	return err;
 }
+
+int fort_btf_netfilter_access(const struct fort_btf *btf, uint32_t offset, uint32_t bytes,
+			      struct fort_btf_ctx_value *out)
+{
+	static const char *const names[] = {"nf_hook_state", "sk_buff"}; /* struct bpf_nf_ctx */
+	uint32_t id;
+
+	if (offset % 8 || offset / 8 >= FORT_LEN(names) || bytes != 8)
+		return -EACCES;
+	id = fort_btf_find(btf, names[offset / 8], FORT_BTF_STRUCT);
+	if (!id)
+		return -EACCES;
+	*out = (struct fort_btf_ctx_value){.kind = FORT_CTX_POINTER,
+					   .is_trusted = true,
+					   .type = id};
+	return 0;
+}

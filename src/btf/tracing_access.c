@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "abi/uapi.h"
-#include "btf/index.h"
 #include "btf/tracing.h"
 
 #define WORD          8
@@ -216,21 +215,4 @@ int fort_btf_target_access(const struct fort_btf_target *target, uint32_t offset
 	if (!err)
 		*out = value;
 	return err;
-}
-
-int fort_btf_netfilter_access(const struct fort_btf *btf, uint32_t offset, uint32_t bytes,
-			      struct fort_btf_ctx_value *out)
-{
-	static const char *const names[] = {"nf_hook_state", "sk_buff"}; /* struct bpf_nf_ctx */
-	uint32_t id;
-
-	if (offset % WORD || offset / WORD >= FORT_LEN(names) || bytes != WORD)
-		return -EACCES;
-	id = fort_btf_find(btf, names[offset / WORD], FORT_BTF_STRUCT);
-	if (!id)
-		return -EACCES;
-	*out = (struct fort_btf_ctx_value){.kind = FORT_CTX_POINTER,
-					   .is_trusted = true,
-					   .type = id};
-	return 0;
 }

@@ -28,6 +28,9 @@ static bool access_runs(const struct fort_env *env, uint32_t pc, struct fort_vio
 	const struct fort_access *access = &env->access[pc];
 	const struct fort_ctx_field *field;
 
+	*why = (struct fort_violation){.diag = FORT_DIAG_BTF_LATER, .reg = FORT_REGS, .pc = pc};
+	if (access->kind == FORT_ACCESS_KERNEL)
+		return false;
 	if (access->kind != FORT_ACCESS_CTX_POINTER)
 		return true;
 	field = &env->hook.prog->ctx->fields[access->which];
@@ -50,6 +53,8 @@ static bool insn_runs(const struct fort_env *env, uint32_t pc, struct fort_viola
 		return (insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
 		       map_runs(env, pc, why);
 	case FORT_CALL:
+		if (insn->op == FORT_OP_KFUNC)
+			return later(why, FORT_DIAG_KFUNC_LATER, insn, pc);
 		if (insn->op != FORT_OP_HELPER)
 			return true;
 		helper = fort_helper_for((uint32_t)insn->imm, &env->hook);

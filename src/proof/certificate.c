@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proof/claim_format.h"
+#include "step/kernel.h"
 
 static void add_u32(struct fort_sha256 *hash, uint32_t value)
 {
@@ -54,7 +55,18 @@ static void add_map(struct fort_sha256 *hash, const struct fort_env *env, uint32
 		fort_sha256_add(hash, constant, map->value_bytes);
 }
 
-void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
+static void add_kernel(struct fort_sha256 *hash, const struct fort_env *env)
+{
+	const struct fort_btf_target *target = env->target;
+
+	add_u32(hash, env->kernel != NULL);
+	if (env->kernel)
+		fort_sha256_add(hash, env->kernel->digest, sizeof(env->kernel->digest));
+	add_u32(hash, target ? target->proto : 0);
+	add_u32(hash, target ? target->hidden : 0);
+}
+
+void fort_binding(const struct fort_env *env, uint16_t flags, uint8_t out[FORT_SHA256_BYTES])
 {
 	struct fort_sha256 hash;
 
@@ -73,6 +85,9 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 	add_u32(&hash, env->n_inner);
 	for (uint32_t i = 0; i < env->n_maps + env->n_inner; i++)
 		add_map(&hash, env, i);
+	add_u32(&hash, flags);
+	if (flags & FORT_CERT_KERNEL)
+		add_kernel(&hash, env);
 	fort_sha256_end(&hash, out);
 }
 
@@ -147,12 +162,12 @@ static bool get_root(struct fort_reader *reader, const struct fort_env *env,
 static bool get_head(struct fort_reader *reader, struct fort_certificate *out)
 {
 	const uint8_t *binding;
-	uint16_t version, flags;
+	uint16_t version;
 	uint32_t magic;
 
 	if (fort_reader_u32(reader, &magic) || magic != FORT_CERT_MAGIC ||
 	    fort_reader_u16(reader, &version) || version != FORT_CERT_VERSION ||
-	    fort_reader_u16(reader, &flags) || flags ||
+	    fort_reader_u16(reader, &out->flags) || out->flags & ~FORT_CERT_KERNEL ||
 	    fort_reader_take(reader, FORT_SHA256_BYTES, &binding))
 		return false;
 	memcpy(out->binding, binding, FORT_SHA256_BYTES);
@@ -243,11 +258,12 @@ uint32_t fort_certificate_group(const struct fort_certificate *cert, uint32_t in
 void fort_certificate_begin(struct fort_buf *buf, const struct fort_env *env,
 			    const struct fort_cert_counts *counts)
 {
+	uint16_t flags = env->uses_kernel ? FORT_CERT_KERNEL : 0;
 	uint8_t binding[FORT_SHA256_BYTES];
 
-	fort_binding(env, binding);
+	fort_binding(env, flags, binding);
 	fort_buf_u32(buf, FORT_CERT_MAGIC);
-	fort_buf_u32(buf, FORT_CERT_VERSION); /* flags in the upper half: none */
+	fort_buf_u32(buf, FORT_CERT_VERSION | (uint32_t)flags << 16);
 	fort_buf_put(buf, binding, sizeof(binding));
 	fort_buf_varint(buf, counts->steps);
 	fort_buf_varint(buf, counts->groups);

@@ -27,7 +27,8 @@
  * Roots are where runs begin: the program, and functions that something else calls.
  *
  * The binding is a hash of everything that the proof depends on: the instructions, the program
- * type, the shapes of its maps, the rights, and the version of these rules.
+ * type, the shapes of its maps, the rights, the version of these rules, and, where a step looked at
+ * them, the kernel's types.
  */
 #pragma once
 
@@ -36,10 +37,14 @@
 #include "step/step.h"
 
 #define FORT_CERT_MAGIC   0x54524346u /* "FCRT" */
-#define FORT_CERT_VERSION 3u          /* changes with the format and with the meaning of step/ */
+#define FORT_CERT_VERSION 4u          /* changes with the format and with the meaning of step/ */
 
-/* Hashes what a proof of this program depends on. */
-void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES]);
+enum fort_cert_flag {
+	FORT_CERT_KERNEL = 1, /* the proof depends on the kernel's types: it is bound to them */
+};
+
+/* Hashes what a proof of this program depends on. `flags`: enum fort_cert_flag. */
+void fort_binding(const struct fort_env *env, uint16_t flags, uint8_t out[FORT_SHA256_BYTES]);
 
 /* Marks where regions may end: where paths meet. */
 static inline bool fort_is_cut_point(const struct fort_graph *graph, uint32_t pc)
@@ -71,6 +76,7 @@ struct fort_cert_root {
 
 /* A certificate taken apart: spans into the caller's bytes. */
 struct fort_certificate {
+	uint16_t flags; /* enum fort_cert_flag */
 	uint8_t binding[FORT_SHA256_BYTES];
 	uint64_t steps; /* instructions that checking applies */
 	uint32_t n_groups, n_states, n_roots;

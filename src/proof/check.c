@@ -306,6 +306,7 @@ static bool check_roots(struct checker *c)
 static void clear_outputs(struct fort_env *env)
 {
 	env->n_demands = 0;
+	env->uses_kernel = false;
 	memset(env->access, 0, env->graph->program.n_insns * sizeof(env->access[0]));
 }
 
@@ -322,11 +323,13 @@ bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct
 	err = fort_certificate_parse(bytes, env, arena, &c.cert, &check->detail);
 	if (err)
 		return fail(&c, err == -EBADMSG ? FORT_CHECK_FORM : FORT_CHECK_MEMORY, 0);
-	fort_binding(env, binding);
+	fort_binding(env, c.cert.flags, binding);
 	if (memcmp(binding, c.cert.binding, sizeof(binding)))
 		return fail(&c, FORT_CHECK_BINDING, 0);
 	if (!check_states(&c) || !check_roots(&c))
 		return false;
+	if (env->uses_kernel && !(c.cert.flags & FORT_CERT_KERNEL))
+		return fail(&c, FORT_CHECK_BINDING, 0);
 	out->env = env;
 	memcpy(out->binding, binding, sizeof(binding));
 	return true;

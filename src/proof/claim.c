@@ -98,6 +98,7 @@ static bool is_sound(const struct claim *claim, const struct fort_value *value)
 	case FORT_MAP_VALUE:
 	case FORT_MAP_KEY: return value->object < claim->env->n_maps + claim->env->n_inner;
 	case FORT_FUNC: return value->object < claim->env->graph->program.n_subprogs;
+	case FORT_DYNPTR: return value->object < FORT_DYNPTRS;
 	default: return true;
 	}
 }

@@ -57,6 +57,15 @@ static bool same_symbol(struct cover *cover, const struct fort_value *claimed,
 	       symbol->shift == shift;
 }
 
+/* Flags in which a claim must be exact. An iterator that may have elements stands for one that has
+ * none left. */
+static uint16_t exact_flags(const struct fort_value *claimed, const struct fort_value *value)
+{
+	bool may_go_on = claimed->type == FORT_ITER && !(claimed->flags & FORT_DRAINED);
+
+	return value->flags & (uint16_t) ~(FORT_MAYBE_NULL | (may_go_on ? FORT_DRAINED : 0));
+}
+
 static bool covers_value(struct cover *cover, const struct fort_value *claimed,
 			 const struct fort_value *actual)
 {
@@ -67,7 +76,7 @@ static bool covers_value(struct cover *cover, const struct fort_value *claimed,
 		       !claimed->ref && same_id(cover, claimed->id, IS_NULL);
 	if (claimed->type != actual->type || claimed->object != actual->object ||
 	    claimed->frame != actual->frame ||
-	    (claimed->flags & ~FORT_MAYBE_NULL) != (actual->flags & ~FORT_MAYBE_NULL) ||
+	    exact_flags(claimed, claimed) != exact_flags(claimed, actual) ||
 	    (!maybe_null && (actual->flags & FORT_MAYBE_NULL)) || !claimed->ref != !actual->ref)
 		return false;
 	return same_id(cover, claimed->id, actual->id ? actual->id : NOT_NULL) &&

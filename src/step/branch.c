@@ -117,11 +117,15 @@ static int decide_numbers(const struct fort_rule *rule)
 /* --- pointers --- */
 
 /* A window starts above 4 GiB and its first 64 KiB are never mapped: a pointer that was moved by
- * less than that is not zero. */
+ * less than that is not zero. Pointers to objects of the kernel may be NULL, but for those that are
+ * trusted, and memory may that nobody vouches for. (K: reg_not_null) */
 static bool surely_not_null(const struct fort_value *value)
 {
 	const int64_t limit = FORT_PTR_OFFSET_MAX;
 
+	if (value->flags & FORT_UNTRUSTED ||
+	    (value->type == FORT_BTF && !fort_value_is_trusted(value)))
+		return false;
 	return fort_value_is_pointer(value) && !(value->flags & FORT_MAYBE_NULL) &&
 	       fort_scalar_smin(&value->num) > -limit && fort_scalar_smax(&value->num) < limit;
 }
@@ -206,7 +210,8 @@ static void learn_equal_pointers(const struct side *side, const struct fort_insn
 	struct fort_value *left = fort_state_reg(side->state, insn->dst);
 	struct fort_value *right = fort_state_reg(side->state, insn->src);
 
-	if (c.primitive != FORT_CMP_EQ || c.negate || insn->bits != 64)
+	if (c.primitive != FORT_CMP_EQ || c.negate || insn->bits != 64 || left->type == FORT_BTF ||
+	    right->type == FORT_BTF)
 		return;
 	if ((left->flags & FORT_MAYBE_NULL) && surely_not_null(right))
 		learn_null(side, left, false);

@@ -72,8 +72,19 @@ static bool special_rules(struct fort_rule *rule, const struct fort_call *call)
 		if (!is_zero(fort_rule_reg(rule, FORT_R2)))
 			return fort_rule_bad(rule, FORT_DIAG_STORAGE_FLAGS, FORT_R2, 0, 0, 0, 0);
 		return true;
+	case BPF_FUNC_dynptr_from_mem:
+		return fort_rule_reg(rule, FORT_R1)->type == FORT_MAP_VALUE ||
+		       fort_call_bad(rule, call, FORT_R1, FORT_DIAG_DYNPTR_FROM);
 	default: return true;
 	}
+}
+
+/* Through a dynptr of a packet, which may be made writable for it. */
+static bool writes_packet(const struct fort_call *call)
+{
+	return call->helper->number == BPF_FUNC_dynptr_write &&
+	       (call->old.value.object == FORT_DYNPTR_SKB ||
+		call->old.value.object == FORT_DYNPTR_SKB_META);
 }
 
 static bool is_probe(struct fort_rule *rule, const struct fort_call *call)
@@ -109,11 +120,16 @@ bool fort_rule_call(struct fort_rule *rule)
 
 	if (!is_good(rule, &call))
 		return false;
-	for (unsigned i = 0; i < call.n_written; i++)
+	for (unsigned i = 0; i < call.n_written; i++) {
+		if (!fort_slots_overwrite(rule, &call.written[i]))
+			return false;
 		fort_stack_clobber(&call.written[i]);
+	}
+	if (!fort_call_make_dynptr(rule, &call))
+		return false;
 	if (call.releases)
 		fort_ref_release(rule->state, call.ref, &remains);
-	if (call.helper->flags & (FORT_HELPER_MOVES | FORT_HELPER_LEAVES))
+	if (call.helper->flags & (FORT_HELPER_MOVES | FORT_HELPER_LEAVES) || writes_packet(&call))
 		fort_rule_move_packet(rule);
 	if ((call.helper->flags & FORT_HELPER_LEAVES && !leaves(rule)) ||
 	    !fort_call_result(rule, &call, &result))

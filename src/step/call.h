@@ -5,12 +5,13 @@
  *   call.c         the road of a call
  *   call_args.c    arguments, but for
  *   call_memory.c  memory, sizes, keys and values
+ *   call_objects.c dynptrs, objects of the kernel
  *   call_map.c     maps, and which helper takes which
  *   call_result.c  what is in r0 afterwards
  */
 #pragma once
 
-#include "step/rules.h"
+#include "step/dynptr.h"
 
 struct fort_call {
 	const struct fort_helper_info *helper;
@@ -21,6 +22,8 @@ struct fort_call {
 	bool found;                       /* the key is surely in the map */
 	uint32_t ref;                     /* reference that an argument holds; 0 for none */
 	bool releases;                    /* it is given back */
+	struct fort_dynptr_arg old, made;
+	uint32_t variable; /* type of a variable that each processor has */
 	struct fort_stack_reach written[FORT_HELPER_ARGS]; /* stack memory the helper fills */
 	unsigned n_written;
 };
@@ -40,7 +43,17 @@ bool fort_call_value(struct fort_rule *rule, struct fort_call *call, unsigned re
 bool fort_call_memory(struct fort_rule *rule, struct fort_call *call, unsigned reg,
 		      const struct fort_arg_info *info);
 bool fort_call_size(struct fort_rule *rule, struct fort_call *call, unsigned reg);
-bool fort_call_const_str(struct fort_rule *rule, struct fort_call *call, unsigned reg);
+
+bool fort_call_dynptr(struct fort_rule *rule, struct fort_call *call, unsigned reg,
+		      const struct fort_arg_info *info);
+bool fort_call_btf(struct fort_rule *rule, struct fort_call *call, unsigned reg,
+		   const struct fort_arg_info *info);
+
+/* Makes the dynptr that the call makes, if it makes one. */
+bool fort_call_make_dynptr(struct fort_rule *rule, const struct fort_call *call);
+/* A processor's copy of the variable. */
+bool fort_call_percpu_result(struct fort_rule *rule, const struct fort_call *call,
+			     struct fort_value *out);
 
 /* What arguments of VALUE are for this map: of those that hold sockets, sockets. */
 enum fort_arg fort_call_kind(const struct fort_call *call, unsigned reg);

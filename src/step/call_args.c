@@ -37,8 +37,10 @@ static bool has_type(struct fort_rule *rule, const struct fort_call *call, unsig
 	if (!fort_fits(info->fits, type) ||
 	    (value->flags & FORT_MAYBE_NULL && !(info->flags & FORT_ARG_NULL_OK)))
 		return fort_call_bad(rule, call, reg, FORT_DIAG_ARG_TYPE);
-	if (value->type == FORT_BTF)
-		return fort_call_bad(rule, call, reg, FORT_DIAG_BTF_LATER);
+	/* K: what is not said to be read only may be written. */
+	if (value->type == FORT_BTF && info->fits == FORT_FITS_MEM &&
+	    (info->flags & (FORT_ARG_READ | FORT_ARG_WRITE)) != FORT_ARG_READ)
+		return fort_call_bad(rule, call, reg, FORT_DIAG_ARG_WRITTEN);
 	return true;
 }
 
@@ -60,23 +62,31 @@ static bool may_be_moved(const struct fort_value *value)
 	}
 }
 
-static bool is_in_place(struct fort_rule *rule, const struct fort_call *call, unsigned reg,
-			const struct fort_arg_info *info)
+/* Objects of the kernel have parts that are objects. */
+static bool has_parts(const struct fort_value *value)
+{
+	const uint16_t good = FORT_TRUSTED | FORT_RCU | FORT_ALLOC | FORT_NON_OWN;
+
+	return value->type == FORT_BTF && !(value->flags & ~good);
+}
+
+bool fort_rule_in_place(struct fort_rule *rule, unsigned reg, bool released)
 {
 	const struct fort_value *value = fort_rule_reg(rule, reg);
 	int64_t moved = fort_scalar_smin(&value->num);
-	bool released = info->flags & FORT_ARG_RELEASE;
+	enum fort_diag diag;
 
 	if (may_be_moved(value) && !released)
 		return true;
 	if (!fort_scalar_is_const(&value->num))
-		return fort_call_bad(rule, call, reg, FORT_DIAG_ARG_VARIABLE);
-	if (!moved)
+		diag = FORT_DIAG_ARG_VARIABLE;
+	else if (!moved || (!released && moved > 0 && has_parts(value)))
 		return true;
-	if (released)
-		return fort_call_bad(rule, call, reg, FORT_DIAG_ARG_MODIFIED);
-	return fort_rule_bad(rule, moved < 0 ? FORT_DIAG_ARG_NEGATIVE : FORT_DIAG_ARG_MOVED, reg,
-			     moved, call->helper->number, 0, 0);
+	else if (released)
+		diag = FORT_DIAG_ARG_MODIFIED;
+	else
+		diag = moved < 0 ? FORT_DIAG_ARG_NEGATIVE : FORT_DIAG_ARG_MOVED;
+	return fort_rule_bad(rule, diag, reg, moved, 0, 0, 0);
 }
 
 /* --- by base --- */
@@ -100,6 +110,8 @@ static bool take_reference(struct fort_rule *rule, struct fort_call *call, unsig
 {
 	const struct fort_value *value = fort_rule_reg(rule, reg);
 
+	if (info->base == FORT_BASE_DYNPTR)
+		return true; /* it has its own */
 	if (info->flags & FORT_ARG_RELEASE) {
 		if (!value->ref)
 			return fort_call_bad(rule, call, reg, FORT_DIAG_REF_NONE);
@@ -109,6 +121,14 @@ static bool take_reference(struct fort_rule *rule, struct fort_call *call, unsig
 		call->ref = value->ref;
 	}
 	return true;
+}
+
+/* A dynptr in the stack is found there, whatever it holds. */
+static bool is_in_place(struct fort_rule *rule, unsigned reg, const struct fort_arg_info *info)
+{
+	bool released = info->flags & FORT_ARG_RELEASE && info->base != FORT_BASE_DYNPTR;
+
+	return fort_rule_in_place(rule, reg, released);
 }
 
 static bool by_base(struct fort_rule *rule, struct fort_call *call, unsigned reg,
@@ -121,7 +141,10 @@ static bool by_base(struct fort_rule *rule, struct fort_call *call, unsigned reg
 	case FORT_BASE_MEM: return fort_call_memory(rule, call, reg, info);
 	case FORT_BASE_SIZE: return fort_call_size(rule, call, reg);
 	case FORT_BASE_CONST_SIZE: return const_size_arg(rule, call, reg);
-	case FORT_BASE_CONST_STR: return fort_call_const_str(rule, call, reg);
+	case FORT_BASE_CONST_STR: return fort_rule_const_str(rule, reg);
+	case FORT_BASE_DYNPTR: return fort_call_dynptr(rule, call, reg, info);
+	case FORT_BASE_BTF: return fort_call_btf(rule, call, reg, info);
+	case FORT_BASE_PERCPU_BTF: call->variable = fort_rule_reg(rule, reg)->object; return true;
 	default: return true; /* the type says all */
 	}
 }
@@ -151,7 +174,7 @@ bool fort_call_arg(struct fort_rule *rule, struct fort_call *call, unsigned reg)
 		return fort_call_bad(rule, call, reg, FORT_DIAG_HELPER_PACKET);
 	if (info->flags & FORT_ARG_NULL_OK && is_null(value))
 		return by_base(rule, call, reg, info);
-	return has_type(rule, call, reg, info) && is_in_place(rule, call, reg, info) &&
+	return has_type(rule, call, reg, info) && is_in_place(rule, reg, info) &&
 	       take_reference(rule, call, reg, info) && by_base(rule, call, reg, info);
 }
 
@@ -172,9 +195,10 @@ static bool is_known_arg(const struct fort_arg_info *info)
 	case FORT_BASE_CTX:
 	case FORT_BASE_CONST_STR:
 	case FORT_BASE_RING_MEM:
+	case FORT_BASE_DYNPTR:
+	case FORT_BASE_PERCPU_BTF:
 	case FORT_BASE_SOCK: return true;
-	/* Sockets that the program got elsewhere will do. */
-	case FORT_BASE_BTF: return info->fits == FORT_FITS_BTF_SOCK;
+	case FORT_BASE_BTF: return info->btf; /* else it goes into a field of a map's value */
 	default: return false;
 	}
 }
@@ -186,9 +210,11 @@ static bool is_known_result(const struct fort_ret_info *info)
 	case FORT_NUM:
 	case FORT_MAP_VALUE:
 	case FORT_RING_MEM:
+	case FORT_MEM:
 	case FORT_SOCKET:
 	case FORT_SOCK_COMMON:
 	case FORT_TCP_SOCK: return true;
+	case FORT_BTF: return info->btf; /* else it comes from a field of a map's value */
 	default: return false;
 	}
 }

@@ -18,6 +18,9 @@ static bool stack_memory(struct fort_rule *rule, struct fort_call *call,
 		return false;
 	if (!reach->write)
 		return true;
+	if (fort_slots_dynptr_in(&where))
+		return fort_rule_bad(rule, FORT_DIAG_DYNPTR_WRITTEN, reach->reg,
+				     fort_slots_dynptr_in(&where), call->helper->number, 0, 0);
 	if (!fort_stack_breakable(rule, reach, &where))
 		return false;
 	/* Of a buffer that may be filled in part, nothing is surely written. */
@@ -39,6 +42,7 @@ static bool is_memory(struct fort_rule *rule, struct fort_call *call,
 		      const struct fort_reach *reach, const struct fort_arg_info *info)
 {
 	const struct fort_value *value = fort_rule_reg(rule, reach->reg);
+	struct fort_value unused;
 
 	/* Some helpers take NULL, but not in place of bytes. */
 	if (value->flags & FORT_MAYBE_NULL && reach->bytes && info->base == FORT_BASE_MEM)
@@ -52,7 +56,7 @@ static bool is_memory(struct fort_rule *rule, struct fort_call *call,
 	case FORT_PACKET:
 	case FORT_PACKET_META: return fort_rule_in_packet(rule, reach);
 	case FORT_STACK: return stack_memory(rule, call, reach, info);
-	case FORT_BTF: return fort_call_bad(rule, call, reach->reg, FORT_DIAG_BTF_LATER);
+	case FORT_BTF: return fort_rule_in_btf(rule, reach, &unused);
 	default:
 		return is_nothing(reach, value) ||
 		       fort_call_bad(rule, call, reach->reg, FORT_DIAG_ARG_NULL_BYTES);
@@ -155,8 +159,8 @@ bool fort_call_value(struct fort_rule *rule, struct fort_call *call, unsigned re
 
 /* --- texts --- */
 
-/* A text that is there when the program is loaded. (K: check_reg_const_str) */
-bool fort_call_const_str(struct fort_rule *rule, struct fort_call *call, unsigned reg)
+/* K: check_reg_const_str */
+bool fort_rule_const_str(struct fort_rule *rule, unsigned reg)
 {
 	const struct fort_value *value = fort_rule_reg(rule, reg);
 	const uint8_t *constant = fort_env_constant(rule->env, value->object);
@@ -165,9 +169,9 @@ bool fort_call_const_str(struct fort_rule *rule, struct fort_call *call, unsigne
 	uint64_t off;
 
 	if (!constant)
-		return fort_call_bad(rule, call, reg, FORT_DIAG_STR_WRITABLE);
+		return fort_rule_bad(rule, FORT_DIAG_STR_WRITABLE, reg, 0, 0, 0, 0);
 	if (!fort_scalar_is_const(&value->num))
-		return fort_call_bad(rule, call, reg, FORT_DIAG_STR_VARIABLE);
+		return fort_rule_bad(rule, FORT_DIAG_STR_VARIABLE, reg, 0, 0, 0, 0);
 	off = fort_scalar_umin(&value->num);
 	reach.bytes = off < map->value_bytes ? map->value_bytes - (uint32_t)off : 0;
 	if (!fort_rule_in_value(rule, &reach))
@@ -175,5 +179,5 @@ bool fort_call_const_str(struct fort_rule *rule, struct fort_call *call, unsigne
 	for (uint32_t i = 0; i < reach.bytes; i++)
 		if (!constant[off + i])
 			return true;
-	return fort_call_bad(rule, call, reg, FORT_DIAG_STR_ENDLESS);
+	return fort_rule_bad(rule, FORT_DIAG_STR_ENDLESS, reg, 0, 0, 0, 0);
 }

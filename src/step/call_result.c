@@ -2,6 +2,7 @@
 #include "step/call.h"
 
 #include "abi/uapi.h"
+#include "step/kernel.h"
 
 /* Something that may be NULL: a result of its own. */
 static void make_nullable(struct fort_rule *rule, struct fort_value *value)
@@ -64,6 +65,30 @@ static struct fort_value number_result(const struct fort_rule *rule, const struc
 	}
 }
 
+/* Memory of a dynptr ends with it; of each processor's variable, there is one for each. */
+static bool memory_result(struct fort_rule *rule, const struct fort_call *call,
+			  struct fort_value *out)
+{
+	if (call->helper->returns != FORT_RET_DYNPTR_MEM)
+		return fort_call_percpu_result(rule, call, out);
+	out->object = call->const_size;
+	out->base = call->old.value.base;
+	out->ref = call->old.value.ref;
+	out->flags |= out->ref ? FORT_LENT : 0;
+	return true;
+}
+
+static bool object_result(struct fort_rule *rule, const struct fort_call *call,
+			  struct fort_value *out)
+{
+	const struct fort_kernel *kernel = fort_rule_kernel(rule);
+
+	if (!kernel)
+		return false;
+	out->object = kernel->rets[call->helper->returns];
+	return out->object || fort_rule_bad(rule, FORT_DIAG_TYPES_LATER, FORT_REGS, 0, 0, 0, 0);
+}
+
 bool fort_call_result(struct fort_rule *rule, const struct fort_call *call, struct fort_value *out)
 {
 	const struct fort_ret_info *info = &fort_rets[call->helper->returns];
@@ -74,6 +99,14 @@ bool fort_call_result(struct fort_rule *rule, const struct fort_call *call, stru
 	case FORT_NUM: *out = number_result(rule, call); return true;
 	case FORT_MAP_VALUE: return map_result(rule, call, info->null_ok, out);
 	case FORT_RING_MEM: out->object = call->const_size; break;
+	case FORT_MEM:
+		if (!memory_result(rule, call, out))
+			return false;
+		break;
+	case FORT_BTF:
+		if (!object_result(rule, call, out))
+			return false;
+		break;
 	default: break;
 	}
 	if (info->null_ok)

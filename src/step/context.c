@@ -16,13 +16,6 @@ bool fort_rule_is_ctx(struct fort_rule *rule, unsigned reg)
 			     moved, 0, 0, 0);
 }
 
-/* Objects of the kernel that its BTF describes: what may be done with them is not known yet. */
-static bool is_later(const struct fort_ctx_field *field)
-{
-	return field->yields == FORT_YIELD_TYPED ||
-	       fort_value_of_type(fort_yields[field->yields].regtype).type == FORT_BTF;
-}
-
 bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
 		      const struct fort_ctx_field **field)
 {
@@ -33,31 +26,44 @@ bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bo
 	if (!*field)
 		return fort_rule_bad(rule, FORT_DIAG_CTX_ACCESS, reach->reg, reach->off,
 				     reach->bytes, reach->write, 0);
-	if (!reach->write && is_later(*field))
-		return fort_rule_bad(rule, FORT_DIAG_CTX_LATER, reach->reg, reach->off,
-				     reach->bytes, reach->write, 0);
 	return true;
 }
 
-struct fort_value fort_rule_ctx_load(struct fort_rule *rule, const struct fort_ctx_field *field)
+/* Sockets and packets, which the tables describe; what is loaded of others the kernel's BTF says.
+ */
+static bool load_kind(struct fort_rule *rule, const struct fort_reach *reach,
+		      const struct fort_ctx_field *field, struct fort_value *out)
 {
-	const struct fort_ret_info *yield = &fort_yields[field->yields];
-	struct fort_value value = fort_value_of_type(yield->regtype);
+	*out = fort_value_of_type(fort_yields[field->yields].regtype);
+	if (field->yields == FORT_YIELD_TYPED)
+		return fort_rule_typed_ctx(rule, reach, out);
+	if (out->type == FORT_BTF)
+		return fort_rule_object_ctx(rule, field->yields, out);
+	if (out->type == FORT_NUM)
+		*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
+	return true;
+}
 
-	if (value.type == FORT_NUM)
-		return fort_value_number(fort_scalar_of_width(rule->insn->bits));
-	if (yield->null_ok) {
-		value.flags |= FORT_MAYBE_NULL;
-		value.id = fort_rule_fresh(rule);
+bool fort_rule_ctx_load(struct fort_rule *rule, const struct fort_reach *reach,
+			const struct fort_ctx_field *field, struct fort_value *out)
+{
+	if (!load_kind(rule, reach, field, out))
+		return false;
+	if (fort_yields[field->yields].null_ok && fort_value_is_pointer(out)) {
+		out->flags |= FORT_MAYBE_NULL;
+		out->id = fort_rule_fresh(rule);
 	}
-	return value;
+	return true;
 }
 
 /* --- what harden must know --- */
 
 /* Sockets are seen through tables of the kernel's, each kind through its own. */
-static uint8_t kind_of(enum fort_regtype through, const struct fort_ctx_field *field)
+static uint8_t kind_of(const struct fort_value *base, enum fort_regtype through,
+		       const struct fort_ctx_field *field)
 {
+	if (base->type == FORT_BTF || base->type == FORT_MAP || base->flags & FORT_UNTRUSTED)
+		return FORT_ACCESS_KERNEL;
 	switch (through) {
 	case FORT_REGTYPE_SOCKET:
 	case FORT_REGTYPE_SOCK_COMMON:
@@ -82,7 +88,7 @@ bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base
 {
 	enum fort_regtype through = fort_value_regtype(base);
 	struct fort_access *access = &rule->env->access[rule->pc];
-	struct fort_access now = {.kind = kind_of(through, field)};
+	struct fort_access now = {.kind = kind_of(base, through, field)};
 
 	if (rests_on_comparison(base))
 		fort_rule_barrier(rule, FORT_BARRIER_BEFORE);

@@ -17,11 +17,7 @@ static bool bad_pointer(struct fort_rule *rule, unsigned reg)
 
 	if (base->flags & FORT_MAYBE_NULL)
 		return fort_rule_bad(rule, FORT_DIAG_MEM_NULL, reg, 0, 0, 0, 0);
-	switch (base->type) {
-	case FORT_MAP: return fort_rule_bad(rule, FORT_DIAG_MAP_DIRECT, reg, 0, 0, 0, 0);
-	case FORT_BTF: return fort_rule_bad(rule, FORT_DIAG_BTF_LATER, reg, 0, 0, 0, 0);
-	default: return fort_rule_bad(rule, FORT_DIAG_MEM_SCALAR, reg, 0, 0, 0, 0);
-	}
+	return fort_rule_bad(rule, FORT_DIAG_MEM_SCALAR, reg, 0, 0, 0, 0);
 }
 
 /* An address goes where others may read it. */
@@ -70,6 +66,8 @@ static bool access_object(struct fort_rule *rule, const struct fort_reach *reach
 	case FORT_XDP_SOCK:
 	case FORT_FLOW_KEYS: return fort_rule_behind(rule, reach);
 	case FORT_STACK: return access_stack(rule, reach, stored, out);
+	case FORT_BTF: return fort_rule_in_btf(rule, reach, out);
+	case FORT_MAP: return fort_rule_in_map(rule, reach, out);
 	default: return bad_pointer(rule, reach->reg);
 	}
 }
@@ -89,9 +87,9 @@ static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach
 	if (!keeps_secrets(rule, reach, stored))
 		return false;
 	if (base->type == FORT_CTX) {
-		if (!fort_rule_in_ctx(rule, reach, sign_extends, &field))
+		if (!fort_rule_in_ctx(rule, reach, sign_extends, &field) ||
+		    (!reach->write && !fort_rule_ctx_load(rule, reach, field, out)))
 			return false;
-		*out = fort_rule_ctx_load(rule, field);
 	} else if (!access_object(rule, reach, stored, out)) {
 		return false;
 	}
@@ -299,7 +297,8 @@ bool fort_rule_ldimm(struct fort_rule *rule)
 	case FORT_OP_MAP_IDX_VALUE:
 		if ((uint32_t)insn->imm < rule->env->n_maps)
 			return load_map(rule, dst);
-		__attribute__((fallthrough));
+		return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, insn->imm, 0, 0, 0);
+	case FORT_OP_BTF_VAR: return fort_rule_ldimm_variable(rule, dst);
 	default: return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, insn->imm, 0, 0, 0);
 	}
 }

@@ -40,7 +40,8 @@ static bool is_packet(const struct fort_value *value, const void *context)
 {
 	(void)context;
 	return value->type == FORT_PACKET || value->type == FORT_PACKET_META ||
-	       value->type == FORT_PACKET_END;
+	       value->type == FORT_PACKET_END ||
+	       (value->type == FORT_MEM && value->flags & FORT_OF_PACKET);
 }
 
 void fort_rule_move_packet(struct fort_rule *rule)

@@ -1,5 +1,5 @@
 /* References: what a program holds and must give back. */
-#include "step/rules.h"
+#include "step/slots.h"
 
 #include <string.h>
 
@@ -60,6 +60,7 @@ void fort_ref_release(struct fort_state *state, uint32_t id, const struct fort_v
 			state->refs[i] = state->refs[i + 1];
 	}
 	fort_state_forget(state, holds, &id, remains);
+	fort_slots_release(state, id);
 }
 
 bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag diag)

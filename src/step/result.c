@@ -1,5 +1,15 @@
 /* What a program returns. (K: check_return_code) */
+#include "step/kernel.h"
 #include "step/rules.h"
+
+/* Does the function that the program is attached to return nothing? */
+static bool returns_void(struct fort_rule *rule)
+{
+	const struct fort_btf_target *target = rule->env->target;
+
+	rule->env->uses_kernel |= target != NULL;
+	return target && target->proto && !fort_btf_type(target->btf, target->proto).ref;
+}
 
 static bool is_within(const struct fort_rule *rule, const struct fort_value *result,
 		      const struct fort_retval *range)
@@ -16,7 +26,7 @@ static bool is_within(const struct fort_rule *rule, const struct fort_value *res
 bool fort_rule_result(struct fort_rule *rule)
 {
 	const struct fort_value *result = fort_rule_reg(rule, FORT_R0);
-	const struct fort_retval *range = fort_hook_retval(&rule->env->hook, false);
+	const struct fort_retval *range = fort_hook_retval(&rule->env->hook, returns_void(rule));
 
 	if (!fort_rule_readable(rule, FORT_R0))
 		return false;

@@ -45,9 +45,12 @@ bool fort_rule_ldx(struct fort_rule *rule);    /* LDX, LDACQ */
 bool fort_rule_store(struct fort_rule *rule);  /* ST, STX, STREL */
 bool fort_rule_atomic(struct fort_rule *rule); /* ATOMIC */
 bool fort_rule_ldimm(struct fort_rule *rule);
-bool fort_rule_legacy(struct fort_rule *rule); /* LDABS, LDIND */
-bool fort_rule_branch(struct fort_rule *rule); /* JCC_K, JCC_X; sets out->pc */
-bool fort_rule_call(struct fort_rule *rule);   /* helpers */
+/* The address of a variable of the kernel. */
+bool fort_rule_ldimm_variable(struct fort_rule *rule, struct fort_value *dst);
+bool fort_rule_legacy(struct fort_rule *rule);     /* LDABS, LDIND */
+bool fort_rule_branch(struct fort_rule *rule);     /* JCC_K, JCC_X; sets out->pc */
+bool fort_rule_call(struct fort_rule *rule);       /* helpers */
+bool fort_rule_call_kfunc(struct fort_rule *rule); /* functions of the kernel */
 bool fort_rule_call_local(struct fort_rule *rule);
 bool fort_rule_exit(struct fort_rule *rule);
 
@@ -102,6 +105,11 @@ bool fort_rule_behind(struct fort_rule *rule, const struct fort_reach *reach);
 /* K: bpf_map_is_rdonly. What a load from a map's value gives. */
 struct fort_value fort_rule_value_load(const struct fort_rule *rule,
 				       const struct fort_reach *reach);
+/* A text that is there when the program is loaded. */
+bool fort_rule_const_str(struct fort_rule *rule, unsigned reg);
+/* An argument points where pointers of its type must: to the start of what does not move.
+ * `released`: it is given back. */
+bool fort_rule_in_place(struct fort_rule *rule, unsigned reg, bool released);
 /* May programs not write the values of such a map? */
 bool fort_map_is_fixed(const struct fort_map_shape *map);
 
@@ -112,7 +120,9 @@ void fort_rule_move_packet(struct fort_rule *rule);
 bool fort_rule_is_ctx(struct fort_rule *rule, unsigned reg);
 bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
 		      const struct fort_ctx_field **field);
-struct fort_value fort_rule_ctx_load(struct fort_rule *rule, const struct fort_ctx_field *field);
+/* What a load of the field gives. */
+bool fort_rule_ctx_load(struct fort_rule *rule, const struct fort_reach *reach,
+			const struct fort_ctx_field *field, struct fort_value *out);
 /* Records what harden does with this instruction, which accesses memory through `base`; one
  * instruction has one answer. `field`: of a context that is loaded from. */
 bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base,
@@ -121,6 +131,29 @@ static inline void fort_rule_barrier(struct fort_rule *rule, enum fort_barrier b
 {
 	rule->env->access[rule->pc].barriers |= (uint8_t)barrier;
 }
+
+/* --- objects of the kernel, by its BTF --- */
+
+/* The kernel's types; rejects where they are not known. */
+const struct fort_kernel *fort_rule_kernel(struct fort_rule *rule);
+/* Rejects for what is to be said of types. */
+bool fort_rule_bad_type(struct fort_rule *rule, unsigned reg, const struct fort_btf_remark *remark,
+			int64_t a0, int64_t a1);
+/* Does somebody hold what it points to? (K: is_trusted_reg) */
+bool fort_value_is_trusted(const struct fort_value *value);
+/* Is what RCU protects there while this instruction is at work? */
+bool fort_rule_in_rcu(const struct fort_rule *rule);
+/* BTF, and MAP itself. *out: what is loaded. */
+bool fort_rule_in_btf(struct fort_rule *rule, const struct fort_reach *reach,
+		      struct fort_value *out);
+bool fort_rule_in_map(struct fort_rule *rule, const struct fort_reach *reach,
+		      struct fort_value *out);
+/* What a load from a typed context gives; from a field that is an object of the kernel. */
+bool fort_rule_typed_ctx(struct fort_rule *rule, const struct fort_reach *reach,
+			 struct fort_value *out);
+bool fort_rule_object_ctx(struct fort_rule *rule, enum fort_yield yield, struct fort_value *out);
+
+/* --- the stack --- */
 
 /* Bytes of stack that an access may touch: offsets from fp, in the frame it points to. */
 struct fort_stack_reach {

@@ -1,5 +1,5 @@
 /* The stack: bytes, spilled values, accesses at a variable offset. */
-#include "step/rules.h"
+#include "step/slots.h"
 
 /* Slot i holds the bytes from fp - 8 (i + 1). */
 static uint32_t slot_of(int32_t off)
@@ -96,6 +96,11 @@ static bool byte_readable(struct fort_rule *rule, const struct fort_reach *reach
 		return fort_rule_bad(rule,
 				     reach->helper ? FORT_DIAG_STACK_ARG_UNINIT
 						   : FORT_DIAG_STACK_UNINIT,
+				     reach->reg, where->low, reach->bytes, 0, off - where->low);
+	if (byte == FORT_BYTE_OBJECT)
+		return fort_rule_bad(rule,
+				     reach->helper ? FORT_DIAG_STACK_ARG_OBJECT
+						   : FORT_DIAG_STACK_OBJECT,
 				     reach->reg, where->low, reach->bytes, 0, off - where->low);
 	if (byte != FORT_BYTE_SPILL || !fort_value_is_pointer(&slot->spill) || may_leak)
 		return true;
@@ -306,7 +311,7 @@ bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
 	if (value->type == FORT_STACK && where->frame != fort_state_top(rule->state))
 		return fort_rule_bad(rule, FORT_DIAG_SPILL_TO_CALLER, rule->insn->src, where->low,
 				     reach->bytes, 1, 0);
-	if (!fort_stack_breakable(rule, reach, where))
+	if (!fort_stack_breakable(rule, reach, where) || !fort_slots_overwrite(rule, where))
 		return false;
 	if (changes_kind(where, value))
 		fort_rule_barrier(rule, FORT_BARRIER_AFTER);

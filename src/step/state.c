@@ -230,6 +230,15 @@ struct fort_value fort_value_counter(void)
 	return fort_value_number(fort_scalar_range(0, 1ull << 62));
 }
 
+bool fort_value_count(struct fort_value *counter)
+{
+	struct fort_value any = fort_value_counter();
+
+	counter->num = fort_scalar_plus(&counter->num, 1);
+	counter->delta = counter->sym ? fort_wrap_add(counter->delta, 1) : 0;
+	return fort_scalar_meet(&counter->num, &any.num);
+}
+
 unsigned fort_slot_spilled(const struct fort_slot *slot)
 {
 	unsigned n = 0;

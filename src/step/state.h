@@ -55,6 +55,17 @@ enum fort_value_flag {
 	FORT_DRAINED = 512,  /* ITER: there is no next element */
 	FORT_LENT = 1024,    /* MAYBE_NULL: its reference is that of what it was made from, which is
 			      * held whether this is NULL or not */
+	FORT_OF_PACKET = 2048, /* MEM: a part of the packet, until that moves */
+};
+
+/* What a dynptr is about: its `object`. */
+enum fort_dynptr {
+	FORT_DYNPTR_LOCAL, /* memory of the program */
+	FORT_DYNPTR_RING,  /* a reservation in a ring buffer, which must be given back */
+	FORT_DYNPTR_SKB,   /* packets, as programs of sockets and of XDP see them */
+	FORT_DYNPTR_XDP,
+	FORT_DYNPTR_SKB_META, /* the metadata before a packet */
+	FORT_DYNPTRS
 };
 
 /* What a value is of, when `object` is a BTF type id. */
@@ -213,6 +224,8 @@ struct fort_value fort_value_unknown(void);
 struct fort_value fort_value_pointer(enum fort_type type, uint32_t object);
 /* A count of something that takes time: it never reaches 2^62. */
 struct fort_value fort_value_counter(void);
+/* One more; false when that cannot be. */
+FORT_CHECKED bool fort_value_count(struct fort_value *counter);
 
 static inline bool fort_value_is_pointer(const struct fort_value *value)
 {

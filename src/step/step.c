@@ -129,8 +129,7 @@ static bool apply(struct fort_rule *rule)
 			return fort_rule_call(rule);
 		if (rule->insn->op == FORT_OP_LOCAL)
 			return fort_rule_call_local(rule);
-		return fort_rule_bad(rule, FORT_DIAG_KFUNC_LATER, FORT_REGS, rule->insn->imm, 0, 0,
-				     0);
+		return fort_rule_call_kfunc(rule);
 	default: return later(rule);
 	}
 }

@@ -18,14 +18,20 @@ enum fort_verifier_right {
 	FORT_MAY_USE_PERF_HELPERS = 1,  /* helpers that read outside the program, or print */
 	FORT_MAY_READ_UNINIT_STACK = 2, /* may show pointers of calls that ended: needs LEAK */
 	FORT_MAY_LEAK_POINTERS = 4,     /* they show the window's base, nothing else */
-	FORT_ALL_VERIFIER_RIGHTS = 7,
+	FORT_MAY_DESTROY = 8,           /* functions of the kernel that may stop the machine */
+	FORT_ALL_VERIFIER_RIGHTS = 15,
 };
+
+struct fort_kernel;
+struct fort_btf_target;
+struct fort_kfunc_ref;
 
 /* What harden must know of each instruction, found while checking. */
 enum fort_access_kind {
 	FORT_ACCESS_UNSEEN,
 	FORT_ACCESS_PLAIN,       /* any memory access that runs as it is written */
 	FORT_ACCESS_CTX_POINTER, /* load of a context pointer: field in `which` */
+	FORT_ACCESS_KERNEL,      /* of what the kernel's BTF describes */
 	FORT_ACCESS_OBJECT,      /* of a socket, of kind `which` (enum fort_regtype) */
 };
 
@@ -57,7 +63,7 @@ struct fort_root {
 };
 
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
- * to it. `access` and `demands` are outputs.
+ * to it. `access`, `demands` and `uses_kernel` are outputs.
  */
 struct fort_env {
 	const struct fort_graph *graph;
@@ -74,11 +80,18 @@ struct fort_env {
 	uint32_t rights; /* enum fort_verifier_right */
 	uint32_t cpus;   /* numbers of processors are less */
 	bool gpl, sleepable;
+	/* The kernel's types, and what the program has to do with them (kernel.h, fort_env_meet).
+	 * NULL where they are not known: what needs them is refused. */
+	const struct fort_kernel *kernel;
+	const struct fort_btf_target *target; /* what it is attached to; NULL: nothing typed */
+	const struct fort_kfunc_ref *kfuncs;
+	uint32_t n_kfuncs;
 	struct fort_access *access; /* one per slot */
 	/* Roots that instructions rely on, each once: whoever proves the program proves these too.
 	 * Room for FORT_DEMANDS_MAX. */
 	struct fort_root *demands;
 	uint32_t n_demands;
+	bool uses_kernel; /* an instruction relied on the kernel's types */
 };
 
 /* The special fields of a map's values; its only value, if that is constant. Or NULL. */

@@ -42,7 +42,7 @@ static const struct {
 static uint16_t telling_flags(uint8_t type)
 {
 	switch (type) {
-	case FORT_MEM:
+	case FORT_MEM: return FORT_RDONLY | FORT_UNTRUSTED;
 	case FORT_BUF: return FORT_RDONLY;
 	case FORT_BTF: return (uint16_t)~FORT_MAYBE_NULL;
 	default: return 0;

@@ -314,7 +314,11 @@ static enum fort_progress arrive_at_head(struct fort_search *s, struct fort_poin
 	if (around && !origin->wide && s->exact && repeats(s, origin))
 		return fort_search_reject(s, FORT_DIAG_INFINITE_LOOP, 0);
 	layer = around ? next_layer(s, origin) : entry_layer(s, point, origin);
-	return layer ? arrive_in_layer(s, layer) : fort_search_no_memory(s);
+	if (!layer)
+		return fort_search_no_memory(s);
+	if (layer->wide)
+		fort_layer_forget_counts(s, layer, s->state);
+	return arrive_in_layer(s, layer);
 }
 
 /* Nothing else can arrive here: no path of the region waits, and nothing earlier is to be done. */

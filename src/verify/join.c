@@ -47,9 +47,21 @@ static uint32_t ref_place(const struct fort_state *state, uint32_t ref)
 	return 0;
 }
 
+/* Flags that make values of different kinds. */
+static uint16_t kind_flags(const struct fort_value *value)
+{
+	uint16_t others = FORT_MAYBE_NULL;
+
+	if (value->type == FORT_ITER)
+		others |= FORT_DRAINED;
+	return value->flags & (uint16_t)~others;
+}
+
 static uint64_t value_shape(const struct fort_state *state, const struct fort_value *value)
 {
-	return value->type | (uint64_t)value->flags << 8 | (uint64_t)value->frame << 24 |
+	uint16_t flags = kind_flags(value) | (value->flags & FORT_MAYBE_NULL);
+
+	return value->type | (uint64_t)flags << 8 | (uint64_t)value->frame << 24 |
 	       (uint64_t)value->object << 28 | (uint64_t)ref_place(state, value->ref) << 60;
 }
 
@@ -228,7 +240,7 @@ static bool same_kind(const struct join *join, const struct fort_value *a,
 		      const struct fort_value *b)
 {
 	return a->type == b->type && a->object == b->object && a->frame == b->frame &&
-	       (a->flags & ~FORT_MAYBE_NULL) == (b->flags & ~FORT_MAYBE_NULL) &&
+	       kind_flags(a) == kind_flags(b) &&
 	       ref_place(join->a, a->ref) == ref_place(join->b, b->ref);
 }
 
@@ -253,6 +265,7 @@ static void join_value(struct join *join, const struct fort_value *a, const stru
 			join_nullable(join, a, b, out);
 		return;
 	}
+	joined.flags = a->flags & b->flags;
 	joined.num = join_numbers(join, &a->num, &b->num);
 	joined.id = nullable ? join_ids(join, a->id, b->id) : 0;
 	joined.base = a->base && b->base ? join_ids(join, a->base, b->base) : 0;

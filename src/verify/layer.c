@@ -1,10 +1,47 @@
 /* Layers: the states at the head of a loop, and what shows that it ends. */
+#include "step/kernel.h"
 #include "step/relate.h"
 #include "verify/search.h"
 
 bool fort_layer_is_probe(const struct fort_layer *layer)
 {
 	return !layer->turn || fort_is_power_of_two(layer->turn);
+}
+
+/* Does the instruction ask an iterator for its next element? */
+static bool draws(const struct fort_env *env, const struct fort_insn *insn)
+{
+	const struct fort_kfunc_ref *ref = NULL;
+
+	if (insn->kind == FORT_CALL && insn->op == FORT_OP_KFUNC)
+		ref = fort_env_kfunc(env, insn);
+	return ref && !ref->diag && fort_kfuncs[ref->id].flags & FORT_KFUNC_ITER_NEXT;
+}
+
+/* The next place from `place` on where the loop takes an element from an iterator, `own`: itself,
+ * not a loop inside of it; or n_places. */
+static uint32_t next_draw(const struct fort_search *s, const struct fort_point *head, bool own,
+			  uint32_t place)
+{
+	const struct fort_loops *loops = s->loops;
+	uint32_t loop = fort_loop_headed(loops, head->pc);
+
+	for (; place < loops->n_places; place++) {
+		uint32_t pc = loops->at[place];
+
+		if (!fort_loop_has(loops, loop, pc))
+			break;
+		if ((!own || loops->loop_of[pc] == loop) &&
+		    draws(s->env, &s->env->graph->program.insns[pc]))
+			return place;
+	}
+	return loops->n_places;
+}
+
+/* Such a loop ends when its iterator does, however often that is. */
+static bool takes_elements(const struct fort_search *s, const struct fort_point *head)
+{
+	return next_draw(s, head, true, head->place) < s->loops->n_places;
 }
 
 struct fort_layer *fort_layer_new(struct fort_search *s, struct fort_point *point,
@@ -19,7 +56,8 @@ struct fort_layer *fort_layer_new(struct fort_search *s, struct fort_point *poin
 	layer->outer = outer;
 	layer->turn = turn;
 	layer->probe = fort_layer_is_probe(layer) ? layer : before->probe;
-	layer->wide = turn >= s->policy->turns;
+	layer->draws = before ? before->draws : takes_elements(s, point);
+	layer->wide = turn >= (layer->draws ? s->policy->draws : s->policy->turns);
 	layer->number = s->n_layers++;
 	layer->next = point->layers;
 	if (layer->next)
@@ -217,6 +255,89 @@ static uint8_t best_cell(struct scan *scan, const struct fort_state *state, uint
 	return best;
 }
 
+/* The slot of this frame that the call gets: its address is computed right before. -1: elsewhere.
+ */
+static int slot_before(const struct fort_search *s, uint32_t call)
+{
+	const struct fort_insn *insns = s->env->graph->program.insns;
+	const struct fort_insn *move = call >= 2 ? &insns[call - 2] : NULL, *add = &insns[call - 1];
+
+	if (!move || move->kind != FORT_MOV_X || move->dst != FORT_R1 || move->src != FORT_R10 ||
+	    add->kind != FORT_ALU_K || add->op != FORT_OP_ADD || add->dst != FORT_R1 ||
+	    add->imm >= 0 || add->imm < -(int64_t)FORT_STACK_BYTES)
+		return -1;
+	return (int)((-add->imm - 1) / 8);
+}
+
+static bool is_iterator(const struct fort_frame *frame, uint32_t slot)
+{
+	return slot < frame->n_slots && frame->slots[slot].bytes[0] == FORT_BYTE_OBJECT &&
+	       frame->slots[slot].spill.type == FORT_ITER && !frame->slots[slot].spill.frame;
+}
+
+static void add_iterator(struct fort_layer *layer, const struct fort_state *state, uint32_t f,
+			 uint32_t slot)
+{
+	struct fort_cell cell = {FORT_CELL_SLOT, (uint8_t)f, (uint8_t)slot};
+
+	if (is_iterator(state->frames[f], slot) && layer->n_ranks < FORT_RANKS_MAX)
+		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+}
+
+/* How many elements iterators gave: the loop's own, if it is known which they are. One that takes
+ * none itself may be a part of a loop that does. */
+static void choose_iterators(const struct fort_search *s, struct fort_layer *layer,
+			     const struct fort_state *state)
+{
+	const struct fort_point *head = layer->point;
+	uint32_t place = next_draw(s, head, layer->draws, head->place);
+
+	for (; place < s->loops->n_places; place = next_draw(s, head, layer->draws, place + 1)) {
+		int slot = slot_before(s, s->loops->at[place]);
+
+		if (slot >= 0)
+			add_iterator(layer, state, state->n_frames - 1, (uint32_t)slot);
+	}
+	for (uint32_t f = state->n_frames; layer->draws && !layer->n_ranks && f-- > 0;)
+		for (uint32_t i = 0; i < state->frames[f]->n_slots; i++)
+			add_iterator(layer, state, f, i);
+}
+
+/* Does it show that a loop around ends? */
+static bool counts_outside(const struct fort_layer *layer, uint32_t frame, uint32_t slot)
+{
+	for (layer = layer->outer; layer; layer = layer->outer)
+		for (uint32_t i = 0; i < layer->n_ranks; i++) {
+			const struct fort_cell *cell = &layer->ranks[i].cell;
+
+			if (cell->kind == FORT_CELL_SLOT && cell->frame == frame &&
+			    cell->index == slot)
+				return true;
+		}
+	return false;
+}
+
+void fort_layer_forget_counts(const struct fort_search *s, const struct fort_layer *layer,
+			      struct fort_state *state)
+{
+	const struct fort_point *head = layer->point;
+	const struct fort_frame *top = fort_state_top(state);
+	uint32_t place = layer->draws ? next_draw(s, head, true, head->place) : s->loops->n_places;
+
+	for (; place < s->loops->n_places; place = next_draw(s, head, true, place + 1)) {
+		int slot = slot_before(s, s->loops->at[place]);
+		struct fort_value *count;
+
+		if (slot < 0 || !is_iterator(top, (uint32_t)slot) ||
+		    counts_outside(layer, state->n_frames - 1, (uint32_t)slot))
+			continue;
+		count = &top->slots[slot].spill;
+		count->num = fort_value_counter().num;
+		count->sym = 0;
+		count->delta = 0;
+	}
+}
+
 /* Where a jump back decides by a number, others are not tried: loops around this one have their
  * places in the list of ghosts already, and those inside want some. */
 static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
@@ -226,6 +347,7 @@ static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 	struct fort_cell cell;
 	uint8_t score, least = 0;
 
+	choose_iterators(s, layer, state);
 	scan_loop(&scan, layer->point->place);
 	while (layer->n_ranks < FORT_RANKS_MAX && (score = best_cell(&scan, state, least, &cell))) {
 		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};

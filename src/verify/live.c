@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "step/kernel.h"
+
 /* What a register may hold, as far as the stack is concerned. */
 enum { UNSEEN = INT16_MIN, ANYWHERE = INT16_MIN + 1, NO_ADDRESS = INT16_MIN + 2 };
 /* Else: r10 plus this many bytes. */
@@ -175,10 +177,13 @@ static uint16_t call_uses(const struct fort_env *env, const struct fort_insn *in
 	const struct fort_helper_info *helper =
 		insn->op == FORT_OP_HELPER ? fort_helper_for((uint32_t)insn->imm, &env->hook)
 					   : NULL;
+	const struct fort_kfunc_ref *kfunc =
+		insn->op == FORT_OP_KFUNC ? fort_env_kfunc(env, insn) : NULL;
 	uint16_t uses = 0;
 
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
-		if (!helper || helper->args[reg - 1] != FORT_ARG_NONE)
+		if (helper ? helper->args[reg - 1] != FORT_ARG_NONE
+			   : !kfunc || kfunc->diag || reg - FORT_R1 < kfunc->proto.n_params)
 			uses |= bit(reg);
 	return uses;
 }

@@ -37,6 +37,7 @@ struct fort_layer {
 	uint32_t number;                     /* of layers in a search */
 	uint32_t turn;                       /* how often around */
 	uint32_t n_members, visits;
+	bool draws;  /* the loop takes elements from an iterator */
 	bool wide;   /* one layer for all times around */
 	bool begun;  /* its states have been worked on */
 	bool closed; /* something came around */

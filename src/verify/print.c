@@ -1,7 +1,9 @@
 #include "verify/print.h"
 
 #include <inttypes.h>
+#include <string.h>
 
+#include "step/kernel.h"
 #include "step/relate.h"
 #include "step/types.h"
 
@@ -171,6 +173,14 @@ static bool names_symbol(const struct fort_value *value)
 			      value->type == FORT_PACKET_META);
 }
 
+static const char *type_name(const struct fort_env *env, uint32_t id)
+{
+	const struct fort_btf *btf = env->kernel ? env->kernel->btf : NULL;
+	const char *name = btf ? fort_btf_string(btf, fort_btf_type(btf, id).name) : NULL;
+
+	return name ? name : "";
+}
+
 void fort_value_text(const struct fort_env *env, const struct fort_print_names *names,
 		     const struct fort_state *state, const struct fort_value *value, uint32_t frame,
 		     struct fort_text *out)
@@ -182,6 +192,8 @@ void fort_value_text(const struct fort_env *env, const struct fort_print_names *
 		return;
 	}
 	fort_type_text(value, out);
+	if (value->type == FORT_BTF && env->kernel)
+		fort_text_add(out, "%s", type_name(env, value->object));
 	if (value->type == FORT_STACK) {
 		if (value->frame != frame)
 			fort_text_add(out, "[%u]", value->frame);
@@ -212,6 +224,43 @@ void fort_value_text(const struct fort_env *env, const struct fort_print_names *
 
 /* --- frames --- */
 
+const char *fort_dynptr_text(int64_t kind)
+{
+	static const char *const names[FORT_DYNPTRS] = {"local", "ringbuf", "skb", "xdp",
+							"skb_meta"};
+
+	return kind >= 0 && kind < FORT_DYNPTRS ? names[kind] : "unknown";
+}
+
+const char *fort_iter_text(const char *name)
+{
+	static const char prefix[] = "bpf_iter_";
+
+	return name + (strncmp(name, prefix, strlen(prefix)) ? 0 : strlen(prefix));
+}
+
+/* What lives in several slots, at the lowest one. (K: print_verifier_state) */
+static void put_object(const struct fort_env *env, const struct fort_slot *slot, uint32_t index,
+		       struct fort_text *out)
+{
+	const struct fort_value *value = &slot->spill;
+	int at = -8 * (int)(index + 1);
+
+	if (value->frame)
+		return;
+	if (value->type == FORT_ITER) {
+		fort_text_add(out, " fp%d=iter_%s(ref_id=%u,state=%s)", at,
+			      fort_iter_text(type_name(env, value->object)), value->ref,
+			      value->flags & FORT_DRAINED ? "drained" : "active");
+		return;
+	}
+	fort_text_add(out, " fp%d=dynptr_%s(id=%u", at, fort_dynptr_text(value->object),
+		      value->base);
+	if (value->ref)
+		fort_text_add(out, ",ref_id=%u", value->ref);
+	fort_text_add(out, ")");
+}
+
 static void put_slot(const struct fort_env *env, const struct fort_print_names *names,
 		     const struct fort_state *state, const struct fort_slot *slot, uint32_t frame,
 		     uint32_t index, struct fort_text *out)
@@ -219,7 +268,8 @@ static void put_slot(const struct fort_env *env, const struct fort_print_names *
 	static const char kinds[] = {[FORT_BYTE_INVALID] = '?',
 				     [FORT_BYTE_MISC] = 'm',
 				     [FORT_BYTE_ZERO] = '0',
-				     [FORT_BYTE_SPILL] = 'r'};
+				     [FORT_BYTE_SPILL] = 'r',
+				     [FORT_BYTE_OBJECT] = 'o'};
 	unsigned spilled = fort_slot_spilled(slot);
 	char bytes[9];
 	bool written = false;
@@ -229,7 +279,9 @@ static void put_slot(const struct fort_env *env, const struct fort_print_names *
 		written |= slot->bytes[i] != FORT_BYTE_INVALID;
 	}
 	bytes[8 - spilled] = 0;
-	if (!written)
+	if (slot->bytes[0] == FORT_BYTE_OBJECT)
+		put_object(env, slot, index, out);
+	if (!written || slot->bytes[0] == FORT_BYTE_OBJECT)
 		return;
 	fort_text_add(out, " fp%d=%s", -8 * (int)(index + 1), bytes);
 	if (spilled)

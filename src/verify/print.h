@@ -13,6 +13,10 @@ struct fort_print_names {
 
 /* "scalar", "map_value_or_null", "fp", ... */
 void fort_type_text(const struct fort_value *value, struct fort_text *out);
+/* "local", "ringbuf", ...: a kind of dynptr. */
+const char *fort_dynptr_text(int64_t kind);
+/* "num", of "bpf_iter_num". */
+const char *fort_iter_text(const char *name);
 /* "scalar(umax=255,...)", "pkt(off=14,r=14)", "fp-8", ... of a value in frame `frame`. Without the
  * state that it is of, not how much of the packet is proven. */
 void fort_value_text(const struct fort_env *env, const struct fort_print_names *names,

@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "abi/uapi.h"
+#include "step/kernel.h"
+
 static const struct fort_diag_info rows[FORT_DIAGS] = {
 #define FORT_DIAG(id, code_, errno_, class_, kernel_, title_, message_, needed_, known_, hint_) \
 	[FORT_DIAG_##id] = {.code = code_,                                                      \
@@ -89,6 +92,16 @@ static void put_type(const struct fort_render *render, int64_t arg, struct fort_
 {
 	(void)arg;
 	fort_type_text(&render->violation->value, out);
+}
+
+/* The same without what must be looked at first. */
+static void put_plain_type(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	struct fort_value plain = render->violation->value;
+
+	(void)arg;
+	plain.flags &= FORT_TRUSTED | FORT_RCU | FORT_ALLOC;
+	fort_type_text(&plain, out);
 }
 
 static void put_article(const struct fort_render *render, int64_t arg, struct fort_text *out)
@@ -260,6 +273,122 @@ static void put_special(const struct fort_render *render, int64_t arg, struct fo
 	fort_text_add(out, "%s", fort_btf_field_name((uint8_t)arg));
 }
 
+/* What an argument is refused for: the kernel's line about it. */
+static void put_inner(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	struct fort_violation inner = *render->violation;
+	struct fort_render as = *render;
+
+	(void)arg;
+	inner.diag = inner.inner;
+	inner.inner = FORT_DIAG_NONE;
+	as.violation = &inner;
+	if (inner.diag)
+		fort_render_text(&as, fort_diag_info(inner.diag)->kernel, out);
+}
+
+static void put_arg(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%u", render->violation->arg);
+}
+
+static void put_next(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%u", render->violation->arg + 1u);
+}
+
+/* --- the kernel's types --- */
+
+static const struct fort_btf *types_of(const struct fort_render *render)
+{
+	return render->env && render->env->kernel ? render->env->kernel->btf : NULL;
+}
+
+static void put_kind_of(uint8_t kind, struct fort_text *out)
+{
+	fort_text_add(out, "%s", fort_btf_kind_name(kind));
+}
+
+static const char *name_of(const struct fort_render *render, int64_t id)
+{
+	const struct fort_btf *btf = types_of(render);
+	const char *name = btf ? fort_btf_string(btf, fort_btf_type(btf, (uint32_t)id).name) : NULL;
+
+	return name ? name : "?";
+}
+
+static void put_kind(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	put_kind_of((uint8_t)arg, out);
+}
+
+/* "STRUCT task_struct", of a type of the kernel. */
+static void put_struct(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_btf *btf = types_of(render);
+
+	put_kind_of(btf ? fort_btf_type(btf, (uint32_t)arg).kind : (uint8_t)FORT_BTF_NONE, out);
+	fort_text_add(out, " %s", name_of(render, arg));
+}
+
+static void put_type_name(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	fort_text_add(out, "%s", name_of(render, arg));
+}
+
+/* An iterator by what it goes through: "num", "task". */
+static void put_iter(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	fort_text_add(out, "%s", fort_iter_text(name_of(render, arg)));
+}
+
+static void put_dynptr(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%s", fort_dynptr_text(arg));
+}
+
+static const struct fort_kfunc_ref *kfunc_at(const struct fort_render *render)
+{
+	return render->env
+		       ? fort_env_kfunc(render->env,
+					&render->env->graph->program.insns[render->violation->pc])
+		       : NULL;
+}
+
+static void put_kfunc(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_kfunc_ref *ref = kfunc_at(render);
+
+	(void)arg;
+	fort_text_add(out, "%s", ref ? name_of(render, ref->imm) : "?");
+}
+
+/* What a function of the kernel returns a pointer to. */
+static void put_result(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_kfunc_ref *ref = kfunc_at(render);
+
+	put_struct(render, ref ? ref->proto.result.type : 0, out);
+	(void)arg;
+}
+
+/* The struct behind the register. */
+static void put_named(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%s", name_of(render, render->violation->value.object));
+}
+
+static void put_remark(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_btf_remark_print(&render->violation->remark, out);
+}
+
 /* What is known of a returned number (K: verbose_invalid_scalar). */
 static void put_returned(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
@@ -336,6 +465,19 @@ static const struct placeholder placeholders[] = {
 	{"rw", true, put_direction},
 	{"into", true, put_into},
 	{"special", true, put_special},
+	{"kind", true, put_kind},
+	{"struct", true, put_struct},
+	{"name", true, put_type_name},
+	{"iter", true, put_iter},
+	{"dynptr", true, put_dynptr},
+	{"kfunc", false, put_kfunc},
+	{"result", false, put_result},
+	{"named", false, put_named},
+	{"remark", false, put_remark},
+	{"inner", false, put_inner},
+	{"arg", false, put_arg},
+	{"next", false, put_next},
+	{"plain_type", false, put_plain_type},
 	{"r", false, put_register},
 	{"type", false, put_type},
 	{"article", false, put_article},

@@ -9,9 +9,9 @@
 /* From few states to many. What the first accepts is accepted; an attempt that rejects is believed
  * if nothing was joined on the way to what it found. */
 static const struct fort_policy policies[] = {
-	{.keep = 4, .turns = 0, .constants = true},
-	{.keep = 16, .turns = 1024, .constants = false},
-	{.keep = 256, .turns = UINT32_MAX, .constants = false},
+	{.keep = 4, .turns = 0, .draws = 0, .constants = true},
+	{.keep = 16, .turns = 1024, .draws = 4, .constants = false},
+	{.keep = 256, .turns = UINT32_MAX, .draws = 16, .constants = false},
 };
 
 enum fort_progress fort_search_no_memory(struct fort_search *s)
@@ -295,6 +295,7 @@ static enum fort_progress walk_all(struct fort_search *s)
 	enum fort_progress progress = FORT_ENDS;
 
 	s->env->n_demands = 0;
+	s->env->uses_kernel = false;
 	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot *);
 	if (!s->roots)
 		return fort_search_no_memory(s);

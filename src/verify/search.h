@@ -10,6 +10,7 @@
 struct fort_policy {
 	uint32_t keep;  /* states at one point that only numbers tell apart */
 	uint32_t turns; /* times around a loop before an invariant is looked for */
+	uint32_t draws; /* the same, of loops that take elements from an iterator */
 	bool constants; /* states with the same constants are joined at once */
 };
 
@@ -77,6 +78,9 @@ bool fort_layer_is_probe(const struct fort_layer *layer);
 /* The innermost layer of `layer` and those around it whose loop has this instruction. */
 struct fort_layer *fort_layer_around(const struct fort_search *s, struct fort_layer *layer,
 				     const struct fort_context *context, uint32_t pc);
+/* How many elements the loop's iterators gave before it began does not matter to its invariant. */
+void fort_layer_forget_counts(const struct fort_search *s, const struct fort_layer *layer,
+			      struct fort_state *state);
 /* Forgets everything that came from the layer, so that its states can be worked on again. */
 void fort_layer_clear(struct fort_search *s, struct fort_layer *layer);
 /* Remembers what may show progress, in a state of the layer that is about to be worked on. */

@@ -38,7 +38,7 @@ static struct lab *lab_of(unsigned number)
 static void bind(const struct lab *lab, uint8_t *data, size_t bytes)
 {
 	if (bytes >= BINDING_OFFSET + FORT_SHA256_BYTES)
-		fort_binding(&lab->env, data + BINDING_OFFSET);
+		fort_binding(&lab->env, 0, data + BINDING_OFFSET);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)

@@ -97,11 +97,7 @@ static int load(const struct lab *lab, struct bpf_prog_load_opts *opts)
 
 	opts->prog_flags = lab->env.sleepable ? BPF_F_SLEEPABLE : 0;
 	opts->expected_attach_type = hook->attach;
-	if (hook->target) {
-		int id = libbpf_find_vmlinux_btf_id(hook->target, hook->attach);
-
-		opts->attach_btf_id = id < 0 ? 0 : (uint32_t)id;
-	}
+	opts->attach_btf_id = lab->target;
 	if (!lab->env.rights)
 		set_rights(false);
 	fd = bpf_prog_load(hook->prog->number, "lab", lab->env.gpl ? "GPL" : "none",

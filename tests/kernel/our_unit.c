@@ -9,6 +9,7 @@
 
 #include "abi/uapi.h"
 #include "inner_maps.h"
+#include "step/kernel.h"
 #include "store/raw.h"
 
 /* --- what is not supported of maps --- */
@@ -209,6 +210,34 @@ bool our_unit_kfunc(const struct our_unit *ours, uint32_t pc, char *reason)
 	return true;
 }
 
+/* --- the kernel's types --- */
+
+/* Opened once: they are large. NULL: there are none. */
+static const struct fort_kernel *types(void)
+{
+	static struct fort_kernel *kernel;
+	struct fort_btf_error error;
+
+	if (!kernel && fort_kernel_open(NULL, &kernel, &error))
+		return NULL;
+	return kernel;
+}
+
+/* False: there is no such target, and `reason` says why. */
+static bool meet_kernel(struct our_unit *ours, const union bpf_attr *attr, char *reason)
+{
+	struct fort_btf_remark remark;
+	struct fort_text text = fort_text_on(reason, ORACLE_REASON_BYTES);
+
+	if (!types())
+		return true;
+	if (!fort_env_meet(&ours->unit.env, &ours->arena, types(), attr->attach_btf_id, &remark))
+		return true;
+	fort_text_add(&text, "the target: ");
+	fort_btf_remark_print(&remark, &text);
+	return false;
+}
+
 /* --- the unit --- */
 
 static bool is_gpl(const char *license)
@@ -277,7 +306,11 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 	ours->build_ns = oracle_now_ns() - ours->build_ns;
 	if (err == -EINVAL)
 		return OUR_UNIT_MALFORMED;
-	return err ? fail(OUR_UNIT_CANNOT, reason, "no memory") : OUR_UNIT_READY;
+	if (err)
+		return fail(OUR_UNIT_CANNOT, reason, "no memory");
+	if (attr->attach_prog_fd)
+		return fail(OUR_UNIT_LATER, reason, "programs attached to programs or modules");
+	return meet_kernel(ours, attr, reason) ? OUR_UNIT_READY : OUR_UNIT_CANNOT;
 }
 
 void our_unit_close(struct our_unit *ours)

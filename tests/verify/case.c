@@ -187,7 +187,9 @@ bool lab_case_open(struct lab *lab, const struct lab_case *want)
 	lab->env.sleepable |= want->sleepable;
 	if (lab->env.hook.prog)
 		lab->env.hook.attach = fort_hook_attach(lab->env.hook.prog, want->attach);
-	return built;
+	if (built && !lab_meet(lab, lab->env.hook.target))
+		snprintf(lab->error, sizeof(lab->error), "no target %s", want->target);
+	return built && !lab->error[0];
 }
 
 static void begin(struct lab_case *want, const char *name)

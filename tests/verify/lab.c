@@ -6,6 +6,7 @@
 
 #include "abi/uapi.h"
 #include "isa/explain.h"
+#include "step/kernel.h"
 #include "verify/render.h"
 
 const struct fort_map_shape lab_shapes[LAB_MAPS + LAB_INNER] = {
@@ -133,6 +134,83 @@ bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn 
 	return prepare(lab, type);
 }
 
+/* --- the kernel's types --- */
+
+const struct fort_kernel *lab_kernel(void)
+{
+	static struct fort_kernel *kernel; /* opened once: it is large */
+	struct fort_btf_error error;
+
+	if (!kernel && fort_kernel_open(NULL, &kernel, &error))
+		return NULL;
+	return kernel;
+}
+
+/* Words in front of names of the kernel, which stand for ids of its types. */
+static const struct {
+	const char *word;
+	uint8_t kind;
+	bool kept; /* in front of the number, too */
+} naming[] = {
+	{"kfunc ", FORT_BTF_FUNC, true},
+	{"btf_var ", FORT_BTF_VAR, true},
+	{"struct ", FORT_BTF_STRUCT, false},
+};
+
+/* `text` with numbers for names, in the arena. NULL: the kernel has no such name. */
+static const char *with_numbers(struct lab *lab, const char *text)
+{
+	size_t room = 2 * strlen(text) + 1, used = 0;
+	char *out = fort_arena_alloc(&lab->arena, room), name[128];
+
+	while (out && *text) {
+		size_t at = strcspn(text, "_abcdefghijklmnopqrstuvwxyz"), i = 0;
+		uint32_t id;
+
+		while (i < FORT_LEN(naming) &&
+		       strncmp(text + at, naming[i].word, strlen(naming[i].word)) != 0)
+			i++;
+		if (i == FORT_LEN(naming)) { /* this word is none of them */
+			at += strspn(text + at, "_abcdefghijklmnopqrstuvwxyz0123456789");
+			used += (size_t)snprintf(out + used, room - used, "%.*s", (int)at, text);
+			text += at;
+			continue;
+		}
+		at += naming[i].kept ? strlen(naming[i].word) : 0;
+		used += (size_t)snprintf(out + used, room - used, "%.*s", (int)at, text);
+		text += at + (naming[i].kept ? 0 : strlen(naming[i].word));
+		if (sscanf(text, "%127[_a-z0-9]", name) != 1 || (name[0] >= '0' && name[0] <= '9'))
+			continue;
+		id = lab_kernel() ? fort_btf_find(lab_kernel()->btf, name, naming[i].kind) : 0;
+		if (!id)
+			return NULL;
+		used += (size_t)snprintf(out + used, room - used, "%u", id);
+		text += strlen(name);
+	}
+	if (out)
+		out[used] = 0;
+	return out;
+}
+
+bool lab_meet(struct lab *lab, const char *target)
+{
+	const struct fort_btf *btf = lab_kernel() ? lab_kernel()->btf : NULL;
+	struct fort_btf_remark remark;
+	char trace[128];
+
+	snprintf(trace, sizeof(trace), "btf_trace_%s", target ? target : "");
+	if (target && btf)
+		lab->target = lab->env.hook.attach == FORT_ATTACH_TRACE_RAW_TP
+				      ? fort_btf_find(btf, trace, FORT_BTF_TYPEDEF)
+				      : fort_btf_find(btf, target, FORT_BTF_FUNC);
+	if (!btf || (target && !lab->target))
+		return !target;
+	return !fort_env_meet(&lab->env, &lab->arena, lab_kernel(), lab->target, &remark) ||
+	       !target;
+}
+
+/* --- programs --- */
+
 bool lab_open(struct lab *lab, const char *type, const char *assembly)
 {
 	struct fort_asm_error error;
@@ -140,6 +218,11 @@ bool lab_open(struct lab *lab, const char *type, const char *assembly)
 
 	memset(lab, 0, sizeof(*lab));
 	fort_arena_init(&lab->arena, FORT_SEARCH_BYTES_MAX);
+	assembly = with_numbers(lab, assembly);
+	if (!assembly) {
+		snprintf(lab->error, sizeof(lab->error), "a name that the kernel does not have");
+		return false;
+	}
 	if (fort_assemble(&lab->arena, assembly, strlen(assembly), &code, &error)) {
 		struct fort_text text = fort_text_on(lab->error, sizeof(lab->error));
 

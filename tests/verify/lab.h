@@ -75,6 +75,7 @@ struct lab {
 	struct fort_graph graph;
 	struct fort_map_shape maps[LAB_MAPS + LAB_INNER];
 	struct fort_env env;
+	uint32_t target; /* what it is attached to, of the kernel's types; 0: nothing */
 	struct fort_verify_result result;
 	struct fort_check check;
 	struct fort_proven proven;
@@ -88,6 +89,13 @@ struct lab {
 bool lab_open(struct lab *lab, const char *type, const char *assembly);
 bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n);
 void lab_free(struct lab *lab);
+
+/* The types of the running kernel; NULL: it has none. In assembly, `call kfunc NAME`, `btf_var
+ * NAME` and `struct NAME` stand for the numbers of their types. */
+const struct fort_kernel *lab_kernel(void);
+/* Tells the program's environment of them, and of what it is attached to: a function of the kernel
+ * or a tracepoint, or NULL. Its hook is known. False: there is no such target. */
+bool lab_meet(struct lab *lab, const char *target);
 
 /* Searches; true with a verdict in lab->result. */
 bool lab_search(struct lab *lab, enum fort_sabotage sabotage);

@@ -18,6 +18,7 @@ static struct lab lab;
 static void prove(const char *type, const char *code)
 {
 	assert_true(lab_open(&lab, type, code));
+	assert_true(lab_meet(&lab, NULL));
 	assert_true(lab_search(&lab, FORT_SABOTAGE_NONE));
 	assert_int_equal(lab.result.verdict, FORT_ACCEPT);
 	assert_true(lab_check(&lab, lab.result.certificate.data, lab.result.certificate.bytes));
@@ -35,6 +36,12 @@ static void idle_programs_are_named(void **state)
 		{"sched_cls", "ldxdw r0, [r1+168]\nmov r0, 0\nexit", "F0604", 0},
 		{"socket_filter", "call 42\nmov r0, 0\nexit", "F0702", 0},
 		{"socket_filter", "mov r6, r1\nldabsb 0\nexit", "F1001", 1},
+		{"socket_filter", "lddw r1, map_idx 0\nldxw r1, [r1+24]\nmov r0, 0\nexit", "F0324",
+		 2},
+		{"xdp",
+		 "mov r2, 0\nmov r3, r10\nadd r3, -16\n"
+		 "call kfunc bpf_dynptr_from_xdp\nmov r0, 2\nexit",
+		 "F0717", 3},
 	};
 
 	(void)state;
