@@ -103,7 +103,8 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .helper = fort_helper_function,
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
-				       .proven = true};
+				       .proven = true,
+				       .blind = request->blind};
 	int err = keep_program(loaded, request);
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++)

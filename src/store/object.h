@@ -117,6 +117,7 @@ struct fort_store {
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_keys keys; /* of programs under mpk; runtime 0: there were none yet */
+	bool blind;            /* constants of programs loaded now are hidden */
 	bool counts;           /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;

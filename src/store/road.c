@@ -156,6 +156,7 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
 		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
+		.blind = request->blind,
 		.counts = request->counts,
 	};
 	uint64_t start = now_ns();

@@ -69,6 +69,7 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* for isolations that have them; outlives the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */

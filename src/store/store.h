@@ -75,6 +75,11 @@ FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fo
 const struct fort_engine *fort_store_engine(const struct fort_store *store);
 enum fort_isolation fort_store_isolation(const struct fort_store *store);
 
+/* Are constants of programs loaded from now on kept out of machine code as they are (engine.h)? For
+ * programs of those who are not trusted; costs some speed. The default is no: whoever embeds a
+ * store loads for itself. */
+void fort_store_set_blinding(struct fort_store *store, bool blind);
+
 /* Do programs that are loaded from now on count how often each of their instructions runs? Only the
  * interpreter does. */
 void fort_store_set_counting(struct fort_store *store, bool counts);
