@@ -66,8 +66,6 @@ static void decode(struct load *load)
 	struct fort_unit_error error;
 	int err;
 
-	fort_arena_init(&load->arenas[0], FORT_SEARCH_BYTES_MAX);
-	fort_arena_init(&load->arenas[1], FORT_SEARCH_BYTES_MAX);
 	load->unit = FORT_ARENA_NEW(&load->arenas[0], struct fort_unit);
 	err = load->unit ? fort_unit_build(&load->arenas[0], &request, load->unit, &error) : -1;
 	if (err)
@@ -112,8 +110,8 @@ static void forget(struct load *load)
 {
 	fort_loaded_close(load->loaded);
 	fort_buf_free(&load->found.certificate);
-	fort_arena_free(&load->arenas[0]);
-	fort_arena_free(&load->arenas[1]);
+	fort_arena_reset(&load->arenas[0], 1u << 20);
+	fort_arena_reset(&load->arenas[1], 1u << 20);
 }
 
 void bench_straight(void)
@@ -123,6 +121,8 @@ void bench_straight(void)
 	static struct load load;
 
 	write_program(&load);
+	fort_arena_init(&load.arenas[0], FORT_SEARCH_BYTES_MAX);
+	fort_arena_init(&load.arenas[1], FORT_SEARCH_BYTES_MAX);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		double start = bench_cpu_ns(), last = start;
 
