@@ -74,7 +74,8 @@ static int load(struct fort_tryout *s)
 	fort_program_load(s->front, s->object, s->prog, &loading);
 	if (loading.err) {
 		s->rejected = loading.reached;
-		fort_verdict_explain(s->prog, &loading, fort_front_words(s->front), true, s->why);
+		fort_verdict_explain(bpf_program__name(s->prog), &loading,
+				     fort_front_words(s->front), true, s->why);
 	}
 	return loading.err;
 }

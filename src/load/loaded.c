@@ -26,7 +26,7 @@ static bool maps_fit(const struct fort_env *env, struct fort_map *const *maps)
 		struct fort_map_shape shape = maps[i]->shape;
 
 		shape.frozen = env->maps[i].frozen;
-		if (memcmp(&shape, &env->maps[i], sizeof(shape)) ||
+		if (fort_map_is_hollow(maps[i]) || memcmp(&shape, &env->maps[i], sizeof(shape)) ||
 		    (shape.frozen && !same_constants(env, i, maps[i])))
 			return false;
 	}

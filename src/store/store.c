@@ -144,6 +144,14 @@ int fort_store_set_engine(struct fort_store *store, const struct fort_engine *en
 	return 0;
 }
 
+void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel)
+{
+	pthread_mutex_lock(&store->lock);
+	store->vets = true;
+	store->kernel = kernel;
+	pthread_mutex_unlock(&store->lock);
+}
+
 const struct fort_engine *fort_store_engine(const struct fort_store *store)
 {
 	return store->engine;

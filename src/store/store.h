@@ -17,6 +17,7 @@
 #include "store/caller.h"
 #include "store/road.h"
 
+struct fort_btf;
 struct fort_store;
 struct fort_map;
 
@@ -80,6 +81,12 @@ enum fort_isolation fort_store_isolation(const struct fort_store *store);
  * store loads for itself. */
 void fort_store_set_blinding(struct fort_store *store, bool blind);
 
+/* From now on the store only judges: maps of every type that the kernel has can be made, and are
+ * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
+ * that are safe get a descriptor, and none of them can run. `kernel`: the types of the kernel that
+ * they are meant for (btf/kernel.h), which may be shared and outlive the store; NULL: not known. */
+void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel);
+
 /* Do programs that are loaded from now on count how often each of their instructions runs? Only the
  * interpreter does. */
 void fort_store_set_counting(struct fort_store *store, bool counts);
@@ -88,7 +95,7 @@ void fort_store_set_counting(struct fort_store *store, bool counts);
  */
 struct fort_store_program {
 	const char *name;
-	const struct fort_loaded *loaded; /* load/loaded.h */
+	const struct fort_loaded *loaded; /* load/loaded.h; NULL: it cannot run */
 	const struct fort_info *info;
 	uint8_t tag[8];
 	uint32_t verified_insns;

@@ -19,7 +19,8 @@ PATH, PACKETS, WRONG, OTHER, LATENCY, BUGGY, FIXED = sys.argv[1:8]
 VERBS = ["run", "verify", "prog run file", "prog dump file", "prog profile file",
          "prog show file", "doctor"]
 PROGRAM_KEYS = ["name", "section", "type", "verdict", "insns", "insns_processed", "states",
-                "peak_states", "verify_us", "check_us", "certificate_bytes", "log_tail", "diag"]
+                "peak_states", "verify_us", "check_us", "certificate_bytes", "memory_bytes",
+                "log_tail", "diag"]
 DIAG_KEYS = {"code", "insn", "line", "message", "needed", "known", "hint"}
 RUN_KEYS = ["retval", "ns_per_run", "repeat", "engine", "isolation", "aborted"]
 
@@ -76,10 +77,10 @@ def check_verify():
     for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18", "*count += 1;"):
         gives(f"verify --explain says {word}", 1, "verify", WRONG, "--prog", "no_null_check",
               "--explain", out=word)
-    gives("verify: a type that is not there yet", 1, "verify", OTHER, "--prog", "sample",
-          out="programs of type perf_event are not supported")
-    gives("verify: a map type that is not there yet", 1, "verify", OTHER, "--prog", "filter",
-          out="map stack: type stack is not supported")
+    gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
+          "data_in", PACKET, err="programs of type perf_event are not supported")
+    gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
+          "filter", "data_in", PACKET, err="map stack: type stack is not supported")
     gives("verify: the example's bug", 1, "verify", BUGGY, "--explain",
           out="protocol = ip->protocol;")
     gives("verify: the example without it", 0, "verify", FIXED)
