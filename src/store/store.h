@@ -76,6 +76,11 @@ FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fo
 const struct fort_engine *fort_store_engine(const struct fort_store *store);
 enum fort_isolation fort_store_isolation(const struct fort_store *store);
 
+/* What becomes of programs, loaded from now on, whose runs end early (load/loaded.h). The default
+ * is that they stay. Where they are attached, the number of crashes goes with them and counts in
+ * each process; nobody is told there but by the probe's counters. */
+void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy);
+
 /* Are constants of programs loaded from now on kept out of machine code as they are (engine.h)? For
  * programs of those who are not trusted; costs some speed. The default is no: whoever embeds a
  * store loads for itself. */
