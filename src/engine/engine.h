@@ -79,6 +79,9 @@ struct fort_compile {
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
 	bool proven;
 	bool inspect; /* machine code is read back also of proven programs */
+	/* Constants of the program do not appear in machine code as they are: who writes programs
+	 * does not choose bytes that an attack elsewhere could run. */
+	bool blind;
 };
 
 /* Where the code of an instruction starts, in the machine code. Parts of one instruction may lie in

@@ -11,6 +11,7 @@
 #include <sys/rseq.h>
 
 #include "base/pages.h"
+#include "base/sys.h"
 #include "engine/resolve.h"
 #include "engine/x64_claims.h"
 #include "engine/x64_exit.h"
@@ -304,11 +305,16 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	struct fort_x64 x = {.request = request,
 			     .layout = &layout,
 			     .window = !fort_isolation_needs_proof(request->isolation),
+			     .hiding = request->blind ? FORT_X64_HIDE_ALL : FORT_X64_HIDE_NOTHING,
 			     .keyed = fort_isolations[request->isolation].keys,
 			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
 	struct scratch scratch = {0};
 	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
 
+	if (!err && request->blind)
+		err = fort_sys3(SYS_getrandom, (long)&x.keys, sizeof(x.keys), 0) == sizeof(x.keys)
+			      ? 0
+			      : -EAGAIN;
 	if (err)
 		return err;
 	carve_passes(&x, &scratch);

@@ -7,7 +7,7 @@
 struct head {
 	uint32_t magic, version, type, attach, rights, gpl, sleepable, isolation;
 	uint64_t fuel;
-	uint32_t n_insns, n_maps, certificate_bytes, reserved;
+	uint32_t n_insns, n_maps, certificate_bytes, quarantine_after;
 };
 _Static_assert(sizeof(struct head) == 56, "package layout");
 _Static_assert(sizeof(struct fort_map_shape) == 28, "package layout");
@@ -25,6 +25,7 @@ void fort_package_write(struct fort_buf *buf, const struct fort_package_view *vi
 		.sleepable = unit->sleepable,
 		.isolation = view->isolation,
 		.fuel = view->fuel,
+		.quarantine_after = view->quarantine_after,
 		.n_insns = unit->n_insns,
 		.n_maps = unit->n_maps,
 		.certificate_bytes = (uint32_t)view->certificate.bytes,
@@ -62,8 +63,6 @@ static int check_head(const struct head *head, size_t *offset)
 		return bad(offsetof(struct head, n_maps), offset);
 	if (head->certificate_bytes > FORT_CERT_BYTES_MAX)
 		return bad(offsetof(struct head, certificate_bytes), offset);
-	if (head->reserved)
-		return bad(offsetof(struct head, reserved), offset);
 	return 0;
 }
 
@@ -102,6 +101,7 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 			 .gpl = head.gpl},
 		.isolation = (enum fort_isolation)head.isolation,
 		.fuel = head.fuel,
+		.quarantine_after = head.quarantine_after,
 		.certificate = {certificate, head.certificate_bytes},
 	};
 	return 0;

@@ -123,8 +123,10 @@ struct fort_store {
 	struct fort_host host;  /* of test runs, in this process */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
-	struct fort_keys keys; /* of programs under mpk; runtime 0: there were none yet */
-	bool counts;           /* programs loaded now count their instructions */
+	struct fort_keys keys;          /* of programs under mpk; runtime 0: there were none yet */
+	struct fort_crash_policy crash; /* of programs loaded now */
+	bool blind;                     /* constants of programs loaded now are hidden */
+	bool counts;                    /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;

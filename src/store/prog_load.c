@@ -296,6 +296,8 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
 		.keys = &call->store->keys,
+		.crash = call->store->crash,
+		.blind = call->store->blind,
 		.counts = call->store->counts,
 		.insns = prog->insns,
 		.n_insns = prog->n_insns,

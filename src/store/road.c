@@ -152,6 +152,7 @@ static int pack(struct load *load, struct fort_buf *package)
 		.unit = load->wanted,
 		/* Who runs it elsewhere has another engine, and keys of its own or none. */
 		.isolation = fort_isolation_without_keys(load->request->isolation),
+		.quarantine_after = load->request->crash.quarantine_after,
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -173,6 +174,8 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
 		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
+		.crash = request->crash,
+		.blind = request->blind,
 		.counts = request->counts,
 	};
 	uint64_t start = now_ns();

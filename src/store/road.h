@@ -14,12 +14,12 @@
 #include "base/span.h"
 #include "btf/info.h"
 #include "engine/engine.h"
+#include "load/loaded.h"
 #include "verify/print.h"
 
 struct fort_btf_record;
 struct fort_btf_target;
 struct fort_host;
-struct fort_loaded;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
 
@@ -96,6 +96,8 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	struct fort_crash_policy crash;
+	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* for isolations that have them; outlives the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */

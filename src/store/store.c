@@ -162,6 +162,20 @@ enum fort_isolation fort_store_isolation(const struct fort_store *store)
 	return store->isolation;
 }
 
+void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy)
+{
+	pthread_mutex_lock(&store->lock);
+	store->crash = *policy;
+	pthread_mutex_unlock(&store->lock);
+}
+
+void fort_store_set_blinding(struct fort_store *store, bool blind)
+{
+	pthread_mutex_lock(&store->lock);
+	store->blind = blind;
+	pthread_mutex_unlock(&store->lock);
+}
+
 void fort_store_set_counting(struct fort_store *store, bool counts)
 {
 	pthread_mutex_lock(&store->lock);
