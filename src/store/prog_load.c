@@ -307,7 +307,7 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.inner = prog->inner,
 		.records = prog->records,
 		.kernel = call->store->kernel,
-		.target = prog->target,
+		.target_id = call->attr.prog_load.attach_btf_id,
 		.target_name = fort_prog_target_name(prog),
 		.vet = call->store->vets,
 		.names = {map_name, prog},

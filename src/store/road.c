@@ -12,6 +12,7 @@
 #include "load/package.h"
 #include "load/runs.h"
 #include "load/test_run.h"
+#include "step/kernel.h"
 #include "store/report.h"
 
 struct fort_road_program {
@@ -62,6 +63,16 @@ static int describe_maps(struct load *load)
 	return 0;
 }
 
+/* The store has found the target before: what is wrong with one was told then. */
+static int meet_kernel(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	struct fort_btf_remark remark = {0};
+
+	return fort_env_meet(&load->unit.env, &load->arena, request->kernel, request->target_id,
+			     &remark);
+}
+
 static int build_unit(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
@@ -84,8 +95,8 @@ static int build_unit(struct load *load)
 		return err;
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
 	if (err == -EINVAL)
-		err = fort_report_unit(request, &error, load->report);
-	return err;
+		return fort_report_unit(request, &error, load->report);
+	return err || !request->kernel ? err : meet_kernel(load);
 }
 
 static int search(struct load *load)

@@ -144,7 +144,7 @@ int fort_store_set_engine(struct fort_store *store, const struct fort_engine *en
 	return 0;
 }
 
-void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel)
+void fort_store_set_vetting(struct fort_store *store, const struct fort_kernel *kernel)
 {
 	pthread_mutex_lock(&store->lock);
 	store->vets = true;
