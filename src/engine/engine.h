@@ -84,6 +84,8 @@ struct fort_compile {
 struct fort_engine {
 	const char *name;
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
+	bool proven_only;    /* under every isolation */
+	const char *absent;  /* why it was not built in, or NULL; compile returns -ENOSYS then */
 	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM (or
 	 * what else the kernel says to memory for code, such as -EACCES where it allows none),
 	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, -EPERM for a
@@ -103,7 +105,11 @@ extern const struct fort_engine fort_engine_interp;
 /* Machine code. Host programs only: it catches faults by signals (x64_faults.h). */
 extern const struct fort_engine fort_engine_x64;
 
-/* All engines built in, NULL-terminated; the first is the default. */
+/* Machine code by LLVM, for host programs. Where LLVM's library is not there when a program is
+ * compiled, compile returns -ELIBACC. */
+extern const struct fort_engine fort_engine_llvm;
+
+/* All engines, NULL-terminated; the first is the default. */
 extern const struct fort_engine *const fort_engines[];
-/* "interp", "x64"; NULL if unknown. */
+/* "interp", "x64", "llvm"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);
