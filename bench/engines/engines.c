@@ -35,7 +35,7 @@ static const struct subject {
 #define ROW(name, what, counts) {#name, what, counts, name##_plain, name##_vector},
 	BENCH_PROGRAMS(ROW)};
 
-enum side { PLAIN, VECTOR, X64_NONE, X64_SFI, INTERP, KERNEL, SIDES };
+enum side { PLAIN, VECTOR, X64_NONE, X64_SFI, LLVM, INTERP, KERNEL, SIDES };
 enum kind { NATIVE, OURS, THE_KERNEL };
 
 static const struct {
@@ -48,6 +48,7 @@ static const struct {
 	[VECTOR] = {"vector", NATIVE},
 	[X64_NONE] = {"x64-none", OURS, &fort_engine_x64, FORT_ISOLATION_NONE},
 	[X64_SFI] = {"x64-sfi", OURS, &fort_engine_x64, FORT_ISOLATION_SFI},
+	[LLVM] = {"llvm", OURS, &fort_engine_llvm, FORT_ISOLATION_NONE},
 	[INTERP] = {"interp", OURS, &fort_engine_interp, FORT_ISOLATION_SFI},
 	[KERNEL] = {"kernel", THE_KERNEL},
 };
@@ -131,7 +132,9 @@ static void load_sides(const struct subject *subject, const struct fort_raw_insn
 		struct contestant *c = &bench.contestants[side];
 
 		*c = (struct contestant){.there = true};
-		if (sides[side].kind == OURS)
+		if (sides[side].kind == OURS && sides[side].engine->absent)
+			c->there = false;
+		else if (sides[side].kind == OURS)
 			c->loaded = bench_ours_load(&bench.ours, sides[side].engine,
 						    sides[side].isolation);
 		if (sides[side].kind != THE_KERNEL)

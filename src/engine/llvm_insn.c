@@ -145,6 +145,19 @@ static LLVMAtomicRMWBinOp update_of(uint8_t op)
 	}
 }
 
+/* The same, but nothing is known of it. An update that changes nothing would become a load, and
+ * not fault where nothing may be written. */
+static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
+{
+	static char nothing[] = "", same[] = "=r,0";
+	LLVMTypeRef type = fort_llvm_int(x, bits);
+	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
+	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
+						 false, false, LLVMInlineAsmDialectATT, false);
+
+	return fort_llvm_call_function(x, function, code, &word, 1);
+}
+
 static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueRef place)
 {
 	LLVMValueRef word = source(x, insn), old;
@@ -159,6 +172,8 @@ static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueR
 		fort_llvm_set(x, FORT_R0, old);
 		return;
 	}
+	if (x->confines_stores)
+		word = opaque(x, word, insn->bits);
 	old = x->api->BuildAtomicRMW(x->builder, update_of(insn->op), place, word,
 				     LLVMAtomicOrderingSequentiallyConsistent, false);
 	x->api->SetVolatile(old, true);
