@@ -138,6 +138,19 @@ static LLVMValueRef scaled(struct fort_llvm *x, LLVMValueRef a, uint64_t by)
 	return fort_llvm_binary(x, LLVMMul, a, fort_llvm_const(x, by));
 }
 
+/* The engine's own knowledge: it made the address, of a place in the window. */
+static void is_somewhere(struct fort_llvm *x, LLVMValueRef address)
+{
+	static const char assume[] = "llvm.assume";
+	LLVMValueRef there =
+		fort_llvm_compare(x, LLVMIntNE, address, fort_llvm_const(x, 0));
+	LLVMValueRef function = x->api->GetIntrinsicDeclaration(
+		x->module, x->api->LookupIntrinsicID(assume, sizeof(assume) - 1), NULL, 0);
+
+	fort_llvm_call_function(x, x->api->FunctionType(x->nothing, &x->i1, 1, false), function,
+				&there, 1);
+}
+
 static void array_lookup(struct fort_llvm *x, uint32_t number, uint32_t map)
 {
 	const struct fort_map_lookup *array = &x->request->lookups[map];
@@ -167,7 +180,9 @@ static void array_lookup(struct fort_llvm *x, uint32_t number, uint32_t map)
 	poison(x);
 	fort_llvm_jump(x, done);
 	fort_llvm_at(x, found);
-	finish(x, fort_llvm_binary(x, LLVMAdd, element, scaled(x, key, array->stride)), done);
+	element = fort_llvm_binary(x, LLVMAdd, element, scaled(x, key, array->stride));
+	is_somewhere(x, element);
+	finish(x, element, done);
 }
 
 /* True when a lookup in this map was done without asking which it is. */

@@ -7,7 +7,8 @@ _Static_assert(offsetof(struct fort_x64_entry, stack) == 0 &&
 	       "as written below");
 
 /* What a function of C must keep is pushed, so that leaving early takes no more than a stack
- * pointer. The code's address is the seventh argument, on the stack. */
+ * pointer. The code's address is the seventh argument, on the stack; the code's own six are where LLVM 19
+ * has them in its convention preserve_none. */
 __asm__(".pushsection .text\n"
 	".globl fort_llvm_enter, fort_llvm_landing, fort_llvm_leave\n"
 	".hidden fort_llvm_enter, fort_llvm_landing, fort_llvm_leave\n"
@@ -31,6 +32,12 @@ __asm__(".pushsection .text\n"
 	"	push %r15\n"
 	"	sub $8, %rsp\n"
 	"	mov %rsp, (%r8)\n"
+	"	mov %rdi, %r12\n"
+	"	mov %rsi, %r13\n"
+	"	mov %rdx, %r14\n"
+	"	mov %rcx, %r15\n"
+	"	mov %r8, %rdi\n"
+	"	mov %r9, %rsi\n"
 	"	call *64(%rsp)\n"
 	"1:	add $8, %rsp\n"
 	"	pop %r15\n"

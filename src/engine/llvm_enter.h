@@ -3,7 +3,8 @@
 
 #include "engine/x64_run.h"
 
-/* `run` of a module: returns r0, run->fuel is what is left. */
+/* `run` of a module: returns r0, run->fuel is what is left. No function of C: it keeps no register
+ * but rbp. */
 typedef uint64_t fort_llvm_code_fn(uint64_t ctx, uint64_t ctx_length, uint64_t r10,
 				   struct fort_run *run, struct fort_x64_entry *entry,
 				   uint64_t fuel);

@@ -9,6 +9,10 @@
 #define PARAMS    (FORT_REGS + 4)
 #define RUN_PARAMS 6u
 
+/* A calling convention that keeps no register but rbp: fort_llvm_enter keeps those of its caller
+ * anyway, for when a run ends early. */
+#define PRESERVE_NONE 21u
+
 /* --- one instruction --- */
 
 /* To a slot of this function; back costs fuel. */
@@ -296,6 +300,7 @@ static void add_entry(struct fort_llvm *x)
 	LLVMTypeRef type = x->api->FunctionType(x->i64, types, RUN_PARAMS, false);
 	LLVMValueRef run = add_function(x, "run", type), args[PARAMS], result, fuel;
 
+	x->api->SetFunctionCallConv(run, PRESERVE_NONE);
 	x->pc = 0;
 	enter_function(x, run);
 	for (unsigned reg = 0; reg < FORT_REGS; reg++)
