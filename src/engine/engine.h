@@ -78,6 +78,7 @@ struct fort_compile {
 	/* A certificate of the program was checked. Without one, what machine code an engine makes
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
 	bool proven;
+	const char *cache; /* directory for what an engine may keep (llvm_cache.h), or NULL */
 	bool inspect; /* machine code is read back also of proven programs */
 };
 

@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "engine/llvm.h"
+#include "engine/llvm_cache.h"
 #include "engine/llvm_enter.h"
 #include "engine/llvm_object.h"
 #include "engine/resolve.h"
@@ -114,20 +115,35 @@ static int list(struct fort_code *code)
 	return fort_signals_list(&code->faults.range, &code->place);
 }
 
+static int build_from(const struct fort_compile *request, const struct fort_buf *object,
+		      struct fort_code *code)
+{
+	return fort_llvm_build(request, (struct fort_span){object->data, object->bytes},
+			       &code->built);
+}
+
+/* What is in the cache but is no object as it should be is made anew. */
 static int build(const struct fort_compile *request, struct fort_code *code)
 {
+	struct fort_llvm_cache cache;
 	struct fort_buf object;
-	int err;
+	int err = -ENOEXEC;
 
 	fort_buf_init(&object, FORT_LLVM_OBJECT_BYTES_MAX);
-	err = fort_llvm_compile(request, &object);
-	if (!err)
-		err = fort_llvm_build(request, (struct fort_span){object.data, object.bytes},
-				      &code->built);
+	fort_llvm_cache_open(request, &cache);
+	if (fort_llvm_cache_get(&cache, &object))
+		err = build_from(request, &object, code);
+	if (err == -ENOEXEC) {
+		fort_buf_free(&object);
+		fort_buf_init(&object, FORT_LLVM_OBJECT_BYTES_MAX);
+		err = fort_llvm_compile(request, &object);
+		err = err ? err : build_from(request, &object, code);
+		if (!err)
+			fort_llvm_cache_put(&cache, &object);
+	}
+	fort_llvm_cache_close(&cache);
 	fort_buf_free(&object);
-	if (err)
-		return err;
-	err = list(code);
+	err = err ? err : list(code);
 	if (err)
 		fort_llvm_drop(&code->built);
 	return err;

@@ -17,6 +17,7 @@ struct fort_load_request {
 	uint32_t n_slots;
 	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
 	uint64_t fuel;         /* of one run */
+	const char *cache;     /* as in struct fort_compile */
 };
 
 struct fort_loaded {
