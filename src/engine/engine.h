@@ -79,7 +79,7 @@ struct fort_compile {
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
 	bool proven;
 	const char *cache; /* directory for what an engine may keep (llvm_cache.h), or NULL */
-	bool inspect; /* machine code is read back also of proven programs */
+	bool inspect;      /* machine code is read back also of proven programs */
 };
 
 struct fort_engine {

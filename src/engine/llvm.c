@@ -9,12 +9,13 @@
  * pointer that the entry keeps. What fuel was left is known only where code tells the run: after
  * such an end it is what it was at the last call of a helper, or at the start.
  */
+#include "engine/llvm.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
-#include "engine/llvm.h"
 #include "engine/llvm_cache.h"
 #include "engine/llvm_enter.h"
 #include "engine/llvm_object.h"
@@ -90,8 +91,8 @@ static bool stop(const struct fort_signal_range *range, struct fort_run *run, uc
 	if (!entry || !entry->stack || entry->stop)
 		return true;
 	entry->stop = FORT_ABORT_TIME;
-	entry->pc = fort_x64_faults_pc((const struct fort_x64_faults *)range,
-				       place_in(range, regs));
+	entry->pc =
+		fort_x64_faults_pc((const struct fort_x64_faults *)range, place_in(range, regs));
 	land(regs, entry);
 	return true;
 }

@@ -8,7 +8,9 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	return -ENOSYS;
 }
 
-static void free_code(struct fort_code *code) {}
+static void free_code(struct fort_code *code)
+{
+}
 
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {

@@ -61,8 +61,7 @@ void fort_llvm_set(struct fort_llvm *x, unsigned reg, LLVMValueRef value)
 
 LLVMValueRef fort_llvm_place(struct fort_llvm *x, LLVMValueRef base, int64_t off, bool confined)
 {
-	LLVMValueRef sum =
-		fort_llvm_binary(x, LLVMAdd, base, fort_llvm_const(x, (uint64_t)off));
+	LLVMValueRef sum = fort_llvm_binary(x, LLVMAdd, base, fort_llvm_const(x, (uint64_t)off));
 	LLVMTypeRef gs;
 
 	if (!confined)
@@ -165,8 +164,7 @@ void fort_llvm_abort(struct fort_llvm *x, uint32_t code, uint32_t pc, LLVMValueR
 
 	/* A helper has left in the run what fuel there is. */
 	if (code != FORT_ABORT_CODES)
-		fort_llvm_write(x,
-				fort_llvm_member(x, x->run, offsetof(struct fort_run, fuel)),
+		fort_llvm_write(x, fort_llvm_member(x, x->run, offsetof(struct fort_run, fuel)),
 				fort_llvm_read(x, x->i64, x->fuel));
 	fort_llvm_call_function(x, x->leave, leave, args, FORT_LEN(args));
 	x->api->BuildUnreachable(x->builder);
@@ -188,8 +186,8 @@ void fort_llvm_charge(struct fort_llvm *x, uint32_t cost, uint32_t pc)
 
 void fort_llvm_line(struct fort_llvm *x, bool key)
 {
-	LLVMMetadataRef at = x->api->DIBuilderCreateDebugLocation(
-		x->context, 2 * x->pc + 1 + key, 0, x->scope, NULL);
+	LLVMMetadataRef at = x->api->DIBuilderCreateDebugLocation(x->context, 2 * x->pc + 1 + key,
+								  0, x->scope, NULL);
 
 	x->api->SetCurrentDebugLocation2(x->builder, at);
 }

@@ -11,7 +11,7 @@
 #include "engine/x64_run.h"
 
 /* Counts what the engine makes of the same program. */
-#define VERSION "bpfort llvm 19 code 1"
+#define VERSION "bpfort llvm 19 code 2"
 
 #define NAME_BYTES (2 * FORT_SHA256_BYTES + 32)
 
@@ -63,7 +63,7 @@ static void add_maps(struct fort_sha256 *hash, const struct fort_compile *reques
 
 		if (request->lookups)
 			lookup = request->lookups[i];
-		add_word(hash, (uint64_t)!!domain->map_start[i] << 32 | lookup.n);
+		add_word(hash, (uint64_t) !!domain->map_start[i] << 32 | lookup.n);
 		add_word(hash, (uint64_t)lookup.n_cpus << 32 | lookup.stride);
 		add_word(hash, lookup.cpu_bytes);
 		add_word(hash, lookup.function != NULL);
@@ -90,8 +90,8 @@ static void add_program(struct fort_sha256 *hash, const struct fort_compile *req
 	add_word(hash, program->n_insns);
 	add_word(hash, program->n_subprogs);
 	for (uint32_t i = 0; i < program->n_subprogs; i++)
-		add_word(hash, (uint64_t)program->subprogs[i].start << 32 |
-				       program->subprogs[i].end);
+		add_word(hash,
+			 (uint64_t)program->subprogs[i].start << 32 | program->subprogs[i].end);
 	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
 		const struct fort_insn *insn = &program->insns[pc];
 

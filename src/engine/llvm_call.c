@@ -57,8 +57,7 @@ static void call_helper(struct fort_llvm *x, uint32_t number)
 /* Which helper is known only when it runs. */
 static void call_by_number(struct fort_llvm *x, const struct fort_insn *insn)
 {
-	fort_llvm_write(x,
-			fort_llvm_member(x, x->entry, offsetof(struct fort_x64_entry, number)),
+	fort_llvm_write(x, fort_llvm_member(x, x->entry, offsetof(struct fort_x64_entry, number)),
 			fort_llvm_get(x, insn->dst));
 	call_host(x, fort_llvm_function(x, FORT_LLVM_BY_NUMBER, x->helper));
 }
@@ -90,8 +89,8 @@ static void finish(struct fort_llvm *x, LLVMValueRef r0, LLVMBasicBlockRef done)
 
 static void cached(struct fort_llvm *x, uint32_t number, uint32_t offset)
 {
-	LLVMValueRef services = fort_llvm_read(
-		x, x->pointer, of_run(x, offsetof(struct fort_run, services)));
+	LLVMValueRef services =
+		fort_llvm_read(x, x->pointer, of_run(x, offsetof(struct fort_run, services)));
 	LLVMValueRef word = fort_llvm_read(x, x->i64, fort_llvm_member(x, services, offset));
 	LLVMBasicBlockRef done;
 
@@ -104,8 +103,8 @@ static void cached(struct fort_llvm *x, uint32_t number, uint32_t offset)
 static LLVMValueRef this_cpu(struct fort_llvm *x)
 {
 	LLVMTypeRef fs = x->api->PointerTypeInContext(x->context, FORT_LLVM_FS);
-	LLVMValueRef at = fort_llvm_cast(
-		x, LLVMIntToPtr, fort_llvm_const(x, (uint64_t)(int64_t)x->cpu_offset), fs);
+	LLVMValueRef at = fort_llvm_cast(x, LLVMIntToPtr,
+					 fort_llvm_const(x, (uint64_t)(int64_t)x->cpu_offset), fs);
 	LLVMValueRef cpu = fort_llvm_read(x, x->i32, at);
 
 	x->api->SetVolatile(cpu, true);
@@ -142,8 +141,7 @@ static LLVMValueRef scaled(struct fort_llvm *x, LLVMValueRef a, uint64_t by)
 static void is_somewhere(struct fort_llvm *x, LLVMValueRef address)
 {
 	static const char assume[] = "llvm.assume";
-	LLVMValueRef there =
-		fort_llvm_compare(x, LLVMIntNE, address, fort_llvm_const(x, 0));
+	LLVMValueRef there = fort_llvm_compare(x, LLVMIntNE, address, fort_llvm_const(x, 0));
 	LLVMValueRef function = x->api->GetIntrinsicDeclaration(
 		x->module, x->api->LookupIntrinsicID(assume, sizeof(assume) - 1), NULL, 0);
 
@@ -154,8 +152,8 @@ static void is_somewhere(struct fort_llvm *x, LLVMValueRef address)
 static void array_lookup(struct fort_llvm *x, uint32_t number, uint32_t map)
 {
 	const struct fort_map_lookup *array = &x->request->lookups[map];
-	LLVMValueRef element = fort_llvm_cast(
-		x, LLVMPtrToInt, fort_llvm_outside(x, FORT_LLVM_VALUES, map), x->i64);
+	LLVMValueRef element = fort_llvm_cast(x, LLVMPtrToInt,
+					      fort_llvm_outside(x, FORT_LLVM_VALUES, map), x->i64);
 	LLVMBasicBlockRef done, missing, found;
 	LLVMValueRef this, key;
 
@@ -164,8 +162,7 @@ static void array_lookup(struct fort_llvm *x, uint32_t number, uint32_t map)
 		or_call(x,
 			fort_llvm_compare(x, LLVMIntULT, this, fort_llvm_const(x, array->n_cpus)),
 			number, &done);
-		element = fort_llvm_binary(x, LLVMAdd, element,
-					   scaled(x, this, array->cpu_bytes));
+		element = fort_llvm_binary(x, LLVMAdd, element, scaled(x, this, array->cpu_bytes));
 	} else {
 		done = fort_llvm_block(x);
 	}
@@ -251,13 +248,13 @@ static void local(struct fort_llvm *x, const struct fort_insn *insn)
 	fort_llvm_charge(x, fort_resolve_callee_slots(program, target), x->pc);
 	for (unsigned reg = 0; reg < FORT_REGS; reg++)
 		args[reg] = fort_llvm_get(x, reg);
-	args[FORT_R10] = fort_llvm_binary(x, LLVMSub, args[FORT_R10],
-					  fort_llvm_const(x, FORT_STACK_BYTES));
+	args[FORT_R10] =
+		fort_llvm_binary(x, LLVMSub, args[FORT_R10], fort_llvm_const(x, FORT_STACK_BYTES));
 	args[FORT_REGS] = fort_llvm_read(x, x->i64, x->fuel);
 	args[FORT_REGS + 1] = x->run;
 	args[FORT_REGS + 2] = x->entry;
-	args[FORT_REGS + 3] = fort_llvm_binary(x, LLVMAdd, x->depth,
-					       x->api->ConstInt(x->i32, 1, false));
+	args[FORT_REGS + 3] =
+		fort_llvm_binary(x, LLVMAdd, x->depth, x->api->ConstInt(x->i32, 1, false));
 	result = fort_llvm_call_function(x, x->subprogram, callee, args, FORT_LEN(args));
 	for (unsigned reg = 0; reg < FORT_LLVM_PASSED; reg++)
 		fort_llvm_set(x, reg, x->api->BuildExtractValue(x->builder, result, reg, ""));

@@ -7,8 +7,8 @@ _Static_assert(offsetof(struct fort_x64_entry, stack) == 0 &&
 	       "as written below");
 
 /* What a function of C must keep is pushed, so that leaving early takes no more than a stack
- * pointer. The code's address is the seventh argument, on the stack; the code's own six are where LLVM 19
- * has them in its convention preserve_none. */
+ * pointer. The code's address is the seventh argument, on the stack; the code's own six are where
+ * LLVM 19 has them in its convention preserve_none. */
 __asm__(".pushsection .text\n"
 	".globl fort_llvm_enter, fort_llvm_landing, fort_llvm_leave\n"
 	".hidden fort_llvm_enter, fort_llvm_landing, fort_llvm_leave\n"

@@ -57,8 +57,7 @@ void fort_llvm_alu(struct fort_llvm *x, const struct fort_insn *insn)
 	LLVMValueRef a = fort_llvm_get_low(x, insn->dst, insn->bits), b, value;
 
 	if (insn->kind == FORT_NEG) {
-		fort_llvm_set(x, insn->dst,
-			      fort_llvm_binary(x, LLVMSub, number(type, x, 0), a));
+		fort_llvm_set(x, insn->dst, fort_llvm_binary(x, LLVMSub, number(type, x, 0), a));
 		return;
 	}
 	b = source(x, insn);
@@ -79,9 +78,7 @@ void fort_llvm_alu(struct fort_llvm *x, const struct fort_insn *insn)
 
 void fort_llvm_move(struct fort_llvm *x, const struct fort_insn *insn)
 {
-	unsigned from = insn->op == FORT_OP_MOVSX8    ? 8
-			: insn->op == FORT_OP_MOVSX16 ? 16
-						      : 32;
+	unsigned from = insn->op == FORT_OP_MOVSX8 ? 8 : insn->op == FORT_OP_MOVSX16 ? 16 : 32;
 	uint32_t map = insn->kind == FORT_MOV_X && insn->bits == 64 ? x->map_of[insn->src] : 0;
 	LLVMValueRef value;
 
@@ -163,10 +160,10 @@ static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueR
 	LLVMValueRef word = source(x, insn), old;
 
 	if (insn->op == FORT_OP_A_CMPXCHG) {
-		old = x->api->BuildAtomicCmpXchg(
-			x->builder, place, fort_llvm_get_low(x, FORT_R0, insn->bits), word,
-			LLVMAtomicOrderingSequentiallyConsistent,
-			LLVMAtomicOrderingSequentiallyConsistent, false);
+		old = x->api->BuildAtomicCmpXchg(x->builder, place,
+						 fort_llvm_get_low(x, FORT_R0, insn->bits), word,
+						 LLVMAtomicOrderingSequentiallyConsistent,
+						 LLVMAtomicOrderingSequentiallyConsistent, false);
 		x->api->SetVolatile(old, true);
 		old = x->api->BuildExtractValue(x->builder, old, 0, "");
 		fort_llvm_set(x, FORT_R0, old);

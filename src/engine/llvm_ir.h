@@ -27,6 +27,12 @@ enum fort_llvm_space { FORT_LLVM_FLAT = 0, FORT_LLVM_GS = 256, FORT_LLVM_FS = 25
 
 #define FORT_LLVM_PASSED (FORT_R5 + 1) /* registers that a callee gives back */
 
+/* Jumps that lead to a slot. */
+struct fort_llvm_ways {
+	uint32_t first, last;
+	bool there;
+};
+
 struct fort_llvm {
 	const struct fort_compile *request;
 	const struct fort_llvm_api *api;
@@ -40,6 +46,12 @@ struct fort_llvm {
 	LLVMValueRef *functions;   /* of each subprogram */
 	LLVMBasicBlockRef *blocks; /* of each slot, or NULL */
 	uint32_t *loop_ends;       /* fort_resolve_loops */
+	/* Of each slot: the last one of the loop that counts and begins there, 0: none; where that
+	 * begins when it is not being entered; and its blocks in the copy that looks at no fuel. */
+	uint32_t *latches;
+	LLVMBasicBlockRef *heads, *copies;
+	struct fort_llvm_ways *ways; /* to each slot */
+	bool copying;
 	/* Of the function being made. */
 	LLVMValueRef function, run, entry, depth;
 	LLVMValueRef regs[FORT_REGS], fuel;
@@ -54,6 +66,11 @@ struct fort_llvm {
 
 /* Returns what fort_engine.compile does. */
 FORT_CHECKED int fort_llvm_lower(struct fort_llvm *x);
+
+/* --- loops that count (llvm_loops.c) --- */
+
+void fort_llvm_find_loops(struct fort_llvm *x, const struct fort_subprog *subprog);
+LLVMValueRef fort_llvm_is_rich(struct fort_llvm *x, uint32_t head);
 
 /* --- instructions, by kind --- */
 

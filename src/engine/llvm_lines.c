@@ -140,8 +140,7 @@ static int start(struct machine *m, struct fort_span section)
 	m->line_base = (int8_t)body[0];
 	m->line_range = body[1];
 	m->opcode_base = body[2];
-	if (!m->line_range || !m->opcode_base ||
-	    header_bytes < skipped + 3u + m->opcode_base - 1u)
+	if (!m->line_range || !m->opcode_base || header_bytes < skipped + 3u + m->opcode_base - 1u)
 		return -EBADMSG;
 	memcpy(m->lengths, body + 3, m->opcode_base - 1u);
 	return 0;

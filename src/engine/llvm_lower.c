@@ -6,7 +6,7 @@
 #include "engine/resolve.h"
 #include "engine/x64_run.h"
 
-#define PARAMS    (FORT_REGS + 4)
+#define PARAMS     (FORT_REGS + 4)
 #define RUN_PARAMS 6u
 
 /* A calling convention that keeps no register but rbp: fort_llvm_enter keeps those of its caller
@@ -15,17 +15,36 @@
 
 /* --- one instruction --- */
 
+/* Where a way from x->pc to `target` leads: in the copy of a loop, to the copy of its slots. */
+static LLVMBasicBlockRef block_of(const struct fort_llvm *x, uint32_t target)
+{
+	if (x->copying && x->copies[target])
+		return x->copies[target];
+	return x->latches[target] && x->latches[target] == x->pc ? x->heads[target]
+								 : x->blocks[target];
+}
+
 /* To a slot of this function; back costs fuel. */
 static void go_to(struct fort_llvm *x, uint32_t target)
 {
-	if (target <= x->pc)
-		fort_llvm_charge(x, fort_resolve_loop_slots(x->loop_ends, target), target);
-	fort_llvm_jump(x, x->blocks[target]);
+	uint32_t cost;
+
+	if (target <= x->pc) {
+		cost = fort_resolve_loop_slots(x->loop_ends, target);
+		if (x->copying) /* it is there */
+			fort_llvm_write(x, x->fuel,
+					fort_llvm_binary(x, LLVMSub,
+							 fort_llvm_read(x, x->i64, x->fuel),
+							 fort_llvm_const(x, cost)));
+		else
+			fort_llvm_charge(x, cost, target);
+	}
+	fort_llvm_jump(x, block_of(x, target));
 }
 
 static void branch(struct fort_llvm *x, const struct fort_insn *insn)
 {
-	LLVMBasicBlockRef next = x->blocks[x->pc + 1], taken = fort_llvm_block(x);
+	LLVMBasicBlockRef next = block_of(x, x->pc + 1), taken = fort_llvm_block(x);
 
 	x->api->BuildCondBr(x->builder, fort_llvm_condition(x, insn), taken, next);
 	fort_llvm_at(x, taken);
@@ -39,9 +58,8 @@ static void give_back(struct fort_llvm *x)
 	for (unsigned reg = 0; reg < FORT_LLVM_PASSED; reg++)
 		result = x->api->BuildInsertValue(x->builder, result, fort_llvm_get(x, reg), reg,
 						  "");
-	result = x->api->BuildInsertValue(x->builder, result,
-					  fort_llvm_read(x, x->i64, x->fuel), FORT_LLVM_PASSED,
-					  "");
+	result = x->api->BuildInsertValue(x->builder, result, fort_llvm_read(x, x->i64, x->fuel),
+					  FORT_LLVM_PASSED, "");
 	x->api->BuildRet(x->builder, result);
 }
 
@@ -56,11 +74,11 @@ static int constant(struct fort_llvm *x, const struct fort_insn *insn)
 		return err;
 	value = fort_llvm_const(x, (uint64_t)imm);
 	if (insn->op == FORT_OP_MAP_IDX_VALUE)
-		value = fort_llvm_binary(
-			x, LLVMAdd,
-			fort_llvm_cast(x, LLVMPtrToInt,
-				       fort_llvm_outside(x, FORT_LLVM_VALUES, map), x->i64),
-			fort_llvm_const(x, (uint64_t)insn->imm >> 32));
+		value = fort_llvm_binary(x, LLVMAdd,
+					 fort_llvm_cast(x, LLVMPtrToInt,
+							fort_llvm_outside(x, FORT_LLVM_VALUES, map),
+							x->i64),
+					 fort_llvm_const(x, (uint64_t)insn->imm >> 32));
 	fort_llvm_set(x, insn->dst, value);
 	if (insn->op == FORT_OP_MAP_IDX)
 		x->map_of[insn->dst] = map + 1;
@@ -143,11 +161,11 @@ static void add_blocks(struct fort_llvm *x, const struct fort_subprog *subprog)
 /* As debug information every function is one of its own. */
 static LLVMMetadataRef describe(struct fort_llvm *x, LLVMValueRef function)
 {
-	LLVMMetadataRef type = x->api->DIBuilderCreateSubroutineType(x->lines, x->file, NULL, 0,
-								     LLVMDIFlagZero);
-	LLVMMetadataRef scope = x->api->DIBuilderCreateFunction(
-		x->lines, x->file, "f", 1, "", 0, x->file, 1, type, true, true, 1, LLVMDIFlagZero,
-		true);
+	LLVMMetadataRef type =
+		x->api->DIBuilderCreateSubroutineType(x->lines, x->file, NULL, 0, LLVMDIFlagZero);
+	LLVMMetadataRef scope =
+		x->api->DIBuilderCreateFunction(x->lines, x->file, "f", 1, "", 0, x->file, 1, type,
+						true, true, 1, LLVMDIFlagZero, true);
 
 	x->api->SetSubprogram(function, scope);
 	return scope;
@@ -169,12 +187,64 @@ static void enter_function(struct fort_llvm *x, LLVMValueRef function)
 	fort_llvm_line(x, false);
 }
 
+/* A loop that counts is entered by asking which of the two it is to be. */
+static void enter_loop(struct fort_llvm *x)
+{
+	x->heads[x->pc] = fort_llvm_block(x);
+	x->copies[x->pc] = fort_llvm_block(x);
+	x->api->BuildCondBr(x->builder, fort_llvm_is_rich(x, x->pc), x->copies[x->pc],
+			    x->heads[x->pc]);
+	fort_llvm_at(x, x->heads[x->pc]);
+}
+
+/* Slots [x->pc, end). */
+static int lower_slots(struct fort_llvm *x, uint32_t end)
+{
+	bool open = !x->copying; /* does the block before go on here? */
+	int err = 0;
+
+	while (x->pc < end && !err) {
+		const struct fort_insn *insn = &x->request->program->insns[x->pc];
+		LLVMBasicBlockRef block = (x->copying ? x->copies : x->blocks)[x->pc];
+
+		fort_llvm_line(x, false);
+		if (block) {
+			if (open)
+				fort_llvm_jump(x, block);
+			fort_llvm_at(x, block);
+			forget_maps(x);
+			if (x->latches[x->pc] && !x->copying)
+				enter_loop(x);
+		} else if (!open) {
+			fort_llvm_at(x, fort_llvm_block(x)); /* nobody gets here */
+		}
+		err = lower_one(x, insn);
+		open = falls_through(insn);
+		x->pc += fort_insn_slots(insn);
+	}
+	return err;
+}
+
+static int copy_loop(struct fort_llvm *x, uint32_t head)
+{
+	uint32_t end = x->latches[head] + 1;
+	int err;
+
+	for (uint32_t pc = head + 1; pc < end; pc++)
+		if (x->blocks[pc])
+			x->copies[pc] = fort_llvm_block(x);
+	x->copying = true;
+	x->pc = head;
+	err = lower_slots(x, end);
+	x->copying = false;
+	return err;
+}
+
 static int lower_subprog(struct fort_llvm *x, uint32_t index)
 {
 	const struct fort_subprog *subprog = &x->request->program->subprogs[index];
 	LLVMValueRef function = x->functions[index];
-	bool open = true; /* does the block before go on here? */
-	int err = 0;
+	int err;
 
 	x->pc = subprog->start;
 	enter_function(x, function);
@@ -185,31 +255,18 @@ static int lower_subprog(struct fort_llvm *x, uint32_t index)
 	x->entry = x->api->GetParam(function, FORT_REGS + 2);
 	x->depth = x->api->GetParam(function, FORT_REGS + 3);
 	add_blocks(x, subprog);
+	fort_llvm_find_loops(x, subprog);
 	forget_maps(x);
-	for (x->pc = subprog->start; x->pc < subprog->end && !err;) {
-		const struct fort_insn *insn = &x->request->program->insns[x->pc];
-		uint32_t slots = fort_insn_slots(insn);
-
-		fort_llvm_line(x, false);
-		if (x->blocks[x->pc]) {
-			if (open)
-				fort_llvm_jump(x, x->blocks[x->pc]);
-			fort_llvm_at(x, x->blocks[x->pc]);
-			forget_maps(x);
-		} else if (!open) {
-			fort_llvm_at(x, fort_llvm_block(x)); /* nobody gets here */
-		}
-		err = lower_one(x, insn);
-		open = falls_through(insn);
-		x->pc += slots;
-	}
+	err = lower_slots(x, subprog->end);
+	for (uint32_t pc = subprog->start; pc < subprog->end && !err; pc++)
+		if (x->latches[pc])
+			err = copy_loop(x, pc);
 	return err;
 }
 
 /* --- the module --- */
 
-static void attribute(struct fort_llvm *x, LLVMValueRef function, const char *name,
-		      unsigned bytes)
+static void attribute(struct fort_llvm *x, LLVMValueRef function, const char *name, unsigned bytes)
 {
 	unsigned kind = x->api->GetEnumAttributeKindForName(name, bytes);
 
@@ -219,11 +276,11 @@ static void attribute(struct fort_llvm *x, LLVMValueRef function, const char *na
 
 #define ATTRIBUTE(x, function, name) attribute(x, function, name, sizeof(name) - 1)
 
-#define TEXT_ATTRIBUTE(x, function, name, value)                                      \
-	(x)->api->AddAttributeAtIndex(                                                    \
-		function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,                 \
-		(x)->api->CreateStringAttribute((x)->context, name, sizeof(name) - 1, value, \
-						sizeof(value) - 1))
+#define TEXT_ATTRIBUTE(x, function, name, value)                                                \
+	(x)->api->AddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, \
+				      (x)->api->CreateStringAttribute((x)->context, name,       \
+								      sizeof(name) - 1, value,  \
+								      sizeof(value) - 1))
 
 /* Null is an address like another. There are no tables of jumps, no functions of a C library, and
  * no registers of vectors: whoever calls programs does not save those. */
@@ -295,8 +352,7 @@ static void describe_module(struct fort_llvm *x)
 /* What the host calls: the program with its first registers. */
 static void add_entry(struct fort_llvm *x)
 {
-	LLVMTypeRef types[RUN_PARAMS] = {x->i64,     x->i64,     x->i64,
-					 x->pointer, x->pointer, x->i64};
+	LLVMTypeRef types[RUN_PARAMS] = {x->i64, x->i64, x->i64, x->pointer, x->pointer, x->i64};
 	LLVMTypeRef type = x->api->FunctionType(x->i64, types, RUN_PARAMS, false);
 	LLVMValueRef run = add_function(x, "run", type), args[PARAMS], result, fuel;
 
@@ -315,8 +371,7 @@ static void add_entry(struct fort_llvm *x)
 	result = fort_llvm_call_function(x, x->subprogram, x->functions[0], args, PARAMS);
 	fuel = x->api->BuildExtractValue(x->builder, result, FORT_LLVM_PASSED, "");
 	fort_llvm_write(x,
-			fort_llvm_member(x, args[FORT_REGS + 1],
-					 offsetof(struct fort_run, fuel)),
+			fort_llvm_member(x, args[FORT_REGS + 1], offsetof(struct fort_run, fuel)),
 			fuel);
 	x->api->BuildRet(x->builder, x->api->BuildExtractValue(x->builder, result, 0, ""));
 }
@@ -341,20 +396,34 @@ static int lower_all(struct fort_llvm *x)
 	return err;
 }
 
+static bool get_room(struct fort_llvm *x)
+{
+	size_t n = x->request->program->n_insns + 1u;
+
+	x->functions = calloc(x->request->program->n_subprogs, sizeof(LLVMValueRef));
+	x->blocks = calloc(n, sizeof(LLVMBasicBlockRef));
+	x->heads = calloc(n, sizeof(LLVMBasicBlockRef));
+	x->copies = calloc(n, sizeof(LLVMBasicBlockRef));
+	x->loop_ends = calloc(n, sizeof(*x->loop_ends));
+	x->latches = calloc(n, sizeof(*x->latches));
+	x->ways = calloc(n, sizeof(*x->ways));
+	return x->functions && x->blocks && x->heads && x->copies && x->loop_ends && x->latches &&
+	       x->ways;
+}
+
 int fort_llvm_lower(struct fort_llvm *x)
 {
-	const struct fort_program *program = x->request->program;
-	int err = -ENOMEM;
+	int err;
 
 	x->confines_loads = fort_isolations[x->request->isolation].loads;
 	x->confines_stores = fort_isolations[x->request->isolation].stores;
-	x->functions = calloc(program->n_subprogs, sizeof(LLVMValueRef));
-	x->blocks = calloc(program->n_insns + 1u, sizeof(LLVMBasicBlockRef));
-	x->loop_ends = calloc(program->n_insns + 1u, sizeof(*x->loop_ends));
-	if (x->functions && x->blocks && x->loop_ends)
-		err = lower_all(x);
+	err = get_room(x) ? lower_all(x) : -ENOMEM;
 	free(x->functions);
 	free(x->blocks);
+	free(x->heads);
+	free(x->copies);
 	free(x->loop_ends);
+	free(x->latches);
+	free(x->ways);
 	return err;
 }

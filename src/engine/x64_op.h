@@ -37,7 +37,7 @@
 #define FORT_X64_FREE1 FORT_X64_R10
 #define FORT_X64_FREE2 FORT_X64_R11
 
-#define FORT_X64_STOPS       (FORT_ABORT_CODES + 1)
+#define FORT_X64_STOPS (FORT_ABORT_CODES + 1)
 
 #define FORT_X64_NO_REG 0xff /* in place of a BPF register */
 

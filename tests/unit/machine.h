@@ -42,6 +42,10 @@ static inline void machine_load(struct machine *m, const char *source,
 	struct fort_graph_error graph_error;
 	struct fort_insn *insns;
 
+	if (MACHINE_ENGINE.absent) {
+		print_message("%s: %s\n", MACHINE_ENGINE.name, MACHINE_ENGINE.absent);
+		skip();
+	}
 	*m = (struct machine){.engine = &MACHINE_ENGINE, .helper = machine_no_helper};
 	fort_arena_init(&m->arena, 1u << 20);
 	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
