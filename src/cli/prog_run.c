@@ -96,6 +96,10 @@ static int choose_engine(struct session *s)
 			fort_text_add(s->why, " %s", fort_engines[i]->name);
 		return -EINVAL;
 	}
+	if (engine->absent) {
+		fort_text_add(s->why, "engine '%s': %s", engine->name, engine->absent);
+		return -EINVAL;
+	}
 	if (request->isolation && fort_isolation_by_name(request->isolation, &isolation)) {
 		fort_text_add(s->why, "isolation '%s': there is", request->isolation);
 		for (unsigned i = 0; i < FORT_ISOLATIONS; i++)

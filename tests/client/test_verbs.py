@@ -137,7 +137,7 @@ def check_run():
     gives("no packet", 2, *run, "name", "length", err="Invalid argument")
     gives("a missing packet file", 2, *run, "name", "length", "data_in", "/none",
           err="No such file")
-    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp x64")
+    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp x64 llvm")
     gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi-store sfi")
     gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
           "no_null_check", "data_in", PACKET, err="needed:")
