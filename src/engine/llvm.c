@@ -209,6 +209,15 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 	return r0;
 }
 
+/* Where what it needs from outside is, says only the object. */
+static void view(const struct fort_code *code, struct fort_code_view *out)
+{
+	*out = (struct fort_code_view){.bytes = code->built.image.code,
+				       .n_bytes = code->built.code_bytes,
+				       .places = code->built.places,
+				       .n_places = code->built.n_places};
+}
+
 const struct fort_engine fort_engine_llvm = {
 	.name = "llvm",
 	.proven_only = true,
@@ -217,4 +226,5 @@ const struct fort_engine fort_engine_llvm = {
 	.compile = compile,
 	.free = free_code,
 	.run = run_code,
+	.view = view,
 };

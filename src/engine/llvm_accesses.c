@@ -41,12 +41,12 @@ static bool is_access(const ZydisDecodedInstruction *insn, const ZydisDecodedOpe
 
 /* Rows come in the order of places; a row of no line belongs to what came before. */
 static uint32_t keep_lines(const struct fort_llvm_line *lines, uint32_t n,
-			   struct fort_x64_place *out)
+			   struct fort_code_place *out)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct fort_x64_place place = {lines[i].at, lines[i].line};
+		struct fort_code_place place = {lines[i].at, lines[i].line};
 
 		if (!place.pc || (kept && place.at < out[kept - 1].at))
 			continue;

@@ -285,6 +285,7 @@ int fort_llvm_build(const struct fort_compile *request, struct fort_span object,
 		fort_llvm_drop(&built);
 		return err;
 	}
+	built.code_bytes = o.code_bytes;
 	built.start += (uint64_t)(uintptr_t)built.image.code;
 	*out = built;
 	return 0;

@@ -28,8 +28,9 @@ struct fort_llvm_built {
 	uint64_t start; /* address of `run` */
 	/* Of one allocation each, by free(). */
 	struct fort_x64_access *accesses;
-	struct fort_x64_place *places;
+	struct fort_code_place *places;
 	uint32_t n_accesses, n_places;
+	uint32_t code_bytes;
 };
 
 /* Returns 0, -ENOMEM or what the kernel says to memory for code, or -ENOEXEC for an object that

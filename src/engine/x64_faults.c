@@ -31,6 +31,8 @@ uint32_t fort_x64_faults_pc(const struct fort_x64_faults *faults, uint32_t at)
 		else
 			high = middle;
 	}
+	while (low && faults->places[low].pc == FORT_CODE_LEAVES)
+		low--;
 	return faults->n_places ? faults->places[low].pc : 0;
 }
 
@@ -87,7 +89,11 @@ void fort_x64_faults_tell(const struct fort_x64_faults *faults, greg_t *regs, ui
 	struct fort_x64_entry *entry = run->engine;
 
 	if (access) {
+		/* The kernel calls handlers with all keys closed. */
+		uint32_t rights = fort_domain_enter(run->domain);
+
 		tell_access(regs, access, run);
+		fort_domain_leave(run->domain, rights);
 	} else {
 		entry->stop = FORT_ABORT_TRAP;
 		entry->pc = fort_x64_faults_pc(faults, at);

@@ -24,8 +24,9 @@ static enum fort_progress add_edge(struct fort_search *s, struct fort_spot *spot
 	return FORT_ENDS;
 }
 
-/* Dead spots are taken out when they are met. */
-static struct fort_spot *live_spots(struct fort_point *point)
+/* The spots that states may still be joined with: those that were begun, or are dead, are taken out
+ * when they are met. */
+static struct fort_spot *waiting_spots(struct fort_point *point)
 {
 	struct fort_spot **at = &point->spots;
 
@@ -112,6 +113,7 @@ static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spo
 		return FORT_FAILED;
 	spot->exact = false;
 	spot->settled = true;
+	spot->joins++;
 	describe(spot);
 	if (!spot->pending) {
 		spot->pending = true;
@@ -187,14 +189,14 @@ static bool settle(struct fort_search *s)
 static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point *point,
 				       struct fort_layer *origin)
 {
-	struct fort_spot *spots = live_spots(point), *partner;
+	struct fort_spot *spots = waiting_spots(point), *partner;
 
 	if (!spots && !point->n_spots && !origin)
 		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
-		if (!spot->pending || spot->origin != origin)
+		if (spot->origin != origin)
 			continue;
 		if (!settle_spot(s, spot))
 			return fort_search_no_memory(s);
@@ -373,6 +375,7 @@ static bool recall(struct fort_search *s, struct fort_spot *spot)
 		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
 		good = !s->err;
 		spot->exact = false;
+		spot->joins++;
 		spot->layer->visits++;
 	}
 	fort_state_free(&s->pool, point->memory);

@@ -69,6 +69,7 @@ struct fort_spot {
 	const struct fort_trail *trail;
 	uint32_t root;
 	uint32_t order; /* in the certificate */
+	uint32_t joins; /* states that it took over */
 	uint8_t color;
 	bool pending, dead;
 	bool exact;   /* nothing was joined on the way: a run may have exactly this state */
