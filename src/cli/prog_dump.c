@@ -292,7 +292,8 @@ static int visit_loaded(void *owner, struct bpf_object *object, struct bpf_progr
 	fort_program_load(s->front, object, prog, &loading);
 	if (loading.err) {
 		s->rejected = loading.reached;
-		fort_verdict_explain(bpf_program__name(prog), &loading, fort_front_words(s->front), true, s->why);
+		fort_verdict_explain(bpf_program__name(prog), &loading, fort_front_words(s->front),
+				     true, s->why);
 		return loading.err;
 	}
 	s->err = fort_look_open(&look, s->front, bpf_program__fd(prog));

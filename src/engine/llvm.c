@@ -130,13 +130,13 @@ static int build(const struct fort_compile *request, struct fort_code *code)
 	struct fort_buf object;
 	int err = -ENOEXEC;
 
-	fort_buf_init(&object, FORT_LLVM_OBJECT_BYTES_MAX);
+	fort_buf_init(&object, FORT_LLVM_BYTES_MAX);
 	fort_llvm_cache_open(request, &cache);
 	if (fort_llvm_cache_get(&cache, &object))
 		err = build_from(request, &object, code);
 	if (err == -ENOEXEC) {
 		fort_buf_free(&object);
-		fort_buf_init(&object, FORT_LLVM_OBJECT_BYTES_MAX);
+		fort_buf_init(&object, FORT_LLVM_BYTES_MAX);
 		err = fort_llvm_compile(request, &object);
 		err = err ? err : build_from(request, &object, code);
 		if (!err)

@@ -212,7 +212,7 @@ bool fort_llvm_cache_get(const struct fort_llvm_cache *cache, struct fort_buf *o
 	if (fd < 0)
 		return false;
 	good = is_ours(fd, S_IFREG, 077, &bytes) && bytes > sizeof(expected) &&
-	       bytes <= FORT_LLVM_OBJECT_BYTES_MAX &&
+	       bytes <= FORT_LLVM_BYTES_MAX &&
 	       read(fd, expected, sizeof(expected)) == sizeof(expected) &&
 	       read_file(fd, bytes - sizeof(expected), out);
 	close(fd);

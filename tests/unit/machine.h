@@ -14,8 +14,8 @@
 #define MACHINE_ENGINE fort_engine_interp
 #endif
 
-/* Built with MACHINE_MPK, what would run under sfi runs under protection keys. The test itself has all
- * keys open: it looks into windows as it likes. */
+/* Built with MACHINE_MPK, what would run under sfi runs under protection keys. The test itself has
+ * all keys open: it looks into windows as it likes. */
 #ifdef MACHINE_MPK
 static struct fort_keys machine_keys;
 
@@ -69,10 +69,8 @@ static fort_helper_fn *machine_no_helper(uint32_t number)
 static inline void machine_load(struct machine *m, const char *source,
 				const struct fort_domain_map *maps, uint32_t n_maps)
 {
-	struct fort_domain_layout layout = {.n_slots = 1,
-					    .ctx_bytes = 64,
-					    .packet_bytes = 64,
-					    .keys = machine_open_keys()};
+	struct fort_domain_layout layout = {
+		.n_slots = 1, .ctx_bytes = 64, .packet_bytes = 64, .keys = machine_open_keys()};
 	struct fort_assembly assembly;
 	struct fort_asm_error error = {0};
 	struct fort_decode_error decode_error;

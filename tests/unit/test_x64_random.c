@@ -567,8 +567,10 @@ static void random_programs_reach_everything(void **state)
 						    FORT_ABORT_HELPER_ARG, FORT_ABORT_HELPER,
 						    FORT_ABORT_INSN};
 
-	if (n_programs < 10000)
+	if (n_programs < 10000) {
+		print_message("%llu programs are not enough\n", (unsigned long long)n_programs);
 		skip();
+	}
 	for (unsigned row = 0; row < FORT_ROWS; row++)
 		if (runs(row) && tally.rows[row] < 100)
 			fail_msg("%s: %llu times", fort_rows[row].name,
