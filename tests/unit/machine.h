@@ -27,7 +27,7 @@ static struct fort_keys *machine_open_keys(void)
 	return &machine_keys;
 }
 
-static int machine_must_skip(void)
+static inline int machine_must_skip(void)
 {
 	int err = fort_keys_probe();
 
@@ -41,7 +41,7 @@ static struct fort_keys *machine_open_keys(void)
 	return NULL;
 }
 
-static int machine_must_skip(void)
+static inline int machine_must_skip(void)
 {
 	return 0;
 }
