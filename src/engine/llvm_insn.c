@@ -146,7 +146,7 @@ static LLVMAtomicRMWBinOp update_of(uint8_t op)
  * not fault where nothing may be written. */
 static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
 {
-	static char nothing[] = "", same[] = "=r,0";
+	static const char nothing[] = "", same[] = "=r,0";
 	LLVMTypeRef type = fort_llvm_int(x, bits);
 	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
 	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
