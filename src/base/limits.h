@@ -46,6 +46,7 @@
 #define FORT_WATCH_PERIOD_NS      5000000ull
 #define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
+#define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
 #define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
 #define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
 #define FORT_TAIL_CALLS_MAX       33u        /* K */

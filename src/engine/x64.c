@@ -339,17 +339,6 @@ static void free_code(struct fort_code *code)
 
 /* --- running --- */
 
-static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
-{
-	if (entry->stop != FORT_X64_STOP_HELPER)
-		fort_run_abort(run, entry->stop, entry->detail);
-	run->abort.pc = entry->pc;
-	if (entry->stop == FORT_ABORT_MEMORY) {
-		run->abort.address = entry->address;
-		run->abort.bytes = entry->bytes;
-	}
-}
-
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
 	fort_x64_code_fn *start = (fort_x64_code_fn *)(uintptr_t)code->image.code;
@@ -375,7 +364,7 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 		fort_x64_gs_leave(code->fast_gs, gs);
 	run->engine = NULL;
 	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))
-		tell(run, &entry);
+		fort_x64_tell(run, &entry);
 	return r0;
 }
 

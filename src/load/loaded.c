@@ -107,6 +107,7 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .helper = fort_helper_function,
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
+				       .cache = request->cache,
 				       .proven = true,
 				       .blind = request->blind};
 	int err = keep_program(loaded, request);

@@ -34,6 +34,7 @@ struct fort_load_request {
 	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
+	const char *cache;      /* as in struct fort_compile */
 };
 
 struct fort_loaded {

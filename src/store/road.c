@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "abi/uapi.h"
+#include "engine/cache_directory.h"
 #include "engine/watch.h"
 #include "helper/services.h"
 #include "load/package.h"
@@ -176,6 +177,7 @@ static int pack(struct load *load, struct fort_buf *package)
 static int compile(struct load *load, struct fort_loaded **out)
 {
 	const struct fort_road_request *request = load->request;
+	char directory[FORT_CACHE_PATH_BYTES];
 	const struct fort_load_request wanted = {
 		.proven = &load->proven,
 		.maps = request->maps,
@@ -188,6 +190,7 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.crash = request->crash,
 		.blind = request->blind,
 		.counts = request->counts,
+		.cache = fort_cache_directory(directory),
 	};
 	uint64_t start = now_ns();
 	int err = fort_loaded_open(&wanted, out);

@@ -77,6 +77,10 @@ static inline void machine_load(struct machine *m, const char *source,
 	struct fort_graph_error graph_error;
 	struct fort_insn *insns;
 
+	if (MACHINE_ENGINE.absent) {
+		print_message("%s: %s\n", MACHINE_ENGINE.name, MACHINE_ENGINE.absent);
+		skip();
+	}
 	*m = (struct machine){.engine = &MACHINE_ENGINE, .helper = machine_no_helper};
 	fort_arena_init(&m->arena, 1u << 20);
 	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
@@ -114,7 +118,7 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 	m->run = (struct fort_run){.domain = &m->domain, .fuel = MACHINE_FUEL};
 	m->run.ctx = fort_domain_ctx(&m->domain, 0);
 	/* cmocka sets handlers of its own for each test. */
-	if (m->engine == &fort_engine_x64)
+	if (m->engine != &fort_engine_interp)
 		assert_int_equal(fort_signals_install(), 0);
 	return m->engine->compile(&request, &m->code);
 }
