@@ -22,6 +22,7 @@
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
 #define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
 #define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
+#define FORT_LOOP_TURNS_MAX   (8u << 20) /* K: BPF_MAX_LOOPS, of one bpf_loop */
 #define FORT_REFS_MAX         16u        /* references held at one point */
 #define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
 #define FORT_GHOSTS_MAX       16u        /* values remembered for loops around one point */

@@ -5,6 +5,7 @@
 
 #include "helper/helper.h"
 #include "helper/services.h"
+#include "load/runs.h"
 #include "map/map.h"
 
 /* The proof took the value for constant, and for this one. */
@@ -92,12 +93,15 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 int fort_loaded_open(const struct fort_load_request *request, struct fort_loaded **out)
 {
 	const struct fort_env *env = request->proven->env;
+	struct fort_violation why;
 	struct fort_arena arena;
 	struct fort_loaded *loaded;
 	int err;
 
 	if (!maps_fit(env, request->maps))
 		return -EBADMSG;
+	if (!fort_env_runs(env, &why))
+		return -EOPNOTSUPP;
 	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
 	loaded = FORT_ARENA_NEW(&arena, struct fort_loaded);
 	if (!loaded) {

@@ -35,7 +35,8 @@ struct fort_loaded {
 };
 
 /* Returns 0, -ENOMEM, -ENOSPC (the maps do not fit a 4 GiB window), -EBADMSG when the maps are not
- * those of the proof, or what the engine says. */
+ * those of the proof, -EOPNOTSUPP for a program that cannot run yet (load/runs.h), or what the
+ * engine says. */
 FORT_CHECKED int fort_loaded_open(const struct fort_load_request *request,
 				  struct fort_loaded **out);
 /* Not while it runs. NULL is fine. */

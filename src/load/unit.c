@@ -2,6 +2,35 @@
 
 #include <errno.h>
 
+static bool good_param(const struct fort_param *param)
+{
+	return param->kind <= FORT_FUNC_ARENA && param->may_be_null <= 1 &&
+	       param->is_untrusted <= 1 && !param->reserved;
+}
+
+static bool good_prototype(const struct fort_prototype *function)
+{
+	if (function->linkage >= FORT_LINKAGES || function->reserved ||
+	    function->n_params > FORT_BTF_FUNC_ARGS_MAX)
+		return false;
+	for (unsigned i = 0; i < function->n_params; i++)
+		if (!good_param(&function->params[i]))
+			return false;
+	return true;
+}
+
+/* They may come from anybody. */
+static void take_prototypes(const struct fort_unit_request *request, struct fort_unit *unit)
+{
+	if (!request->prototypes || request->n_prototypes != unit->graph.program.n_subprogs)
+		return;
+	for (uint32_t i = 0; i < request->n_prototypes; i++)
+		if (!good_prototype(&request->prototypes[i]))
+			return;
+	unit->env.prototypes = request->prototypes;
+	unit->env.words = request->words;
+}
+
 int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *request,
 		    struct fort_unit *out, struct fort_unit_error *error)
 {
@@ -31,5 +60,6 @@ int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *re
 	if (err)
 		return err;
 	out->env.graph = &out->graph;
-	return 0;
+	take_prototypes(request, out);
+	return fort_env_complete(&out->env, arena);
 }

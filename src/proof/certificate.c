@@ -28,6 +28,16 @@ static void add_insns(struct fort_sha256 *hash, const struct fort_program *progr
 	}
 }
 
+static void add_prototypes(struct fort_sha256 *hash, const struct fort_env *env)
+{
+	const struct fort_program *program = &env->graph->program;
+
+	add_u32(hash, env->prototypes != NULL);
+	if (env->prototypes)
+		fort_sha256_add(hash, env->prototypes,
+				program->n_subprogs * sizeof(env->prototypes[0]));
+}
+
 void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 {
 	struct fort_sha256 hash;
@@ -36,6 +46,7 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 	add_text(&hash, "bpfort proof");
 	add_u32(&hash, FORT_CERT_VERSION);
 	add_insns(&hash, &env->graph->program);
+	add_prototypes(&hash, env);
 	add_u32(&hash, env->hook.prog->number);
 	add_u32(&hash, env->hook.attach);
 	add_u32(&hash, env->sleepable);
@@ -119,7 +130,8 @@ static bool get_root(struct fort_reader *reader, const struct fort_env *env,
 	uint32_t kind;
 
 	if (!get32(reader, FORT_ROOTS - 1, &kind) ||
-	    !get32(reader, env->graph->program.n_subprogs - 1, &root->root.subprog))
+	    !get32(reader, env->graph->program.n_subprogs - 1, &root->root.subprog) ||
+	    !get32(reader, UINT32_MAX, &root->root.object))
 		return false;
 	root->root.kind = (uint8_t)kind;
 	return get_edges(reader, &root->edges, &root->n_edges);
@@ -254,6 +266,7 @@ void fort_certificate_put_root(struct fort_buf *buf, const struct fort_root *roo
 {
 	fort_buf_varint(buf, root->kind);
 	fort_buf_varint(buf, root->subprog);
+	fort_buf_varint(buf, root->object);
 }
 
 void fort_certificate_put_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges)

@@ -4,9 +4,11 @@
  * arrives at its instruction, and for each the places where its paths arrive at others:
  *
  *   certificate := magic:4 version:2 flags:2 binding:32 steps groups states roots
- *                  (group)* (state)* (root)*           (the four counts are varints, as all
- * numbers) group       := first count rank state       := pc length claim:bytes edges root := kind
- * function edges edges       := count (edge)*
+ *                  (group)* (state)* (root)*   (the four counts are varints, as all numbers)
+ *   group       := first count rank
+ *   state       := pc length claim:bytes edges
+ *   root        := kind function object edges
+ *   edges       := count (edge)*
  *
  * A region is all that can happen from one claimed state until its paths end in others. Walking
  * it depth-first, falling through before jumping, each arrival at a cut point (a place where
@@ -25,7 +27,8 @@
  * Roots are where runs begin: the program, and functions that something else calls.
  *
  * The binding is a hash of everything that the proof depends on: the instructions, the program
- * type, the shapes of its maps, the rights, and the version of these rules.
+ * type, what is said of its functions, the shapes of its maps, the rights, and the version of these
+ * rules.
  */
 #pragma once
 
@@ -34,7 +37,7 @@
 #include "step/step.h"
 
 #define FORT_CERT_MAGIC   0x54524346u /* "FCRT" */
-#define FORT_CERT_VERSION 2u          /* changes with the format and with the meaning of step/ */
+#define FORT_CERT_VERSION 3u          /* changes with the format and with the meaning of step/ */
 
 /* Hashes what a proof of this program depends on. */
 void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES]);

@@ -166,6 +166,27 @@ static bool ctx_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 	return true;
 }
 
+/* A function of the program, as ld_imm64 gave it. */
+static bool func_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+
+	if (value->type != FORT_FUNC || !fort_scalar_is_const(&value->num) || value->num.arc.base)
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	return true;
+}
+
+/* What a function that is called back gets from the caller: an address in its stack, or NULL. */
+static bool stack_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+	uint64_t number;
+
+	if (value->type != FORT_STACK && (!fort_value_known(value, &number) || number))
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	return true;
+}
+
 static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 {
 	enum fort_arg kind = call->helper->args[reg - 1];
@@ -185,6 +206,8 @@ static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 	case FORT_ARG_CONST_SIZE: return const_size_arg(rule, call, reg);
 	case FORT_ARG_RING_MEM: return ring_mem_arg(rule, call, reg);
 	case FORT_ARG_CTX: return ctx_arg(rule, call, reg);
+	case FORT_ARG_FUNC: return func_arg(rule, call, reg);
+	case FORT_ARG_STACK_OPT: return stack_arg(rule, call, reg);
 	default: return true; /* memory is checked with its size */
 	}
 }
@@ -200,7 +223,7 @@ static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 	if (!helper)
 		diag = fort_helper_by_number(number) ? FORT_DIAG_HELPER_TYPE
 						     : FORT_DIAG_HELPER_UNKNOWN;
-	else if (!helper->runs)
+	else if (!helper->runs && !(helper->flags & FORT_HELPER_CALLS))
 		diag = FORT_DIAG_HELPER_LATER;
 	else if (helper->right == FORT_RIGHT_PERF &&
 		 !(rule->env->rights & FORT_MAY_USE_PERF_HELPERS))
@@ -257,59 +280,15 @@ bool fort_rule_call(struct fort_rule *rule)
 		fort_stack_clobber(&call.written[i]);
 	if (call.released)
 		fort_ref_release(rule->state, call.released);
-	if (!returned_value(rule, &call, &result))
+	if (call.helper->flags & FORT_HELPER_CALLS) {
+		if (!fort_rule_call_back(rule, call.helper, call.map_index))
+			return false;
+		result = fort_rule_called_back(rule, call.helper);
+	} else if (!returned_value(rule, &call, &result)) {
 		return false;
+	}
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 		*fort_rule_reg(rule, reg) = (struct fort_value){0};
-	*fort_rule_reg(rule, FORT_R0) = result;
-	return true;
-}
-
-/* --- local calls --- */
-
-bool fort_rule_call_local(struct fort_rule *rule)
-{
-	struct fort_state *state = rule->state;
-	const struct fort_program *program = &rule->env->graph->program;
-	int callee = fort_subprog_at(program, fort_insn_target(rule->insn, rule->pc));
-	struct fort_frame *caller = fort_state_top(state);
-
-	if (state->n_frames == FORT_FRAMES_MAX)
-		return fort_rule_bad(rule, FORT_DIAG_CALL_DEPTH, FORT_REGS, FORT_FRAMES_MAX + 1, 0,
-				     0, 0);
-	if (!fort_state_push_frame(rule->pool, state, (uint32_t)callee, rule->pc + 1))
-		return fort_rule_no_memory(rule);
-	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++) {
-		*fort_rule_reg(rule, reg) = caller->regs[reg];
-		caller->regs[reg] = (struct fort_value){0};
-	}
-	caller->regs[FORT_R0] = (struct fort_value){0};
-	rule->out->pc = program->subprogs[callee].start;
-	return true;
-}
-
-static bool leave_program(struct fort_rule *rule)
-{
-	if (!fort_rule_readable(rule, FORT_R0))
-		return false;
-	if (rule->state->n_refs)
-		return fort_rule_bad(rule, FORT_DIAG_REF_LEAK, FORT_REGS, rule->state->refs[0].id,
-				     rule->state->refs[0].pc, 0, 0);
-	rule->out->outcome = FORT_STEP_END;
-	return true;
-}
-
-bool fort_rule_exit(struct fort_rule *rule)
-{
-	struct fort_state *state = rule->state;
-	struct fort_value result = *fort_rule_reg(rule, FORT_R0);
-
-	if (state->n_frames == 1)
-		return leave_program(rule);
-	if (result.type == FORT_STACK && result.frame == state->n_frames - 1)
-		return fort_rule_bad(rule, FORT_DIAG_RETURN_STACK, FORT_R0, 0, 0, 0, 0);
-	rule->out->pc = fort_state_top(state)->return_pc;
-	fort_state_pop_frame(rule->pool, state);
 	*fort_rule_reg(rule, FORT_R0) = result;
 	return true;
 }

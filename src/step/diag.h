@@ -13,7 +13,9 @@ enum fort_diag {
 };
 
 struct fort_violation {
-	uint16_t diag; /* enum fort_diag */
+	uint16_t diag;  /* enum fort_diag */
+	uint16_t inner; /* {inner}: what is wrong with an argument; it has the same arguments */
+	uint8_t err;    /* the errno, if not the row's */
 	uint8_t reg;
 	uint32_t pc;
 	int64_t args[4];          /* {0} to {3} of the row's texts */

@@ -57,6 +57,33 @@ bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
 	return fort_rule_in_object(rule, reach, map->value_bytes, FORT_DIAG_VALUE_BOUNDS);
 }
 
+bool fort_rule_in_memory(struct fort_rule *rule, const struct fort_reach *reach)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+	enum fort_diag bounds =
+		base->type == FORT_RING_MEM ? FORT_DIAG_RING_BOUNDS : FORT_DIAG_MEM_BOUNDS;
+
+	if (reach->write && (base->flags & FORT_RDONLY))
+		return fort_rule_bad(rule, FORT_DIAG_MEM_WRITE, reach->reg,
+				     fort_scalar_smin(&base->num), reach->bytes, 1, base->object);
+	/* Loads from memory that is not trusted may fault: where they go does not matter. */
+	if (base->flags & FORT_UNTRUSTED)
+		return true;
+	return fort_rule_in_object(rule, reach, base->object, bounds);
+}
+
+bool fort_rule_in_key(struct fort_rule *rule, const struct fort_reach *reach)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+
+	if (reach->write)
+		return fort_rule_bad(rule,
+				     reach->helper ? FORT_DIAG_MEM_WRITE : FORT_DIAG_KEY_WRITE,
+				     reach->reg, fort_scalar_smin(&base->num), reach->bytes, 1, 0);
+	return fort_rule_in_object(rule, reach, rule->env->maps[base->object].key_bytes,
+				   FORT_DIAG_KEY_BOUNDS);
+}
+
 /* K: bpf_map_is_rdonly. What a load of a known part of a constant value gives. */
 static struct fort_value value_load(const struct fort_rule *rule, const struct fort_reach *reach)
 {
@@ -180,8 +207,13 @@ static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach
 			return false;
 		*out = value_load(rule, reach);
 		break;
+	case FORT_MEM:
 	case FORT_RING_MEM:
-		if (!fort_rule_in_object(rule, reach, base->object, FORT_DIAG_RING_BOUNDS))
+		if (!fort_rule_in_memory(rule, reach))
+			return false;
+		break;
+	case FORT_MAP_KEY:
+		if (!fort_rule_in_key(rule, reach))
 			return false;
 		break;
 	case FORT_PACKET:
@@ -304,6 +336,8 @@ bool fort_rule_ldimm(struct fort_rule *rule)
 		*dst = fort_value_const((uint64_t)insn->imm);
 		return true;
 	}
+	if (insn->op == FORT_OP_FUNC)
+		return fort_rule_ldimm_func(rule);
 	if ((insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
 	    map >= rule->env->n_maps)
 		return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, insn->imm, 0, 0, 0);

@@ -44,10 +44,31 @@ bool fort_rule_ldx(struct fort_rule *rule);    /* LDX, LDACQ */
 bool fort_rule_store(struct fort_rule *rule);  /* ST, STX, STREL */
 bool fort_rule_atomic(struct fort_rule *rule); /* ATOMIC */
 bool fort_rule_ldimm(struct fort_rule *rule);
-bool fort_rule_branch(struct fort_rule *rule); /* JCC_K, JCC_X; sets out->pc */
-bool fort_rule_call(struct fort_rule *rule);   /* helpers */
+bool fort_rule_branch(struct fort_rule *rule);     /* JCC_K, JCC_X; sets out->pc */
+bool fort_rule_call(struct fort_rule *rule);       /* helpers */
+bool fort_rule_ldimm_func(struct fort_rule *rule); /* the address of a function */
+bool fort_rule_may_goto(struct fort_rule *rule);
 bool fort_rule_call_local(struct fort_rule *rule);
 bool fort_rule_exit(struct fort_rule *rule);
+
+/* --- functions --- */
+
+/* A frame on top of those of `state`. */
+bool fort_rule_push(struct fort_rule *rule, struct fort_state *state, enum fort_frame_kind kind,
+		    uint32_t subprog, uint32_t return_pc);
+/* A local call of a global function. */
+bool fort_rule_call_global(struct fort_rule *rule, uint32_t callee);
+/* A call of a helper that calls back, its arguments checked: forks off the run of the function,
+ * for which r1 to r5 of the caller stay. What is left to do is the end of the call in rule->state,
+ * with the result of fort_rule_called_back. `map`: the map argument, if there is one. */
+bool fort_rule_call_back(struct fort_rule *rule, const struct fort_helper_info *helper,
+			 uint32_t map);
+struct fort_value fort_rule_called_back(struct fort_rule *rule,
+					const struct fort_helper_info *helper);
+/* May what happens here sleep? */
+bool fort_rule_may_sleep(const struct fort_rule *rule);
+/* The packet may have been moved or resized: pointers into it are worth nothing any more. */
+void fort_rule_move_packet(struct fort_rule *rule);
 
 /* --- memory --- */
 
@@ -64,6 +85,9 @@ struct fort_reach {
 bool fort_rule_in_object(struct fort_rule *rule, const struct fort_reach *reach, int64_t limit,
 			 enum fort_diag bounds);
 bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach);
+bool fort_rule_in_key(struct fort_rule *rule, const struct fort_reach *reach);
+/* MEM, RING_MEM. */
+bool fort_rule_in_memory(struct fort_rule *rule, const struct fort_reach *reach);
 bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach);
 bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
 		      const struct fort_ctx_field **field);

@@ -19,6 +19,13 @@ static bool stack_bad(struct fort_rule *rule, const struct fort_reach *reach,
 			     reach->write, reach->helper);
 }
 
+static void note_depth(struct fort_rule *rule, uint32_t subprog, uint32_t bytes)
+{
+	uint32_t *most = &rule->env->stacks[subprog];
+
+	*most = bytes > *most ? bytes : *most;
+}
+
 bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 			struct fort_stack_reach *where)
 {
@@ -37,6 +44,7 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 	}
 	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
 		return fort_rule_no_memory(rule);
+	note_depth(rule, frame->subprog, 8 * (slot_of((int32_t)low) + 1));
 	*where = (struct fort_stack_reach){.frame = frame,
 					   .low = (int32_t)low,
 					   .high = (int32_t)(high + reach->bytes),

@@ -179,7 +179,7 @@ bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uin
 		return false;
 	frame->subprog = subprog;
 	frame->return_pc = return_pc;
-	frame->turns = frame->goes = fort_value_counter();
+	frame->turns = frame->goes = fort_value_const(0);
 	fp = &frame->regs[FORT_R10];
 	*fp = fort_value_pointer(FORT_STACK, 0);
 	fp->frame = (uint8_t)state->n_frames;
@@ -217,6 +217,15 @@ struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
 struct fort_value fort_value_counter(void)
 {
 	return fort_value_number(fort_scalar_range(0, 1ull << 62));
+}
+
+bool fort_value_count(struct fort_value *counter)
+{
+	struct fort_value any = fort_value_counter();
+
+	counter->num = fort_scalar_plus(&counter->num, 1);
+	counter->delta = counter->sym ? fort_wrap_add(counter->delta, 1) : 0;
+	return fort_scalar_meet(&counter->num, &any.num);
 }
 
 unsigned fort_slot_spilled(const struct fort_slot *slot)

@@ -108,8 +108,8 @@ struct fort_frame {
 	struct fort_value regs[FORT_REGS];
 	uint8_t kind;                /* enum fort_frame_kind */
 	uint32_t subprog, return_pc; /* pc where the caller goes on; unused in frame 0 */
-	/* How often a call was called back, and how often a may_goto went on: numbers on which
-	 * nothing depends but that loops end. */
+	/* How often the call that is being made has called back, 0 between calls; and how often a
+	 * may_goto of the function went on. Loops end by them. */
 	struct fort_value turns, goes;
 	uint32_t n_slots, room; /* slots[0] is at fp-8; deeper ones never touched */
 	struct fort_slot *slots;
@@ -211,6 +211,8 @@ struct fort_value fort_value_unknown(void);
 struct fort_value fort_value_pointer(enum fort_type type, uint32_t object);
 /* A count of something that takes time: it never reaches 2^62. */
 struct fort_value fort_value_counter(void);
+/* One more; false when that cannot be. */
+FORT_CHECKED bool fort_value_count(struct fort_value *counter);
 
 static inline bool fort_value_is_pointer(const struct fort_value *value)
 {

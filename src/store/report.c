@@ -87,7 +87,7 @@ static int tell(const struct fort_road_request *request, const struct fort_rende
 		fort_log_add(request->log, "\n");
 	}
 	fort_text_free(&line);
-	return -info->errno_value;
+	return violation->err ? -violation->err : -info->errno_value;
 }
 
 int fort_report_unit(const struct fort_road_request *request, const struct fort_unit_error *error,

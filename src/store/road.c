@@ -8,7 +8,9 @@
 
 #include "abi/uapi.h"
 #include "helper/services.h"
+#include "load/describe.h"
 #include "load/package.h"
+#include "load/runs.h"
 #include "load/test_run.h"
 #include "store/report.h"
 
@@ -45,11 +47,17 @@ static int build_unit(struct load *load)
 		FORT_ARENA_ARRAY(&load->arena, request->n_maps, struct fort_map_shape);
 	const uint8_t **constants =
 		FORT_ARENA_ARRAY(&load->arena, request->n_maps, const uint8_t *);
+	const struct fort_func_owner owner = {.prog_type = request->type->number,
+					      .attach_type = request->expected_attach_type};
+	struct fort_description described;
 	struct fort_unit_error error;
 	int err;
 
 	if (!shapes || !constants)
 		return -ENOMEM;
+	err = fort_describe(&load->arena, request->info, &owner, &described);
+	if (err)
+		return err;
 	for (uint32_t i = 0; i < request->n_maps; i++) {
 		constants[i] = fort_map_constants(request->maps[i]);
 		shapes[i] = request->maps[i]->shape;
@@ -64,7 +72,10 @@ static int build_unit(struct load *load)
 						  .n_maps = request->n_maps,
 						  .constants = constants,
 						  .rights = FORT_ALL_VERIFIER_RIGHTS,
-						  .gpl = request->gpl};
+						  .gpl = request->gpl,
+						  .prototypes = described.prototypes,
+						  .words = described.words,
+						  .n_prototypes = described.n_prototypes};
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
 	if (err == -EINVAL)
 		err = fort_report_unit(request, &error, load->report);
@@ -114,6 +125,17 @@ static int check(struct load *load)
 		(struct fort_violation){.diag = FORT_DIAG_CERTIFICATE, .pc = check.pc};
 	return fort_report_rejection(load->request, &load->unit.env, &load->result,
 				     fort_check_fault_text(check.fault), load->report);
+}
+
+/* Safe, but nothing here can run it yet. */
+static int refuse_idle(struct load *load)
+{
+	if (fort_env_runs(&load->unit.env, &load->result.violation))
+		return 0;
+	load->result.state = NULL;
+	load->result.n_path = 0;
+	return fort_report_rejection(load->request, &load->unit.env, &load->result, NULL,
+				     load->report);
 }
 
 static int pack(struct load *load, struct fort_buf *package)
@@ -177,7 +199,8 @@ static int prove(struct load *load)
 		  : fort_info_match(load->request->info, &load->unit.graph.program,
 				    load->request->log);
 	err = err ? err : search(load);
-	return err ? err : check(load);
+	err = err ? err : check(load);
+	return err ? err : refuse_idle(load);
 }
 
 int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,

@@ -101,6 +101,7 @@ void fort_layer_clear(struct fort_layer *layer)
 
 /* How much the instructions of a loop do to registers and slots of their frame. */
 struct scan {
+	bool goes; /* counts how often a may_goto went on */
 	uint32_t moved[FORT_REGS], compared[FORT_REGS], stored[FORT_STACK_SLOTS];
 };
 
@@ -114,8 +115,9 @@ static void scan_insn(const struct fort_insn *insn, struct scan *scan)
 		scan->moved[insn->dst] += insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB ||
 					  insn->op == FORT_OP_RSH || insn->op == FORT_OP_DIV;
 		break;
-	case FORT_JCC_X: scan->compared[insn->src]++; /* fall through */
+	case FORT_JCC_X: scan->compared[insn->src]++; __attribute__((fallthrough));
 	case FORT_JCC_K: scan->compared[insn->dst]++; break;
+	case FORT_MAY_GOTO: scan->goes = true; break;
 	case FORT_STX:
 		if (insn->dst == FORT_R10 && off < 0 && off >= -(int32_t)FORT_STACK_BYTES)
 			scan->stored[(uint32_t)(-off - 1) / 8]++;
@@ -145,29 +147,34 @@ static bool is_rank(const struct fort_state *state, struct fort_cell cell)
 	return value && value->type != FORT_NONE;
 }
 
-/* The likeliest first: registers that are moved and compared, then others that are moved, then
- * slots that are stored to. */
+static void add_rank(struct fort_layer *layer, const struct fort_state *state, uint8_t kind,
+		     uint8_t index)
+{
+	struct fort_cell cell = {kind, (uint8_t)(state->n_frames - 1), index};
+
+	if (layer->n_ranks < FORT_RANKS_MAX && is_rank(state, cell))
+		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+}
+
+/* The likeliest first: what the state counts, registers that are moved and compared, others that
+ * are moved, slots that are stored to. */
 static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 {
 	const struct fort_state *state = layer->members->state;
-	uint8_t frame = (uint8_t)(state->n_frames - 1);
 	struct scan scan = {0};
 
 	scan_loop(s, layer, &scan);
+	if (s->env->graph->marks[layer->point->pc] & FORT_MARK_CALLS_BACK)
+		add_rank(layer, state, FORT_CELL_TURNS, 0);
+	if (scan.goes)
+		add_rank(layer, state, FORT_CELL_GOES, 0);
 	for (unsigned compared = 2; compared-- > 0;)
-		for (unsigned r = 0; r < FORT_R10 && layer->n_ranks < FORT_RANKS_MAX; r++) {
-			struct fort_cell cell = {FORT_CELL_REG, frame, (uint8_t)r};
-
-			if (scan.moved[r] && !scan.compared[r] == !compared && is_rank(state, cell))
-				layer->ranks[layer->n_ranks++] =
-					(struct fort_rank){cell, true, true};
-		}
-	for (unsigned i = 0; i < FORT_STACK_SLOTS && layer->n_ranks < FORT_RANKS_MAX; i++) {
-		struct fort_cell cell = {FORT_CELL_SLOT, frame, (uint8_t)i};
-
-		if (scan.stored[i] && is_rank(state, cell))
-			layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
-	}
+		for (uint8_t r = 0; r < FORT_R10; r++)
+			if (scan.moved[r] && !scan.compared[r] == !compared)
+				add_rank(layer, state, FORT_CELL_REG, r);
+	for (uint8_t i = 0; i < FORT_STACK_SLOTS; i++)
+		if (scan.stored[i])
+			add_rank(layer, state, FORT_CELL_SLOT, i);
 }
 
 static uint32_t owner_of(const struct fort_layer *layer, uint32_t rank)

@@ -220,6 +220,7 @@ static struct effect effect_of(const struct fort_insn *insn, const struct where 
 		for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 			e.reads |= slots_from(where->reg[reg]);
 		break;
+	case FORT_MAY_GOTO: e.uses = FORT_LIVE_GOES; break;
 	case FORT_JA: break;
 	default: memory_effect(insn, where, &e);
 	}

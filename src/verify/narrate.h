@@ -48,6 +48,10 @@ void fort_narrate_insn(struct fort_narrator *n, const struct fort_state *state, 
 void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effect,
 			 const struct fort_state *state, uint32_t next_pc);
 void fort_narrate_pruned(struct fort_narrator *n, uint32_t from, uint32_t pc);
+/* A function that is proven on its own; then that it is safe. Says nothing of the program itself.
+ */
+void fort_narrate_root(struct fort_narrator *n, const struct fort_root *root);
+void fort_narrate_root_safe(struct fort_narrator *n, const struct fort_root *root);
 /* Where a path that waits can go on: positions, taken when it was put aside. */
 uint64_t fort_narrate_position(const struct fort_narrator *n);
 void fort_narrate_resume(struct fort_narrator *n, uint64_t position, uint32_t from);

@@ -100,6 +100,10 @@ static const char *const type_names[FORT_TYPES] = {
 	[FORT_STACK] = "fp",
 	[FORT_MAP] = "map_ptr",
 	[FORT_MAP_VALUE] = "map_value",
+	[FORT_MAP_KEY] = "map_key",
+	[FORT_MEM] = "mem",
+	[FORT_FUNC] = "func",
+	[FORT_DYNPTR] = "dynptr_ptr",
 	[FORT_PACKET] = "pkt",
 	[FORT_PACKET_META] = "pkt_meta",
 	[FORT_PACKET_END] = "pkt_end",
@@ -108,7 +112,8 @@ static const char *const type_names[FORT_TYPES] = {
 
 void fort_type_text(const struct fort_value *value, struct fort_text *out)
 {
-	fort_text_add(out, "%s%s", type_names[value->type],
+	fort_text_add(out, "%s%s%s%s", value->flags & FORT_RDONLY ? "rdonly_" : "",
+		      value->flags & FORT_UNTRUSTED ? "untrusted_" : "", type_names[value->type],
 		      value->flags & FORT_MAYBE_NULL ? "_or_null" : "");
 }
 
@@ -143,7 +148,7 @@ static void put_offset(const struct fort_state *state, const struct fort_value *
 		fort_text_add(out, "r=");
 		put_signed(out, fort_wrap_add(fort_packet_proven(state, value), fixed));
 	}
-	if (value->type == FORT_RING_MEM) {
+	if (value->type == FORT_RING_MEM || value->type == FORT_MEM) {
 		put_separated(out, separator);
 		fort_text_add(out, "sz=");
 		put_unsigned(out, value->object);
@@ -188,7 +193,7 @@ void fort_value_text(const struct fort_env *env, const struct fort_print_names *
 		put_separated(out, &separator);
 		fort_text_add(out, "ref_obj_id=%u", value->ref);
 	}
-	if (value->type == FORT_MAP || value->type == FORT_MAP_VALUE)
+	if (value->type == FORT_MAP || value->type == FORT_MAP_VALUE || value->type == FORT_MAP_KEY)
 		put_map(env, names, value, out, &separator);
 	if (value->type == FORT_NUM)
 		put_scalar(out, &value->num, &separator);
@@ -242,6 +247,8 @@ void fort_frame_text(const struct fort_env *env, const struct fort_print_names *
 			put_slot(env, names, state, &of->slots[s], frame, s, out);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		fort_text_add(out, "%s%u", i ? "," : " refs=", state->refs[i].id);
+	if (of->kind == FORT_FRAME_CALLBACK)
+		fort_text_add(out, " cb");
 }
 
 void fort_range_text(const struct fort_scalar *num, struct fort_text *out)

@@ -180,14 +180,14 @@ static void put_end(const struct fort_render *render, int64_t arg, struct fort_t
 static void put_object_line(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	const struct fort_violation *v = render->violation;
+	const char *object = "map value, value_size";
 
 	(void)arg;
-	fort_text_add(out,
-		      v->value.type == FORT_RING_MEM
-			      ? "invalid access to memory, mem_size=%" PRId64 " off=%" PRId64
-				" size=%" PRId64
-			      : "invalid access to map value, value_size=%" PRId64 " off=%" PRId64
-				" size=%" PRId64,
+	if (v->value.type == FORT_RING_MEM || v->value.type == FORT_MEM)
+		object = "memory, mem_size";
+	else if (v->value.type == FORT_MAP_KEY)
+		object = "map key, key_size";
+	fort_text_add(out, "invalid access to %s=%" PRId64 " off=%" PRId64 " size=%" PRId64, object,
 		      v->args[3], v->args[0], v->args[1]);
 }
 
@@ -246,6 +246,76 @@ static void put_loop_states(const struct fort_render *render, int64_t arg, struc
 	}
 }
 
+/* The subprogram that the instruction names, or -1. */
+static int64_t named_subprog(const struct fort_render *render)
+{
+	const struct fort_program *program = &render->env->graph->program;
+	const struct fort_insn *insn = &program->insns[render->violation->pc];
+
+	if (!fort_insn_names_subprog(insn))
+		return -1;
+	return fort_subprog_at(program, fort_insn_target(insn, render->violation->pc));
+}
+
+static const struct fort_prototype_words *named_words(const struct fort_render *render)
+{
+	int64_t subprog = named_subprog(render);
+
+	return subprog >= 0 && render->env->words ? &render->env->words[subprog] : NULL;
+}
+
+static void put_callee(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%" PRId64, named_subprog(render));
+}
+
+static void put_func(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_prototype_words *words = named_words(render);
+
+	(void)arg;
+	fort_text_add(out, "%s", words && words->name ? words->name : "");
+}
+
+static void put_prototype(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_prototype_words *words = named_words(render);
+
+	(void)arg;
+	if (words)
+		fort_btf_remark_print(&words->why, out);
+}
+
+/* What an argument is refused for: the kernel's line about it. */
+static void put_inner(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	struct fort_violation inner = *render->violation;
+	struct fort_render as = *render;
+
+	(void)arg;
+	inner.diag = inner.inner;
+	inner.inner = FORT_DIAG_NONE;
+	as.violation = &inner;
+	if (inner.diag)
+		fort_render_text(&as, fort_diag_info(inner.diag)->kernel, out);
+}
+
+/* What is known of a returned number (K: verbose_invalid_scalar). */
+static void put_returned(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_scalar *num = &render->violation->value.num;
+	int64_t low = fort_scalar_smin(num), high = fort_scalar_smax(num);
+
+	(void)arg;
+	if (low > INT64_MIN)
+		fort_text_add(out, " smin=%" PRId64, low);
+	if (high < INT64_MAX)
+		fort_text_add(out, " smax=%" PRId64, high);
+	if (low == INT64_MIN && high == INT64_MAX)
+		fort_text_add(out, " unknown scalar value");
+}
+
 static void put_isa(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	(void)arg;
@@ -284,6 +354,11 @@ static const struct placeholder placeholders[] = {
 	{"stack_access", false, put_stack_access},
 	{"expected", false, put_expected},
 	{"ctx_field", false, put_ctx_field},
+	{"callee", false, put_callee},
+	{"func", false, put_func},
+	{"prototype", false, put_prototype},
+	{"inner", false, put_inner},
+	{"returned", false, put_returned},
 	{"fault", false, put_fault},
 	{"isa", false, put_isa},
 	{"loop_states", false, put_loop_states},

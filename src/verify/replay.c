@@ -66,7 +66,7 @@ static bool is_branch(const struct replay *r)
 {
 	const struct fort_insn *insn = &r->s->env->graph->program.insns[r->pc];
 
-	return insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X;
+	return insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X || insn->kind == FORT_MAY_GOTO;
 }
 
 /* The side of a fork that the search took; false when that is not known. */
@@ -131,6 +131,7 @@ static int walk(struct replay *r)
 		return err;
 	r->pc = s->env->graph->program.subprogs[root.subprog].start;
 	fort_narrate_start(r->narrator);
+	fort_narrate_root(r->narrator, &root);
 	for (uint64_t i = 0; walk == WALK_ON && i <= s->options->budget_insns; i++)
 		walk = one_step(r);
 	s->result->path = r->path;

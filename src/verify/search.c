@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "verify/depth.h"
 #include "verify/replay.h"
 
 /* From few states to many. What the first accepts is accepted; an attempt that rejects is believed
@@ -78,6 +79,13 @@ static bool resume(struct fort_search *s)
 	return true;
 }
 
+/* What is demanded only on a path that may not be possible, proves nothing when it fails. */
+static void note_demands(struct fort_search *s)
+{
+	while (s->n_known < s->env->n_demands)
+		s->roots[++s->n_known].exact = s->exact;
+}
+
 static enum fort_progress execute(struct fort_search *s)
 {
 	struct fort_narrator *narrator = s->narrator;
@@ -97,6 +105,7 @@ static enum fort_progress execute(struct fort_search *s)
 	s->err = fort_step(s->env, &s->pool, s->state, s->pc, &step);
 	if (s->err)
 		return FORT_FAILED;
+	note_demands(s);
 	switch (step.outcome) {
 	case FORT_STEP_BAD: s->result->violation = step.violation; return FORT_REJECTED;
 	case FORT_STEP_END:
@@ -239,8 +248,9 @@ static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
 	struct fort_point *point;
 	struct fort_state *state;
 
-	s->roots[number] = (struct fort_spot){.root = number, .exact = true};
+	s->roots[number].root = number;
 	s->n_roots = number + 1;
+	fort_narrate_root(s->narrator, &root);
 	s->err = fort_step_enter(s->env, &s->pool, &root, &state);
 	if (s->err)
 		return FORT_FAILED;
@@ -248,6 +258,8 @@ static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
 			s->env->graph->program.subprogs[root.subprog].start);
 	while (progress == FORT_ENDS && (point = fort_points_take(&s->points)))
 		progress = work_on_point(s, point);
+	if (progress == FORT_ENDS)
+		fort_narrate_root_safe(s->narrator, &root);
 	return progress;
 }
 
@@ -256,10 +268,12 @@ static enum fort_progress walk_all(struct fort_search *s)
 {
 	enum fort_progress progress = FORT_ENDS;
 
-	s->env->n_demands = 0;
+	s->env->n_demands = s->n_known = 0;
+	memset(s->env->stacks, 0, s->env->graph->program.n_subprogs * sizeof(s->env->stacks[0]));
 	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot);
 	if (!s->roots)
 		return fort_search_no_memory(s);
+	s->roots[0].exact = true;
 	for (uint32_t i = 0; progress == FORT_ENDS && i <= s->env->n_demands; i++)
 		progress = walk_root(s, i);
 	return progress;
@@ -337,6 +351,19 @@ static int run(struct fort_search *s)
 	return err;
 }
 
+/* Every path is safe. */
+static int accept(struct fort_search *s)
+{
+	int err = s->options->any_depth ? 0
+					: fort_depth_check(s->arena, s->env, FORT_STACK_BYTES,
+							   &s->result->violation);
+
+	fort_narrate_accepted(s->options->narrator);
+	if (err == -E2BIG)
+		s->result->verdict = FORT_REJECT;
+	return err == -E2BIG ? 0 : err;
+}
+
 int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 		       const struct fort_verify_options *options, struct fort_verify_result *result)
 {
@@ -355,7 +382,7 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 	if (!err && result->verdict == FORT_REJECT)
 		err = fort_replay(&s);
 	else if (!err)
-		fort_narrate_accepted(options->narrator);
+		err = accept(&s);
 	fort_buf_free(&s.body);
 	fort_buf_free(&s.ghosts);
 	return err;

@@ -35,9 +35,9 @@ struct fort_search {
 	struct fort_arena *arena;
 	struct fort_pool pool;
 	struct fort_points points;
-	struct fort_spot *roots; /* the program, then what is demanded, in that order */
-	uint32_t n_roots, n_layers;
-	struct fort_buf body, ghosts; /* of a claim being written */
+	struct fort_spot *roots;             /* the program, then what is demanded, in that order */
+	uint32_t n_roots, n_known, n_layers; /* known: of the demands, those that were noticed */
+	struct fort_buf body, ghosts;        /* of a claim being written */
 	/* The region being worked on. */
 	struct fort_spot *spot;
 	struct fort_spot **edges;

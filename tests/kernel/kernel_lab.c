@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 
 #include "abi/uapi.h"
+#include "lab_btf.h"
 
 #define LOG_BYTES (1u << 20)
 
@@ -67,27 +68,59 @@ static uint32_t last_insn(const char *log)
 	return last;
 }
 
+/* The functions of the program, as BTF. False when they cannot be said. */
+static bool add_functions(const struct lab *lab, struct bpf_prog_load_opts *opts)
+{
+	static struct lab_btf btf;
+	int fd;
+
+	if (!lab_btf_make(lab, &btf))
+		return false;
+	fd = bpf_btf_load(btf.build.blob, btf.build.bytes, NULL);
+	if (fd < 0)
+		return false;
+	opts->prog_btf_fd = (uint32_t)fd;
+	opts->func_info = btf.funcs;
+	opts->func_info_cnt = btf.n_funcs;
+	opts->func_info_rec_size = sizeof(btf.funcs[0]);
+	return true;
+}
+
+static void load(const struct lab *lab, bool gpl, struct bpf_prog_load_opts *opts,
+		 struct kernel_verdict *out)
+{
+	static char log[LOG_BYTES];
+	const struct fort_prog_info *prog = lab->env.hook.prog;
+
+	out->fd = bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
+				(const struct bpf_insn *)lab->raw, lab->n_insns, opts);
+	if (out->fd >= 0)
+		return;
+	out->fd = -errno;
+	opts->log_buf = log;
+	opts->log_size = sizeof(log);
+	opts->log_level = FORT_LOG_PATH;
+	log[0] = 0;
+	/* A log that does not fit fails as well, so this never gives a program. */
+	(void)!bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
+			     (const struct bpf_insn *)lab->raw, lab->n_insns, opts);
+	out->pc = last_insn(log);
+	last_line(log, out->line, sizeof(out->line));
+}
+
 void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab, bool gpl,
 		     struct kernel_verdict *out)
 {
-	static char log[LOG_BYTES];
 	const struct fort_prog_info *prog = lab->env.hook.prog;
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds,
 		    .prog_flags = prog->sleepable == FORT_SLEEP_MUST ? BPF_F_SLEEPABLE : 0);
 
 	*out = (struct kernel_verdict){.pc = UINT32_MAX};
-	out->fd = bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
-				(const struct bpf_insn *)lab->raw, lab->n_insns, &opts);
-	if (out->fd >= 0)
+	if (lab->env.prototypes && !add_functions(lab, &opts)) {
+		out->fd = -ENODATA;
 		return;
-	out->fd = -errno;
-	opts.log_buf = log;
-	opts.log_size = sizeof(log);
-	opts.log_level = FORT_LOG_PATH;
-	log[0] = 0;
-	/* A log that does not fit fails as well, so this never gives a program. */
-	(void)!bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
-			     (const struct bpf_insn *)lab->raw, lab->n_insns, &opts);
-	out->pc = last_insn(log);
-	last_line(log, out->line, sizeof(out->line));
+	}
+	load(lab, gpl, &opts, out);
+	if (opts.prog_btf_fd)
+		close((int)opts.prog_btf_fd);
 }

@@ -8,8 +8,8 @@ struct kernel_lab {
 };
 
 struct kernel_verdict {
-	int fd;         /* of the program, the caller's; or -errno */
-	uint32_t pc;    /* rejected: the instruction that the log came to last, or UINT32_MAX */
+	int fd;      /* of the program, the caller's; -errno; -ENODATA: the kernel was not asked */
+	uint32_t pc; /* rejected: the instruction that the log came to last, or UINT32_MAX */
 	char line[512]; /* rejected: the last line before the statistics */
 };
 

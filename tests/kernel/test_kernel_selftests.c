@@ -22,6 +22,7 @@
 #include <bpf/libbpf.h>
 
 #include "abi/uapi.h"
+#include "attr_info.h"
 #include "differs.h"
 #include "embed.h"
 #include "random.h"
@@ -64,6 +65,7 @@ struct subject {
 	struct fort_map_shape maps[FORT_MAPS_PER_PROG_MAX];
 	int fds[FORT_MAPS_PER_PROG_MAX];
 	struct fort_env env;
+	struct attr_info info;
 };
 
 static int map_index(struct subject *s, int fd)
@@ -223,6 +225,8 @@ static void verify_ours(const union bpf_attr *attr)
 		note_rejection(NULL, &violation, "decode", NULL);
 	} else if (!resolve_maps(s, attr->insn_cnt)) {
 		cannot("more maps than a program may have");
+	} else if (!attr_info_open(&s->info, &s->arena, attr)) {
+		cannot("BTF that cannot be had");
 	} else if (fort_graph_build(&s->arena, s->insns, attr->insn_cnt, &s->graph, &graph_error)) {
 		struct fort_violation violation = fort_graph_violation(&graph_error);
 
@@ -233,8 +237,17 @@ static void verify_ours(const union bpf_attr *attr)
 		s->env.rights = FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK |
 				FORT_MAY_LEAK_POINTERS;
 		s->env.gpl = is_gpl((const char *)attr->license);
-		judge(s);
+		if (s->info.described.n_prototypes == s->graph.program.n_subprogs) {
+			s->env.prototypes = s->info.described.prototypes;
+			s->env.words = s->info.described.words;
+		}
+		s->env.demands = FORT_ARENA_ARRAY(&s->arena, FORT_DEMANDS_MAX, struct fort_root);
+		if (fort_env_complete(&s->env, &s->arena))
+			cannot("no memory");
+		else
+			judge(s);
 	}
+	attr_info_close(&s->info);
 	fort_arena_free(&s->arena);
 }
 

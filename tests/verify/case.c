@@ -159,6 +159,7 @@ static bool read_key(struct lab_case *want, const char *line)
 
 	if (take(line, "type:", want->type, sizeof(want->type)) ||
 	    take(line, "says:", want->says, sizeof(want->says)) ||
+	    take(line, "functions:", want->functions, sizeof(want->functions)) ||
 	    take(line, "message:", want->message, sizeof(want->message)) ||
 	    take(line, "needed:", want->needed, sizeof(want->needed)) ||
 	    take(line, "known:", want->known, sizeof(want->known)))
@@ -167,6 +168,8 @@ static bool read_key(struct lab_case *want, const char *line)
 		want->budget = strtoull(value, NULL, 0);
 	else if (take(line, "rights:", value, sizeof(value)))
 		want->rights = rights_of(value);
+	else if (take(line, "depth:", value, sizeof(value)))
+		want->any_depth = !strcmp(value, "any");
 	else if (take(line, "license:", value, sizeof(value)))
 		want->gpl = strcmp(value, "none") != 0;
 	else if (!strcmp(line, "accept"))

@@ -6,6 +6,8 @@
  *                               two such lines give every combination
  *   rights: perf uninit leak    of the program; default all three; `none`
  *   license: none               not GPL-compatible
+ *   functions: TEXT             what the program's functions are (lab_describe)
+ *   depth: any                  without the kernel's rules on stacks
  *   budget: N                   instructions the search may process
  *   accept                      the search accepts and the checker agrees; or
  *   reject: F0502 [at N]        this cause, at this instruction
@@ -23,12 +25,14 @@
 
 struct lab_case {
 	char name[256], type[32];
+	bool any_depth;
 	bool given, accept; /* an expectation was found; which */
 	char code[8];       /* REJECT */
 	long at;            /* -1: anywhere */
 	char says[512], message[256], needed[256], known[256];
 	uint64_t budget;
-	uint32_t rights; /* enum fort_verifier_right */
+	char functions[512]; /* "" for none */
+	uint32_t rights;     /* enum fort_verifier_right */
 	bool gpl;
 	char assembly[LAB_CASE_BYTES];
 };

@@ -1,5 +1,6 @@
 #include "lab.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +47,83 @@ static bool prepare(struct lab *lab, const char *type)
 	lab->env.gpl = true;
 	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);
 	lab->env.demands = FORT_ARENA_ARRAY(&lab->arena, FORT_DEMANDS_MAX, struct fort_root);
-	return lab->env.hook.prog && lab->env.access && lab->env.demands;
+	return lab->env.hook.prog && lab->env.access && lab->env.demands &&
+	       !fort_env_complete(&lab->env, &lab->arena);
 }
+
+/* --- functions --- */
+
+static bool read_param(const char *word, struct fort_prototype *out)
+{
+	static const struct {
+		const char *word;
+		uint8_t kind;
+	} kinds[] = {{"number", FORT_FUNC_NUMBER}, {"ctx", FORT_FUNC_CONTEXT},
+		     {"any", FORT_FUNC_MEMORY},    {"struct", FORT_FUNC_STRUCT},
+		     {"dynptr", FORT_FUNC_DYNPTR}, {"arena", FORT_FUNC_ARENA}};
+	struct fort_param *param = &out->params[out->n_params++];
+
+	if (!strcmp(word, "bad")) {
+		*out = (struct fort_prototype){.linkage = FORT_LINKAGE_GLOBAL, .err = EINVAL};
+		return true;
+	}
+	if (!strncmp(word, "mem", 3)) {
+		param->kind = FORT_FUNC_MEMORY;
+		param->may_be_null = word[3] == '?';
+		return sscanf(word + 3 + param->may_be_null, ":%u", &param->bytes) == 1;
+	}
+	for (size_t i = 0; i < FORT_LEN(kinds); i++)
+		if (!strcmp(word, kinds[i].word)) {
+			param->kind = kinds[i].kind;
+			param->is_untrusted = !strcmp(word, "any");
+			return true;
+		}
+	return false;
+}
+
+/* "static NAME" or "global NAME(PARAM, ...)". */
+static bool read_function(struct lab *lab, uint32_t subprog, char *text)
+{
+	struct fort_prototype *out = &lab->prototypes[subprog];
+	char *rest, linkage[8], *params = strchr(text, '(');
+
+	if (params)
+		*params++ = 0;
+	if (sscanf(text, " %7s %31s", linkage, lab->names[subprog]) != 2)
+		return false;
+	lab->words[subprog].name = lab->names[subprog];
+	out->linkage = params ? FORT_LINKAGE_GLOBAL : FORT_LINKAGE_STATIC;
+	if (strcmp(linkage, params ? "global" : "static"))
+		return false;
+	for (char *word = params ? strtok_r(params, " ,)", &rest) : NULL; word;
+	     word = strtok_r(NULL, " ,)", &rest))
+		if (out->n_params == FORT_BTF_FUNC_ARGS_MAX || !read_param(word, out))
+			return false;
+	if (out->err) /* TAGS_TOGETHER of the first parameter: the remark needs no BTF */
+		lab->words[subprog].why = (struct fort_btf_remark){.id = FORT_REMARK_TAGS_TOGETHER};
+	return true;
+}
+
+bool lab_describe(struct lab *lab, const char *functions)
+{
+	char copy[1024], *rest;
+	uint32_t n = 1;
+
+	snprintf(copy, sizeof(copy), "%s", functions);
+	lab->prototypes[0] = (struct fort_prototype){.linkage = FORT_LINKAGE_GLOBAL, .n_params = 1};
+	lab->prototypes[0].params[0].kind = FORT_FUNC_CONTEXT;
+	lab->words[0].name = "lab";
+	for (char *text = strtok_r(copy, ";", &rest); text; text = strtok_r(NULL, ";", &rest))
+		if (!strcmp(text, "main"))
+			lab->prototypes[0].linkage = FORT_LINKAGE_STATIC;
+		else if (n == LAB_FUNCTIONS || !read_function(lab, n++, text))
+			return false;
+	lab->env.prototypes = lab->prototypes;
+	lab->env.words = lab->words;
+	return n == lab->graph.program.n_subprogs;
+}
+
+/* --- programs --- */
 
 bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n)
 {

@@ -7,7 +7,8 @@
 #include "isa/asm.h"
 #include "verify/verify.h"
 
-#define LAB_INSNS 4096
+#define LAB_INSNS     4096
+#define LAB_FUNCTIONS 16
 #define LAB_ALL_RIGHTS \
 	(FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS)
 
@@ -34,6 +35,9 @@ struct lab {
 	struct fort_insn *insns;
 	struct fort_graph graph;
 	struct fort_map_shape maps[LAB_MAPS];
+	struct fort_prototype prototypes[LAB_FUNCTIONS];
+	struct fort_prototype_words words[LAB_FUNCTIONS];
+	char names[LAB_FUNCTIONS][32];
 	struct fort_env env;
 	struct fort_verify_result result;
 	struct fort_check check;
@@ -47,6 +51,15 @@ struct lab {
 bool lab_open(struct lab *lab, const char *type, const char *assembly);
 bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n);
 void lab_free(struct lab *lab);
+
+/* Says what its functions are, of a program that was opened: for each subprogram but the first
+ *
+ *   static NAME; global NAME(PARAM, ...)
+ *
+ * (`main` before them: the program itself is declared static)
+ * with parameters number, ctx, mem:BYTES, mem?:BYTES (may be NULL), any (untrusted memory), struct,
+ * dynptr, arena, bad (the prototype is refused). False for other words. */
+bool lab_describe(struct lab *lab, const char *functions);
 
 /* Searches; true with a verdict in lab->result. */
 bool lab_search(struct lab *lab, enum fort_sabotage sabotage);

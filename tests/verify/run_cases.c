@@ -60,7 +60,8 @@ static bool check_rejection(const struct lab_case *want, const struct fort_viola
 
 static bool judge(const struct lab_case *want, struct complaint *why)
 {
-	struct fort_verify_options options = {.budget_insns = want->budget};
+	struct fort_verify_options options = {.budget_insns = want->budget,
+					      .any_depth = want->any_depth};
 	size_t room = sizeof(why->text);
 
 	if (!want->given) {
@@ -71,6 +72,10 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 		if (lab.form.diag && !want->accept)
 			return check_rejection(want, &lab.form, why);
 		snprintf(why->text, room, "%s", lab.error);
+		return false;
+	}
+	if (want->functions[0] && !lab_describe(&lab, want->functions)) {
+		snprintf(why->text, room, "the functions are not those of the program");
 		return false;
 	}
 	lab.env.rights = want->rights;
@@ -122,6 +127,7 @@ static const struct {
 	{FORT_DIAG_PACKET_WRITE, "no program type has packets that it may only read"},
 	{FORT_DIAG_REF_NONE, "reservations always hold a reference: a second line of defence"},
 	{FORT_DIAG_CERT_LIMIT, "no program within the budget has so large a proof"},
+	{FORT_DIAG_UNTRUSTED_LATER, "said when it is to run: test_verify_idle"},
 	{FORT_DIAG_PROG_LATER, "said by the front door: test_front_road"},
 	{FORT_DIAG_SLEEPABLE, "the same"},
 	{FORT_DIAG_CERTIFICATE, "a fault of ours: test_verify_proof"},
