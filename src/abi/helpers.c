@@ -110,6 +110,32 @@ bool fort_helper_is_listed(const struct fort_helper_info *helper, const struct f
 	return !(helper->flags & LISTED) || fits_place(helper, hook);
 }
 
+static const struct {
+	uint64_t attach;
+	uint32_t progs;
+	uint16_t helper;
+} map_writers[] = {
+#define FORT_MAP_WRITER(id, progs, attach) {(attach), (progs), FORT_HELPER_##id},
+#include "abi/maps.def"
+};
+
+bool fort_helper_takes_map(const struct fort_helper_info *helper, const struct fort_map_info *map,
+			   const struct fort_hook *hook)
+{
+	const enum fort_helper_id id = helper - fort_helpers;
+
+	if (!(helper->map_classes & map->classes))
+		return !helper->map_classes && !(map->traits & FORT_TRAIT_BARRED);
+	if (map->gives != FORT_GIVES_SOCKET ||
+	    (id != FORT_HELPER_MAP_UPDATE_ELEM && id != FORT_HELPER_MAP_DELETE_ELEM))
+		return true;
+	for (unsigned i = 0; i < FORT_LEN(map_writers); i++)
+		if (map_writers[i].helper == id && map_writers[i].progs & hook->prog->bit &&
+		    map_writers[i].attach & fort_attach_bit(hook))
+			return true;
+	return false;
+}
+
 static const char *const names[FORT_HELPERS] = {
 #define FORT_HELPER(id, name, ...) [FORT_HELPER_##id] = (name),
 #include "abi/helpers.def"

@@ -53,6 +53,9 @@ const struct fort_helper_info *fort_helper_for(uint32_t number, const struct for
 /* Helpers that only programs for some functions may call (LISTED): is this such a program? For
  * other helpers: yes. */
 bool fort_helper_is_listed(const struct fort_helper_info *helper, const struct fort_hook *hook);
+/* May such a program give a map of this type to the helper? */
+bool fort_helper_takes_map(const struct fort_helper_info *helper, const struct fort_map_info *map,
+			   const struct fort_hook *hook);
 /* The first prototype of helper `number`, whatever the program, or NULL: no such helper. */
 const struct fort_helper_info *fort_helper_by_number(uint32_t number);
 /* The kernel's name of helper `number`; "unknown" beyond the kernel's list. */

@@ -12,6 +12,7 @@
 
 /* Map types, commands, attach types and flags newer than the 6.1 header. */
 enum {
+	FORT_BPF_MAP_TYPE_CGRP_STORAGE = 32,
 	FORT_BPF_MAP_TYPE_ARENA = 33,
 
 	FORT_BPF_TOKEN_CREATE = 36,
@@ -20,6 +21,9 @@ enum {
 	FORT_BPF_TRACE_UPROBE_MULTI = 48,
 
 	FORT_BPF_F_PATH_FD = 1u << 14,
+	FORT_BPF_F_LINK = 1u << 13, /* MAP_CREATE, as the next two */
+	FORT_BPF_F_SEGV_ON_FAULT = 1u << 17,
+	FORT_BPF_F_NO_USER_CONV = 1u << 18,
 	FORT_BPF_F_TOKEN_FD = 1u << 16,
 	FORT_BPF_F_XDP_DEV_BOUND_ONLY = 1u << 6, /* PROG_LOAD */
 	FORT_BPF_F_TEST_REG_INVARIANTS = 1u << 7,

@@ -9,7 +9,6 @@
 #define FORT_PROG_INSNS_MAX        1000000u /* K: instructions with the right to large programs */
 #define FORT_PROG_INSNS_UNPRIV_MAX 4096u    /* K: without it */
 #define FORT_SUBPROGS_MAX          256u     /* K */
-#define FORT_BTF_FUNC_ARGS_MAX     5u       /* K: r1 to r5 */
 #define FORT_MAPS_PER_PROG_MAX     64u      /* K */
 #define FORT_FRAMES_MAX            8u       /* K: nested bpf-to-bpf calls, main included */
 #define FORT_STACK_BYTES           512u     /* K: per frame, and per call chain */
@@ -20,12 +19,13 @@
 
 /* Verification */
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
+#define FORT_BUDGET_WORK      8000000u   /* the same and comparisons of states */
 #define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
 #define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
 #define FORT_LOOP_TURNS_MAX   (8u << 20) /* K: BPF_MAX_LOOPS, of one bpf_loop */
 #define FORT_REFS_MAX         16u        /* references held at one point */
 #define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
-#define FORT_GHOSTS_MAX       16u        /* values remembered for loops around one point */
+#define FORT_GHOSTS_MAX       32u        /* values remembered for loops around one point */
 #define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
 #define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */
 #define FORT_CERT_BYTES_MAX   (64u << 20)
@@ -49,10 +49,16 @@
 #define FORT_BTF_TYPES_MAX ((1u << 20) - 1) /* K */
 #define FORT_BTF_NAME_MAX  ((1u << 24) - 1) /* K */
 #define FORT_BTF_DEPTH_MAX 32u              /* K */
-#define FORT_BTF_NEST_MAX  256u             /* structs inside of structs, on one way */
-#define FORT_BTF_ARGS_MAX  12u              /* K: of a function that is traced or called */
 #define FORT_BTF_VLEN_MAX  0xffffu          /* K */
 #define FORT_BTF_WALK_MAX  (1u << 24)       /* parts of one printed value, enum constants tried */
+
+/* Uses of types */
+#define FORT_BTF_NEST_MAX      256u       /* structs inside of structs, on one way */
+#define FORT_BTF_ARGS_MAX      12u        /* K: of a function that is traced or called */
+#define FORT_BTF_FUNC_ARGS_MAX 5u         /* K: of a program's own, r1 to r5 */
+#define FORT_BTF_FIELDS_MAX    11u        /* K: special fields of one value */
+#define FORT_BTF_SEARCH_MAX    (1u << 22) /* members looked at to find them */
+#define FORT_BTF_SYMBOL_BYTES  512u       /* K: KSYM_NAME_LEN, the longest name */
 
 /* Maps */
 #define FORT_MAP_KEY_BYTES_MAX 512u         /* K: hash types */

@@ -1,9 +1,10 @@
 /* BTF: the types, functions and source lines that a compiler leaves in a BPF object.
  *
  * A blob comes from a program's author and is hostile until checked. fort_btf_parse accepts what
- * the kernel's BTF_LOAD accepts (Linux 6.18, kernel/bpf/btf.c): after it every type id, name and
- * offset that the accessors return is in range, and following references ends. Types are numbered
- * from 1; 0 is void.
+ * the kernel's BTF_LOAD accepts (Linux 6.18, kernel/bpf/btf.c; but for rules about locks, lists and
+ * owned pointers, which are in record.h): after it every type id, name and offset that the
+ * accessors return is in range, and following references ends. A kernel's own BTF (kernel.h)
+ * promises less. Types are numbered from 1; 0 is void.
  */
 #pragma once
 

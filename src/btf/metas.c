@@ -8,8 +8,6 @@
 #include "base/limits.h"
 #include "btf/blob.h"
 
-#define IDENTIFIER_MAX 512 /* K: KSYM_NAME_LEN */
-
 /* Offsets of names are limited by 24 bits of the format and by the string section. */
 static bool name_in_range(const struct fort_btf *btf, uint32_t name)
 {
@@ -37,7 +35,7 @@ static bool is_identifier(const struct fort_btf *btf, uint32_t offset)
 
 	if (!is_letter(name[0]))
 		return false;
-	for (i = 1; name[i] && i < IDENTIFIER_MAX; i++)
+	for (i = 1; name[i] && i < FORT_BTF_SYMBOL_BYTES; i++)
 		if (!is_letter(name[i]) && !(name[i] >= '0' && name[i] <= '9'))
 			return false;
 	return !name[i];
@@ -55,7 +53,7 @@ static bool is_section_name(const struct fort_btf *btf, uint32_t offset)
 
 	if (!name[0])
 		return false;
-	for (i = 0; name[i] && i < IDENTIFIER_MAX; i++)
+	for (i = 0; name[i] && i < FORT_BTF_SYMBOL_BYTES; i++)
 		if (!is_printable(name[i]))
 			return false;
 	return !name[i];

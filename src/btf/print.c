@@ -40,11 +40,14 @@ struct word {
 	uint64_t low, high;
 };
 
-/* Bits [start, start + count), count <= 128, little-endian. */
+/* Bits [start, start + count), little-endian: 128 at most, more only a kernel's unchecked BTF has.
+ */
 static int read_bits(const struct walk *walk, uint64_t start, uint32_t count, struct word *out)
 {
 	struct word word = {0};
 
+	if (count > 128)
+		return -EINVAL;
 	if (start > walk->bits || count > walk->bits - start)
 		return -EMSGSIZE;
 	for (uint32_t i = 0; i < count; i++) {

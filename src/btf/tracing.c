@@ -7,8 +7,6 @@
 #include "abi/uapi.h"
 #include "btf/index.h"
 
-#define NAME_BYTES 512 /* K: KSYM_NAME_LEN, the longest name that BTF may have */
-
 enum lsm_class { LSM_HOOK, LSM_NO_HOOK, LSM_DISABLED, LSM_UNTRUSTED };
 
 static const char *name_of(const struct fort_btf_target *target)
@@ -19,7 +17,7 @@ static const char *name_of(const struct fort_btf_target *target)
 /* The prototype of function `prefix` + `name`, or 0. */
 static uint32_t proto_of(const struct fort_btf *btf, const char *prefix, const char *name)
 {
-	char whole[NAME_BYTES + 32];
+	char whole[FORT_BTF_SYMBOL_BYTES + 32];
 	uint32_t id;
 
 	snprintf(whole, sizeof(whole), "%s%s", prefix, name);

@@ -305,7 +305,7 @@ static void find_unknown(const struct bpf_object *object, const struct bpf_progr
 	bpf_object__for_each_map (map, object) {
 		const char *kind = libbpf_bpf_map_type_str(bpf_map__type(map));
 
-		if (!fort_map_by_number(bpf_map__type(map)))
+		if (!fort_map_runs(bpf_map__type(map)))
 			fort_text_add(out, "%smap %s: type %s is not supported",
 				      out->length ? "; " : "", bpf_map__name(map),
 				      kind ? kind : "unknown");

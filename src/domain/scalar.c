@@ -57,6 +57,7 @@ struct pair64 {
 
 #define HALF                      uint32_t
 #define HONES                     UINT32_MAX
+#define HSIGN                     (1u << 31)
 #define LOW(x)                    ((uint32_t)(x))
 #define WIDE(h)                   ((uint64_t)(h))
 #define SEXT(h)                   ((uint64_t)(int64_t)(int32_t)(h))
@@ -72,6 +73,7 @@ struct pair64 {
 #define CONST_ALU(op, wide, a, b) fort_word_alu(op, (wide) ? 64 : 32, a, b)
 #include "domain/reduce.inc"
 #include "domain/scalar.inc"
+#include "domain/widen.inc"
 
 struct fort_scalar fort_scalar_unknown(void)
 {
@@ -177,6 +179,18 @@ bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b)
 	return scalar_meet(a, b);
 }
 
+struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b)
+{
+	return scalar_join(a, b);
+}
+
+struct fort_scalar fort_scalar_widen(const struct fort_scalar *before,
+				     const struct fort_scalar *after, const int64_t *thresholds,
+				     size_t n)
+{
+	return scalar_widen(before, after, thresholds, n);
+}
+
 struct fort_scalar fort_scalar_alu(enum fort_op op, unsigned bits, const struct fort_scalar *a,
 				   const struct fort_scalar *b, bool same)
 {
@@ -230,29 +244,4 @@ bool fort_scalar_assume(enum fort_op op, unsigned bits, bool holds, struct fort_
 			struct fort_scalar *b)
 {
 	return scalar_assume(op, bits == 64, holds, a, b);
-}
-
-struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b)
-{
-	return scalar_join(a, b);
-}
-
-struct fort_scalar fort_scalar_widen(const struct fort_scalar *a, const struct fort_scalar *b,
-				     const int64_t *thresholds, uint32_t n)
-{
-	int64_t low = fort_scalar_smin(a), high = fort_scalar_smax(a);
-
-	if (fort_scalar_smin(b) < low) {
-		low = INT64_MIN;
-		for (uint32_t i = 0; i < n; i++)
-			if (thresholds[i] <= fort_scalar_smin(b))
-				low = thresholds[i];
-	}
-	if (fort_scalar_smax(b) > high) {
-		high = INT64_MAX;
-		for (uint32_t i = n; i-- > 0;)
-			if (thresholds[i] >= fort_scalar_smax(b))
-				high = thresholds[i];
-	}
-	return fort_scalar_signed_range(low, high);
 }

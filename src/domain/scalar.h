@@ -41,8 +41,9 @@ struct fort_scalar fort_scalar_of_width(unsigned bits);
 
 bool fort_scalar_is_const(const struct fort_scalar *a);
 bool fort_scalar_has(const struct fort_scalar *a, uint64_t x);
-/* Every member of b is a member of a. May say no for views that are not fully narrowed, never
- * wrongly yes. */
+/* Every member of b is a member of a. Never wrongly yes; wrongly no only where the views of b
+ * cannot say what its members are. The join of two covers both, and is the one that covers the
+ * other if one does. */
 bool fort_scalar_covers(const struct fort_scalar *a, const struct fort_scalar *b);
 /* Is this a value that the rules can produce? For debug builds, tests and untrusted input: views
  * are well-formed and no view contradicts the others on the spot. */
@@ -59,12 +60,18 @@ int32_t fort_scalar_smax32(const struct fort_scalar *a);
 
 /* Narrows each view by the others. */
 FORT_CHECKED bool fort_scalar_reduce(struct fort_scalar *a);
-/* Around both. */
-struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b);
-struct fort_scalar fort_scalar_widen(const struct fort_scalar *a, const struct fort_scalar *b,
-				     const int64_t *thresholds, uint32_t n);
 /* a = a and b. */
 FORT_CHECKED bool fort_scalar_meet(struct fort_scalar *a, const struct fort_scalar *b);
+/* The smallest value around both. */
+struct fort_scalar fort_scalar_join(const struct fort_scalar *a, const struct fort_scalar *b);
+/* `before` if it covers `after`; else a value around both, in which each bound that had to move has
+ * moved on: ends of intervals to the next of the thresholds (in any order) or to the limits of 32
+ * or 64 bits, then to the full circle; bits to unknown from the first that changed upwards. Chains
+ * of widenings, each of the last result and whatever else, end: counters take one or two, and no
+ * chain more than a few per threshold (widen.inc). */
+struct fort_scalar fort_scalar_widen(const struct fort_scalar *before,
+				     const struct fort_scalar *after, const int64_t *thresholds,
+				     size_t n);
 
 /* The result of `a op b` for an ALU operation of isa.def, at 64 bits or at 32 bits and then
  * zero-extended. `same`: both operands are known to be one value. */

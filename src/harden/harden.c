@@ -22,7 +22,7 @@ int fort_harden(const struct fort_proven *proven, struct fort_arena *arena,
 	for (uint32_t pc = 0; pc < program->n_insns; pc++)
 		if (env->access[pc].kind == FORT_ACCESS_CTX_POINTER)
 			insns[pc] = pointer_load(&insns[pc],
-						 &env->hook.prog->fields[env->access[pc].field]);
+						 &env->hook.prog->ctx->fields[env->access[pc].field]);
 	out->program = *program;
 	out->program.insns = insns;
 	out->prog = env->hook.prog;

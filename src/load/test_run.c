@@ -32,12 +32,12 @@ struct shape {
 /* The address behind a context field that yields a pointer. */
 static void put_pointer(struct test *test, enum fort_yield yields, uint64_t address)
 {
-	const struct fort_prog_info *prog = test->loaded->hardened.prog;
+	const struct fort_ctx *ctx = test->loaded->hardened.prog->ctx;
 
-	for (uint32_t i = 0; i < prog->n_fields; i++)
-		if (prog->fields[i].yields == yields &&
-		    prog->fields[i].image + sizeof(address) <= test->image_bytes)
-			memcpy(test->image + prog->fields[i].image, &address, sizeof(address));
+	for (uint32_t i = 0; i < ctx->n_fields; i++)
+		if (ctx->fields[i].yields == yields &&
+		    ctx->fields[i].image + sizeof(address) <= test->image_bytes)
+			memcpy(test->image + ctx->fields[i].image, &address, sizeof(address));
 }
 
 static int place_packet(struct test *test)
@@ -234,7 +234,7 @@ int fort_test_run(struct fort_loaded *loaded, struct fort_services *services,
 	struct test test = {.loaded = loaded,
 			    .input = input,
 			    .image = fort_loaded_ctx(loaded, 0),
-			    .image_bytes = loaded->hardened.prog->image_bytes,
+			    .image_bytes = loaded->hardened.prog->ctx->image_bytes,
 			    .wants_ctx = input->ctx || ctx_out};
 	struct fort_test_output result = {0};
 	struct fort_run run = {0};

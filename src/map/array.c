@@ -8,20 +8,6 @@
 #include "map/copy.h"
 #include "map/map.h"
 
-/* kernel/bpf/arraymap.c, array_map_alloc_check */
-static int check(const struct fort_map_shape *shape)
-{
-	bool percpu = shape->type == BPF_MAP_TYPE_PERCPU_ARRAY;
-
-	if (!shape->max_entries || shape->key_bytes != 4 || !shape->value_bytes)
-		return -EINVAL;
-	if (shape->value_bytes > INT32_MAX)
-		return -E2BIG;
-	if (percpu && fort_map_stride(shape) > FORT_MAP_PERCPU_MAX)
-		return -E2BIG;
-	return 0;
-}
-
 static void plan(struct fort_map *map, uint64_t *values_bytes, uint64_t *meta_bytes)
 {
 	*values_bytes = (uint64_t)map->shape.max_entries * map->stride;
@@ -158,7 +144,6 @@ static int next_key(struct fort_map *map, const struct fort_seat *seat, const vo
 
 const struct fort_map_ops fort_map_array = {
 	.type = BPF_MAP_TYPE_ARRAY,
-	.check = check,
 	.plan = plan,
 	.start = start,
 	.find = find,
@@ -170,7 +155,6 @@ const struct fort_map_ops fort_map_array = {
 
 const struct fort_map_ops fort_map_percpu_array = {
 	.type = BPF_MAP_TYPE_PERCPU_ARRAY,
-	.check = check,
 	.plan = plan_percpu,
 	.start = start,
 	.find = find_percpu,

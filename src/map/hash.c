@@ -14,13 +14,9 @@
 /* Values up to this are copied with the lock held; larger ones before it is taken. */
 #define COPY_LOCKED_BYTES 256u
 
-/* kernel/bpf/hashtab.c, htab_map_alloc_check; keys beyond FORT_MAP_KEY_BYTES_MAX are our limit. */
+/* Keys beyond FORT_MAP_KEY_BYTES_MAX are our limit, the number of entries the kernel's. */
 static int check(const struct fort_map_shape *shape)
 {
-	if (!shape->max_entries || !shape->key_bytes || !shape->value_bytes)
-		return -EINVAL;
-	if ((uint64_t)shape->key_bytes + shape->value_bytes >= FORT_HASH_ENTRY_BYTES)
-		return -E2BIG;
 	if (shape->key_bytes > FORT_MAP_KEY_BYTES_MAX)
 		return -E2BIG;
 	return shape->max_entries > FORT_HASH_ENTRIES_MAX ? -E2BIG : 0;

@@ -43,22 +43,15 @@ static bool name_ok(const char *name)
 	return length < FORT_NAME_BYTES;
 }
 
-/* kernel/bpf/syscall.c, map_create: access mode, type, the type's checks, the name. */
+/* kernel/bpf/syscall.c, map_create: the shape by the type's row, the type's own limits, the name.
+ */
 int fort_map_check(const struct fort_map_shape *shape, const char *name)
 {
-	const struct fort_map_info *info = fort_map_info_of(shape);
 	const struct fort_map_ops *ops = ops_of(shape->type);
-	int err;
+	int err = ops ? fort_map_verdict(shape) : -EINVAL;
 
-	if ((shape->flags & BPF_F_RDONLY) && (shape->flags & BPF_F_WRONLY))
-		return -EINVAL;
-	if (!info || !ops)
-		return -EINVAL;
-	if (shape->flags & ~info->flags)
-		return -EINVAL;
-	if ((shape->flags & BPF_F_RDONLY_PROG) && (shape->flags & BPF_F_WRONLY_PROG))
-		return -EINVAL;
-	err = ops->check(shape);
+	if (!err && ops->check)
+		err = ops->check(shape);
 	if (err)
 		return err;
 	return name_ok(name) ? 0 : -EINVAL;

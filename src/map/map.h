@@ -83,7 +83,7 @@ struct fort_map_ops {
 	uint32_t type; /* BPF_MAP_TYPE_* */
 	bool locks;    /* operations need a seat */
 	bool pins;     /* runs that use such a map must enter theirs */
-	/* The type's own checks of a shape, in the kernel's order. */
+	/* What limits a shape besides the type's row in maps.def; NULL: nothing. */
 	int (*check)(const struct fort_map_shape *shape);
 	/* Bytes of the two objects, and whatever else follows from the shape alone. */
 	void (*plan)(struct fort_map *map, uint64_t *values_bytes, uint64_t *meta_bytes);

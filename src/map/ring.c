@@ -13,15 +13,6 @@ static uint64_t reservation(uint32_t token, uint32_t bytes)
 	return (uint64_t)token << 32 | bytes;
 }
 
-/* kernel/bpf/ringbuf.c, ringbuf_map_alloc */
-static int check(const struct fort_map_shape *shape)
-{
-	if (shape->key_bytes || shape->value_bytes || !fort_is_power_of_two(shape->max_entries) ||
-	    shape->max_entries % FORT_PAGE_BYTES)
-		return -EINVAL;
-	return 0;
-}
-
 static void plan(struct fort_map *map, uint64_t *values_bytes, uint64_t *meta_bytes)
 {
 	map->ring.bytes = map->shape.max_entries;
@@ -70,7 +61,6 @@ static int next_key(struct fort_map *map, const struct fort_seat *seat, const vo
 
 const struct fort_map_ops fort_map_ringbuf = {
 	.type = BPF_MAP_TYPE_RINGBUF,
-	.check = check,
 	.plan = plan,
 	.start = start,
 	.find = find,

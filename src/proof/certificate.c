@@ -17,15 +17,21 @@ static void add_text(struct fort_sha256 *hash, const char *text)
 
 static void add_insns(struct fort_sha256 *hash, const struct fort_program *program)
 {
-	struct fort_raw_insn raw[2];
+	struct fort_raw_insn raw[64];
+	uint32_t n = 0;
 
 	add_u32(hash, program->n_insns);
 	for (uint32_t pc = 0; pc < program->n_insns;) {
-		uint32_t slots = fort_insn_encode(&program->insns[pc], raw);
+		uint32_t slots = fort_insn_encode(&program->insns[pc], &raw[n]);
 
-		fort_sha256_add(hash, raw, slots * sizeof(raw[0]));
+		n += slots;
 		pc += slots;
+		if (n < FORT_LEN(raw) - 1)
+			continue;
+		fort_sha256_add(hash, raw, n * sizeof(raw[0]));
+		n = 0;
 	}
+	fort_sha256_add(hash, raw, n * sizeof(raw[0]));
 }
 
 static void add_prototypes(struct fort_sha256 *hash, const struct fort_env *env)

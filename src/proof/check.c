@@ -36,7 +36,6 @@ struct pending {
 struct checker {
 	struct fort_env *env;
 	struct fort_certificate cert;
-	struct fort_state **claims; /* what the listed states say */
 	struct fort_pool pool;
 	struct fort_arena *arena;
 	struct pending *todo, *spare;
@@ -102,7 +101,7 @@ static bool leads_to_an_end(const struct checker *c, const struct fort_state *st
 }
 
 bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
-			    struct fort_state *state)
+			    struct fort_pool *pool, struct fort_state *state)
 {
 	uint32_t group = fort_certificate_group(cert, index), n = 0;
 	struct fort_value *rank;
@@ -115,13 +114,33 @@ bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
 	if (group == cert->n_groups)
 		return true;
 	rank = fort_state_cell(state, cert->groups[group].rank);
-	if (!rank || rank->type == FORT_NONE || n == FORT_GHOSTS_MAX)
-		return false;
-	fort_state_remember(state, group, rank);
-	return true;
+	return rank && rank->type != FORT_NONE && fort_state_remember(pool, state, group, rank);
 }
 
 /* --- walking --- */
+
+static bool read_claim(struct checker *c, uint32_t index, struct fort_state **out)
+{
+	const struct fort_cert_state *from = &c->cert.states[index];
+	int err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups, out);
+
+	if (err)
+		return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM, from->pc);
+	return true;
+}
+
+/* Claims are read again each time: that is less work than to keep them. */
+static bool is_covered(struct checker *c, const struct fort_state *state, uint32_t target)
+{
+	struct fort_state *claim;
+	bool covered;
+
+	if (!read_claim(c, target, &claim))
+		return false;
+	covered = fort_state_covers(&c->pool, claim, state);
+	fort_state_free(&c->pool, claim);
+	return covered || fail(c, FORT_CHECK_COVER, c->cert.states[target].pc);
+}
 
 /* An arrival at a cut point: true with *stop saying whether the path ends here. */
 static bool arrive(struct checker *c, struct fort_state *state, uint32_t pc, bool *stop)
@@ -140,40 +159,70 @@ static bool arrive(struct checker *c, struct fort_state *state, uint32_t pc, boo
 		return fail(c, FORT_CHECK_EDGE, pc);
 	if (!leads_to_an_end(c, state, (uint32_t)edge - 1))
 		return fail(c, FORT_CHECK_RANK, pc);
-	if (!fort_state_covers(&c->pool, c->claims[edge - 1], state))
-		return fail(c, FORT_CHECK_COVER, pc);
 	*stop = true;
+	return is_covered(c, state, (uint32_t)edge - 1);
+}
+
+/* A path being walked. */
+struct path {
+	struct fort_state *state;
+	uint32_t pc;
+	bool arrived; /* its edge at this cut point was taken */
+};
+
+static bool apply(struct checker *c, struct path *path, struct fort_step *step)
+{
+	if (c->check->steps++ == c->cert.steps)
+		return fail(c, FORT_CHECK_STEPS, path->pc);
+	if (fort_step(c->env, &c->pool, path->state, path->pc, step))
+		return fail(c, FORT_CHECK_MEMORY, path->pc);
+	path->arrived = false;
+	path->pc = step->pc;
+	if (step->outcome != FORT_STEP_BAD)
+		return true;
+	c->check->violation = step->violation;
+	return fail(c, FORT_CHECK_UNSAFE, step->violation.pc);
+}
+
+/* The jumping side of a fork: waits for its turn, or arrives and may take the path's place. */
+static bool jump(struct checker *c, struct path *path, const struct fort_step *step)
+{
+	bool stop;
+
+	if (!fort_is_cut_point(c->env->graph, step->other_pc))
+		return push(c, step->other, step->other_pc);
+	if (!arrive(c, step->other, step->other_pc, &stop))
+		return false;
+	if (stop) {
+		fort_state_free(&c->pool, step->other);
+		return true;
+	}
+	if (!push(c, path->state, path->pc))
+		return false;
+	*path = (struct path){step->other, step->other_pc, true};
 	return true;
 }
 
 /* One path, to its end or to the states that take over. Owns the state. */
-static bool walk_path(struct checker *c, struct fort_state *state, uint32_t pc, bool fresh)
+static bool walk_path(struct checker *c, struct path path)
 {
 	struct fort_step step;
 	bool stop = false;
 
 	while (!stop) {
-		if (!fresh && fort_is_cut_point(c->env->graph, pc)) {
-			if (!arrive(c, state, pc, &stop))
+		if (!path.arrived && fort_is_cut_point(c->env->graph, path.pc)) {
+			if (!arrive(c, path.state, path.pc, &stop))
 				return false;
 			if (stop)
 				break;
 		}
-		fresh = false;
-		if (c->check->steps++ == c->cert.steps)
-			return fail(c, FORT_CHECK_STEPS, pc);
-		if (fort_step(c->env, &c->pool, state, pc, &step))
-			return fail(c, FORT_CHECK_MEMORY, pc);
-		if (step.outcome == FORT_STEP_BAD) {
-			c->check->violation = step.violation;
-			return fail(c, FORT_CHECK_UNSAFE, pc);
-		}
-		if (step.outcome == FORT_STEP_FORK && !push(c, step.other, step.other_pc))
+		if (!apply(c, &path, &step))
+			return false;
+		if (step.outcome == FORT_STEP_FORK && !jump(c, &path, &step))
 			return false;
 		stop = step.outcome == FORT_STEP_END || step.outcome == FORT_STEP_DEAD;
-		pc = step.pc;
 	}
-	fort_state_free(&c->pool, state);
+	fort_state_free(&c->pool, path.state);
 	return true;
 }
 
@@ -184,9 +233,9 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 	c->edges = fort_reader_on(edges.data, edges.bytes);
 	c->edges_left = n_edges;
 	c->group = fort_certificate_group(&c->cert, c->index);
-	if (!fort_certificate_enter(&c->cert, c->index, state))
+	if (!fort_certificate_enter(&c->cert, c->index, &c->pool, state))
 		return fail(c, FORT_CHECK_RANK, pc);
-	if (!walk_path(c, state, pc, true))
+	if (!walk_path(c, (struct path){state, pc, true}))
 		return false;
 	while (c->todo) {
 		struct pending *item = c->todo;
@@ -196,40 +245,20 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 		pc = item->pc;
 		item->next = c->spare;
 		c->spare = item;
-		if (!walk_path(c, state, pc, false))
+		if (!walk_path(c, (struct path){state, pc, false}))
 			return false;
 	}
 	return c->edges_left ? fail(c, FORT_CHECK_EDGES, pc) : true;
-}
-
-static bool read_claims(struct checker *c)
-{
-	uint32_t n = c->cert.n_states;
-
-	c->claims = FORT_ARENA_ARRAY(c->arena, n, struct fort_state *);
-	if (!c->claims)
-		return fail(c, FORT_CHECK_MEMORY, 0);
-	for (c->index = 0; c->index < n; c->index++) {
-		const struct fort_cert_state *from = &c->cert.states[c->index];
-		int err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups,
-					  &c->claims[c->index]);
-
-		if (err)
-			return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM,
-				    from->pc);
-	}
-	return true;
 }
 
 static bool check_states(struct checker *c)
 {
 	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
 		const struct fort_cert_state *from = &c->cert.states[c->index];
-		struct fort_state *state = fort_state_clone(&c->pool, c->claims[c->index]);
+		struct fort_state *state;
 
-		if (!state)
-			return fail(c, FORT_CHECK_MEMORY, from->pc);
-		if (!walk_region(c, state, from->pc, from->edges, from->n_edges))
+		if (!read_claim(c, c->index, &state) ||
+		    !walk_region(c, state, from->pc, from->edges, from->n_edges))
 			return false;
 	}
 	return true;
@@ -296,7 +325,7 @@ bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct
 	fort_binding(env, binding);
 	if (memcmp(binding, c.cert.binding, sizeof(binding)))
 		return fail(&c, FORT_CHECK_BINDING, 0);
-	if (!read_claims(&c) || !check_states(&c) || !check_roots(&c))
+	if (!check_states(&c) || !check_roots(&c))
 		return false;
 	out->env = env;
 	memcpy(out->binding, binding, sizeof(binding));

@@ -44,7 +44,7 @@ struct fort_proven {
 /* Ghosts as they are when state `index` is entered: those of groups below it are set back, that of
  * its own group is set. False when its group has no rank there. */
 FORT_CHECKED bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
-					 struct fort_state *state);
+					 struct fort_pool *pool, struct fort_state *state);
 
 /* Checks `bytes` for `env`, whose output (access) is filled. Working memory comes
  * from `arena` and is not given back. Returns true and *out, or false with *check saying why.

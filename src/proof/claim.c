@@ -332,6 +332,8 @@ static bool read_ghosts(struct claim *claim)
 
 	if (!get32(claim, FORT_GHOSTS_MAX, &n))
 		return false;
+	if (n && !fort_state_haunt(claim->pool, state))
+		return no_memory(claim);
 	for (uint32_t i = 0; i < n; i++) {
 		struct fort_ghost ghost;
 
@@ -357,7 +359,7 @@ static bool read_state(struct claim *claim)
 			return false;
 	return read_rest(claim) && read_refs(claim) && read_facts(claim, NULL) &&
 	       read_ghosts(claim) && !fort_reader_left(&claim->reader) &&
-	       fort_state_validate(claim->state);
+	       fort_state_is_formed(claim->state);
 }
 
 int fort_claim_read(struct fort_span bytes, struct fort_pool *pool, const struct fort_env *env,

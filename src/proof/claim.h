@@ -28,7 +28,7 @@
 #define FORT_CLAIM_IDS_MAX 1024u
 
 /* Appends the claim that a settled `state` makes, without ghosts; these go to `ghosts`, each as
- *   owner length:varint bytes (the rest of the ghost)
+ *   owner:4 length:4 bytes (the rest of the ghost)
  * so that a list of them can be chosen later. Errors stay in the buffers: -EFBIG for too many ids.
  */
 void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,

@@ -231,19 +231,20 @@ static void put_facts(struct fort_buf *buf, const struct fort_state *state,
 static void put_ghosts(struct fort_buf *out, const struct fort_state *state,
 		       const struct places *places)
 {
-	struct fort_buf one;
-
-	fort_buf_init(&one, FORT_CERT_BYTES_MAX);
 	for (uint32_t i = 0; i < state->n_ghosts; i++) {
-		one.bytes = 0;
-		put_value(&one, &state->ghosts[i].value);
-		put_facts(&one, state, places, &state->ghosts[i]);
-		fort_buf_varint(out, state->ghosts[i].owner);
-		fort_buf_varint(out, one.bytes);
-		fort_buf_put(out, one.data, one.bytes);
+		uint32_t bytes;
+		size_t at;
+
+		fort_buf_u32(out, state->ghosts[i].owner);
+		fort_buf_u32(out, 0); /* the length, when it is known */
+		at = out->bytes;
+		put_value(out, &state->ghosts[i].value);
+		put_facts(out, state, places, &state->ghosts[i]);
+		if (out->err)
+			return;
+		bytes = (uint32_t)(out->bytes - at);
+		memcpy(out->data + at - sizeof(bytes), &bytes, sizeof(bytes));
 	}
-	out->err = out->err ? out->err : one.err;
-	fort_buf_free(&one);
 }
 
 /* A packet's length is between 0 and 2^32 - 1 without words. */

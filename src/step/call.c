@@ -90,14 +90,15 @@ static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bo
 static bool map_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 {
 	const struct fort_value *value = fort_rule_reg(rule, reg);
+	const struct fort_hook hook = {.prog = rule->env->hook.prog};
 	const struct fort_map_info *info;
 
 	if (value->type != FORT_MAP)
 		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
 	call->map_index = value->object;
 	call->map = &rule->env->maps[value->object];
-	info = fort_map_info_of(call->map);
-	if (!info || !(info->classes & call->helper->map_classes))
+	info = fort_map_runs(call->map->type);
+	if (!info || !fort_helper_takes_map(call->helper, info, &hook))
 		return fort_rule_bad(rule, FORT_DIAG_MAP_KIND, reg, call->map->type,
 				     call->helper->number, 0, 0);
 	if (call->helper->flags & FORT_HELPER_CHANGES && (call->map->flags & BPF_F_RDONLY_PROG))

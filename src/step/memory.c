@@ -108,7 +108,7 @@ bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach)
 	int64_t proven = fort_packet_proven(rule->state, base);
 	int64_t off = reach->off;
 
-	if (reach->write && rule->env->hook.prog->packet != FORT_PACKET_RW)
+	if (reach->write && rule->env->hook.prog->packet < FORT_PACKET_RW)
 		return fort_rule_bad(rule, FORT_DIAG_PACKET_WRITE, reach->reg, off, reach->bytes, 1,
 				     proven);
 	if (!fort_scalar_is_const(&at) &&
@@ -129,9 +129,9 @@ static bool note_access(struct fort_rule *rule, const struct fort_ctx_field *fie
 {
 	struct fort_access *access = &rule->env->access[rule->pc];
 	bool pointer = field && field->yields != FORT_YIELD_SCALAR;
-	struct fort_access now = {.kind = pointer ? FORT_ACCESS_CTX_POINTER : FORT_ACCESS_PLAIN,
-				  .field = pointer ? (uint8_t)(field - rule->env->hook.prog->fields)
-						   : 0};
+	struct fort_access now = {
+		.kind = pointer ? FORT_ACCESS_CTX_POINTER : FORT_ACCESS_PLAIN,
+		.field = pointer ? (uint8_t)(field - rule->env->hook.prog->ctx->fields) : 0};
 
 	if (access->kind != FORT_ACCESS_UNSEEN &&
 	    (access->kind != now.kind || access->field != now.field))
@@ -153,12 +153,12 @@ bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bo
 		return fort_rule_bad(rule,
 				     moved < 0 ? FORT_DIAG_CTX_NEGATIVE : FORT_DIAG_CTX_MODIFIED,
 				     reach->reg, moved, reach->bytes, reach->write, 0);
-	*field = fort_ctx_access(rule->env->hook.prog, reach->off, reach->bytes, reach->write,
+	*field = fort_ctx_access(&rule->env->hook, reach->off, reach->bytes, reach->write,
 				 sign_extends);
 	if (!*field)
 		return fort_rule_bad(rule, FORT_DIAG_CTX_ACCESS, reach->reg, reach->off,
 				     reach->bytes, reach->write, 0);
-	if ((*field)->yields == FORT_YIELD_LATER)
+	if (!fort_yield_runs((*field)->yields))
 		return fort_rule_bad(rule, FORT_DIAG_CTX_LATER, reach->reg, reach->off,
 				     reach->bytes, reach->write, 0);
 	return true;

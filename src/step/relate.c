@@ -134,7 +134,7 @@ struct narrow {
 	bool some;
 };
 
-static bool narrow_one(struct fort_value *value, void *context)
+static inline bool narrow_one(struct fort_value *value, void *context)
 {
 	struct narrow *narrow = context;
 	struct fort_scalar moved;
@@ -153,7 +153,7 @@ static bool narrow_all(struct fort_state *state, uint32_t sym, int64_t delta,
 {
 	struct narrow narrow = {.sym = sym, .delta = delta, .num = num, .some = true};
 
-	return fort_state_visit(state, narrow_one, &narrow) && narrow.some;
+	return fort_state_each(state, narrow_one, &narrow) && narrow.some;
 }
 
 /* --- from numbers to facts, and back --- */
@@ -163,7 +163,7 @@ struct carrier {
 	const struct fort_value *found;
 };
 
-static bool find_one(struct fort_value *value, void *context)
+static inline bool find_one(struct fort_value *value, void *context)
 {
 	struct carrier *carrier = context;
 
@@ -180,7 +180,7 @@ static const struct fort_value *carrier_of(const struct fort_state *state, uint3
 
 	/* cast: this visitor changes nothing */
 	if (sym)
-		(void)fort_state_visit((struct fort_state *)(uintptr_t)state, find_one, &carrier);
+		(void)fort_state_each((struct fort_state *)(uintptr_t)state, find_one, &carrier);
 	return carrier.found;
 }
 
@@ -413,7 +413,7 @@ void fort_relate_null(struct fort_state *state, uint32_t id, bool null)
 {
 	struct null_test test = {.id = id, .null = null};
 
-	(void)fort_state_visit(state, null_one, &test);
+	(void)fort_state_each(state, null_one, &test);
 }
 
 /* --- packets --- */

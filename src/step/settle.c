@@ -9,7 +9,7 @@ struct ids {
 	uint32_t n;
 };
 
-static bool count_value(struct fort_value *value, void *context)
+static inline bool count_value(struct fort_value *value, void *context)
 {
 	struct ids *ids = context;
 
@@ -49,7 +49,7 @@ static uint32_t renumber(struct ids *ids, uint32_t id)
 	return id ? ids->now[id] : 0;
 }
 
-static bool renumber_value(struct fort_value *value, void *context)
+static inline bool renumber_value(struct fort_value *value, void *context)
 {
 	struct ids *ids = context;
 
@@ -78,10 +78,10 @@ bool fort_state_settle(struct fort_pool *pool, struct fort_state *state)
 		return false;
 	memset(ids.now, 0, n * (sizeof(uint32_t) + sizeof(uint16_t)));
 	ids.holders = (uint16_t *)(ids.now + n);
-	(void)fort_state_visit(state, count_value, &ids);
+	(void)fort_state_each(state, count_value, &ids);
 	drop_facts(&ids, state);
 	ids.holders[0] = 0;
-	(void)fort_state_visit(state, renumber_value, &ids);
+	(void)fort_state_each(state, renumber_value, &ids);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		state->refs[i].id = renumber(&ids, state->refs[i].id);
 	for (uint32_t i = 0; i < state->n_facts; i++) {

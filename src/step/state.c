@@ -125,6 +125,7 @@ struct fort_state *fort_state_new(struct fort_pool *pool)
 		return NULL;
 	/* Lists are empty, and may hold anything behind their ends. */
 	memset(state, 0, offsetof(struct fort_state, refs));
+	state->ghosts = NULL;
 	state->next_id = 1;
 	if (++pool->live_states > pool->peak_states)
 		pool->peak_states = pool->live_states;
@@ -147,7 +148,15 @@ struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_st
 	copy->n_ghosts = state->n_ghosts;
 	memcpy(copy->refs, state->refs, state->n_refs * sizeof(copy->refs[0]));
 	memcpy(copy->facts, state->facts, state->n_facts * sizeof(copy->facts[0]));
-	memcpy(copy->ghosts, state->ghosts, state->n_ghosts * sizeof(copy->ghosts[0]));
+	if (state->n_ghosts) {
+		copy->n_ghosts = 0;
+		if (!fort_state_haunt(pool, copy)) {
+			fort_state_free(pool, copy);
+			return NULL;
+		}
+		copy->n_ghosts = state->n_ghosts;
+		memcpy(copy->ghosts, state->ghosts, state->n_ghosts * sizeof(copy->ghosts[0]));
+	}
 	for (uint32_t i = 0; i < state->n_frames; i++) {
 		copy->frames[i] = clone_frame(pool, state->frames[i]);
 		if (!copy->frames[i]) {
@@ -165,6 +174,8 @@ void fort_state_free(struct fort_pool *pool, struct fort_state *state)
 		return;
 	while (state->n_frames)
 		fort_state_pop_frame(pool, state);
+	if (state->ghosts)
+		give(&pool->free_ghosts, state->ghosts);
 	pool->live_states--;
 	give(&pool->free_states, state);
 }
@@ -256,26 +267,7 @@ bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *
 
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context)
 {
-	for (uint32_t i = 0; i < state->n_frames; i++) {
-		struct fort_frame *frame = state->frames[i];
-
-		for (unsigned r = 0; r < FORT_REGS; r++)
-			if (!visitor(&frame->regs[r], context))
-				return false;
-		for (uint32_t s = 0; s < frame->n_slots; s++)
-			if (fort_slot_has_value(&frame->slots[s]) &&
-			    !visitor(&frame->slots[s].spill, context))
-				return false;
-		if (!visitor(&frame->turns, context) || !visitor(&frame->goes, context))
-			return false;
-	}
-	if (!visitor(&state->packet, context) || !visitor(&state->meta, context) ||
-	    !visitor(&state->lock, context))
-		return false;
-	for (uint32_t i = 0; i < state->n_ghosts; i++)
-		if (!visitor(&state->ghosts[i].value, context))
-			return false;
-	return true;
+	return fort_state_each(state, visitor, context);
 }
 
 struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_cell cell)
@@ -301,8 +293,19 @@ struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_c
 	}
 }
 
-void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_value *value)
+bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state)
 {
+	if (!state->ghosts)
+		state->ghosts =
+			take(pool, &pool->free_ghosts, FORT_GHOSTS_MAX * sizeof(state->ghosts[0]));
+	return state->ghosts;
+}
+
+bool fort_state_remember(struct fort_pool *pool, struct fort_state *state, uint32_t owner,
+			 struct fort_value *value)
+{
+	if (state->n_ghosts == FORT_GHOSTS_MAX || !fort_state_haunt(pool, state))
+		return false;
 	if (!value->sym && !fort_scalar_is_const(&value->num)) {
 		value->sym = state->next_id++;
 		value->delta = 0;
@@ -312,6 +315,7 @@ void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_v
 									 .sym = value->sym,
 									 .delta = value->delta,
 									 .num = value->num}};
+	return true;
 }
 
 static bool holds_ref(const struct fort_state *state, uint32_t id)
@@ -323,8 +327,8 @@ static bool holds_ref(const struct fort_state *state, uint32_t id)
 }
 
 /* A value of frame `holder`: no pointer leads to the stack of a frame that ends before. */
-static bool valid_value(const struct fort_state *state, const struct fort_value *value,
-			uint32_t holder)
+static bool formed_value(const struct fort_state *state, const struct fort_value *value,
+			 uint32_t holder)
 {
 	if (value->type >= FORT_TYPES)
 		return false;
@@ -337,10 +341,8 @@ static bool valid_value(const struct fort_state *state, const struct fort_value 
 		return false;
 	if (value->type == FORT_NUM && (value->flags || value->id || value->ref || value->base))
 		return false;
-	if (((value->flags & FORT_MAYBE_NULL) && !value->id) ||
-	    (value->ref && !holds_ref(state, value->ref)))
-		return false;
-	return fort_scalar_validate(&value->num);
+	return (!(value->flags & FORT_MAYBE_NULL) || value->id) &&
+	       (!value->ref || holds_ref(state, value->ref));
 }
 
 static bool is_object(const struct fort_value *value)
@@ -348,8 +350,8 @@ static bool is_object(const struct fort_value *value)
 	return value->type == FORT_DYNPTR || value->type == FORT_ITER;
 }
 
-static bool valid_slot(const struct fort_state *state, const struct fort_slot *slot,
-		       uint32_t holder)
+static bool formed_slot(const struct fort_state *state, const struct fort_slot *slot,
+			uint32_t holder)
 {
 	bool object = slot->bytes[0] == FORT_BYTE_OBJECT;
 	unsigned spilled = fort_slot_spilled(slot);
@@ -360,40 +362,40 @@ static bool valid_slot(const struct fort_state *state, const struct fort_slot *s
 		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
 			return false;
 	if (object)
-		return is_object(&slot->spill) && valid_value(state, &slot->spill, holder);
+		return is_object(&slot->spill) && formed_value(state, &slot->spill, holder);
 	if (!spilled)
 		return true;
 	if (slot->spill.type == FORT_NONE || slot->spill.type == FORT_ITER ||
-	    !valid_value(state, &slot->spill, holder))
+	    !formed_value(state, &slot->spill, holder))
 		return false;
 	if (fort_value_is_pointer(&slot->spill))
 		return spilled == 8;
 	return fort_is_power_of_two(spilled);
 }
 
-static bool valid_frame(const struct fort_state *state, uint32_t f)
+static bool formed_frame(const struct fort_state *state, uint32_t f)
 {
 	const struct fort_frame *frame = state->frames[f];
 
 	if (frame->n_slots > FORT_STACK_SLOTS || frame->n_slots > frame->room ||
 	    frame->kind >= FORT_FRAMES || (!f && frame->kind != FORT_FRAME_CALLED) ||
 	    frame->turns.type != FORT_NUM || frame->goes.type != FORT_NUM ||
-	    !valid_value(state, &frame->turns, f) || !valid_value(state, &frame->goes, f))
+	    !formed_value(state, &frame->turns, f) || !formed_value(state, &frame->goes, f))
 		return false;
 	for (unsigned r = 0; r < FORT_REGS; r++)
-		if (frame->regs[r].type == FORT_ITER || !valid_value(state, &frame->regs[r], f))
+		if (frame->regs[r].type == FORT_ITER || !formed_value(state, &frame->regs[r], f))
 			return false;
 	for (uint32_t s = 0; s < frame->n_slots; s++)
-		if (!valid_slot(state, &frame->slots[s], f))
+		if (!formed_slot(state, &frame->slots[s], f))
 			return false;
 	return true;
 }
 
-static bool valid_lists(const struct fort_state *state)
+static bool formed_lists(const struct fort_state *state)
 {
 	if (state->packet.type != FORT_NUM || state->meta.type != FORT_NUM ||
-	    !valid_value(state, &state->packet, 0) || !valid_value(state, &state->meta, 0) ||
-	    !valid_value(state, &state->lock, state->n_frames))
+	    !formed_value(state, &state->packet, 0) || !formed_value(state, &state->meta, 0) ||
+	    !formed_value(state, &state->lock, state->n_frames))
 		return false;
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		if (!state->refs[i].id || state->refs[i].id >= state->next_id)
@@ -407,19 +409,32 @@ static bool valid_lists(const struct fort_state *state)
 	}
 	for (uint32_t i = 0; i < state->n_ghosts; i++)
 		if (state->ghosts[i].value.type != FORT_NUM ||
-		    !valid_value(state, &state->ghosts[i].value, 0))
+		    !formed_value(state, &state->ghosts[i].value, 0))
 			return false;
 	return true;
 }
 
-bool fort_state_validate(const struct fort_state *state)
+bool fort_state_is_formed(const struct fort_state *state)
 {
 	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX ||
 	    state->n_refs > FORT_REFS_MAX || state->n_facts > FORT_FACTS_MAX ||
 	    state->n_ghosts > FORT_GHOSTS_MAX)
 		return false;
 	for (uint32_t i = 0; i < state->n_frames; i++)
-		if (!valid_frame(state, i))
+		if (!formed_frame(state, i))
 			return false;
-	return valid_lists(state);
+	return formed_lists(state);
+}
+
+static bool valid_number(struct fort_value *value, void *context)
+{
+	(void)context;
+	return value->type == FORT_NONE || fort_scalar_validate(&value->num);
+}
+
+bool fort_state_validate(const struct fort_state *state)
+{
+	/* cast: this visitor changes nothing */
+	return fort_state_is_formed(state) &&
+	       fort_state_visit((struct fort_state *)(uintptr_t)state, valid_number, NULL);
 }

@@ -145,7 +145,7 @@ struct fort_state {
 	struct fort_frame *frames[FORT_FRAMES_MAX];
 	struct fort_ref refs[FORT_REFS_MAX];
 	struct fort_fact facts[FORT_FACTS_MAX];
-	struct fort_ghost ghosts[FORT_GHOSTS_MAX];
+	struct fort_ghost *ghosts; /* room for FORT_GHOSTS_MAX, or NULL while there are none */
 };
 
 /* A place of a state that holds a value. */
@@ -170,7 +170,7 @@ struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_c
 /* Where states and frames come from and go back to: free lists over an arena. */
 struct fort_pool {
 	struct fort_arena *arena;
-	struct fort_pool_item *free_states, *free_frames, *free_slots[5];
+	struct fort_pool_item *free_states, *free_frames, *free_slots[5], *free_ghosts;
 	void *scratch; /* for one function at a time */
 	size_t scratch_bytes;
 	uint64_t live_states, peak_states;
@@ -238,10 +238,15 @@ bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *
 /* Is the state one that the rules can produce? For debug builds, tests and fuzzers: types in
  * range, frames present, spills consistent, no pointer to something already given back. */
 bool fort_state_validate(const struct fort_state *state);
+/* The same, where numbers are known to be well-formed. */
+bool fort_state_is_formed(const struct fort_state *state);
 
-/* Puts the number at a cell (or a pointer's offset) into the list of ghosts, related to it. The
- * list has room, and no ghost of this owner. */
-void fort_state_remember(struct fort_state *state, uint32_t owner, struct fort_value *value);
+/* Makes room for ghosts. False when out of memory. */
+FORT_CHECKED bool fort_state_haunt(struct fort_pool *pool, struct fort_state *state);
+/* Puts the number at a cell (or a pointer's offset) into the list of ghosts, related to it. There
+ * is no ghost of this owner. False when the list is full, or there is no memory for one. */
+FORT_CHECKED bool fort_state_remember(struct fort_pool *pool, struct fort_state *state,
+				      uint32_t owner, struct fort_value *value);
 
 /* Numbers ids anew, from 1 without gaps, and forgets those that connect nothing: symbols and bases
  * with one holder, facts about symbols without any. What is known stays the same, and two states
@@ -253,3 +258,30 @@ FORT_CHECKED bool fort_state_settle(struct fort_pool *pool, struct fort_state *s
  * lengths, the lock, ghosts. The function may change the value; returning false stops. */
 typedef bool fort_value_visitor(struct fort_value *value, void *context);
 bool fort_state_visit(struct fort_state *state, fort_value_visitor *visitor, void *context);
+
+/* The same, to be made one with the visitor: where much time is spent. */
+static inline __attribute__((always_inline)) bool fort_state_each(struct fort_state *state,
+								  fort_value_visitor *visitor,
+								  void *context)
+{
+	for (uint32_t i = 0; i < state->n_frames; i++) {
+		struct fort_frame *frame = state->frames[i];
+
+		for (unsigned r = 0; r < FORT_REGS; r++)
+			if (!visitor(&frame->regs[r], context))
+				return false;
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if (fort_slot_has_value(&frame->slots[s]) &&
+			    !visitor(&frame->slots[s].spill, context))
+				return false;
+		if (!visitor(&frame->turns, context) || !visitor(&frame->goes, context))
+			return false;
+	}
+	if (!visitor(&state->packet, context) || !visitor(&state->meta, context) ||
+	    !visitor(&state->lock, context))
+		return false;
+	for (uint32_t i = 0; i < state->n_ghosts; i++)
+		if (!visitor(&state->ghosts[i].value, context))
+			return false;
+	return true;
+}

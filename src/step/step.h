@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "abi/ctx.h"
 #include "abi/helpers.h"
 #include "btf/args.h"
 #include "isa/graph.h"

@@ -35,6 +35,7 @@ static int check_attr(const struct fort_attr_map_create *attr, uint32_t flags)
 
 static int find_btf(struct fort_call *call, const struct fort_attr_map_create *attr)
 {
+	struct fort_btf_record record;
 	struct fort_object *object;
 	int err;
 
@@ -44,8 +45,10 @@ static int find_btf(struct fort_call *call, const struct fort_attr_map_create *a
 	if (err)
 		return err;
 	call->map_create.btf = (struct fort_btf_object *)object;
-	return fort_btf_check_map(call->map_create.btf->btf, &call->map_create.shape,
-				  attr->btf_key_type_id, attr->btf_value_type_id);
+	err = fort_btf_check_map(call->map_create.btf->btf, NULL, &call->map_create.shape,
+				 attr->btf_key_type_id, attr->btf_value_type_id, &record);
+	/* Locks, timers, owned pointers, lists and trees: not yet. */
+	return err ? err : record.count ? -EOPNOTSUPP : 0;
 }
 
 int fort_map_create_decode(struct fort_call *call)

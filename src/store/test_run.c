@@ -183,7 +183,7 @@ static int decode_words(struct fort_call *call)
 	struct fort_test_request *request = &call->test.request;
 	uint32_t most = is_raw_tracepoint(type)                 ? ARGS_MAX
 			: type->number == BPF_PROG_TYPE_SYSCALL ? UINT16_MAX
-								: type->image_bytes;
+								: type->ctx->image_bytes;
 	void *ctx;
 	int err;
 

@@ -81,7 +81,8 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				   .settled = settled,
 				   .pending = true};
 	s->state = NULL;
-	describe(spot);
+	if (settled)
+		describe(spot);
 	if (layer) {
 		spot->next = layer->members;
 		layer->members = spot;
@@ -107,6 +108,7 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spot,
 				    const struct fort_widening *widening)
 {
+	s->work += 4;
 	s->err = fort_state_join(&s->pool, spot->state, s->state, widening);
 	if (s->err)
 		return FORT_FAILED;
@@ -139,6 +141,7 @@ static bool covered_but_for_variables(struct fort_search *s, const struct fort_s
 
 static bool covered(struct fort_search *s, const struct fort_spot *spot)
 {
+	s->work++;
 	switch (s->options->sabotage) {
 	case FORT_SABOTAGE_PRUNE: return true;
 	case FORT_SABOTAGE_LIVENESS: return covered_but_for_variables(s, spot);
@@ -178,13 +181,18 @@ static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_
 	return other || n < SHAPES * s->policy->keep ? other : any;
 }
 
+static bool settle(struct fort_search *s)
+{
+	return fort_state_settle(&s->pool, s->state);
+}
+
 static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point *point,
 				       struct fort_layer *origin)
 {
 	struct fort_spot *spots = live_spots(point), *partner;
 
 	if (!spots && !origin)
-		return store(s, point, NULL, origin, false);
+		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
@@ -223,13 +231,18 @@ static bool repeats(struct fort_search *s, const struct fort_layer *layer)
 	return false;
 }
 
+/* So often a bound stops at a number that the program compares with; then it has none. */
+#define PATIENCE 4u
+
+static const struct fort_widening to_the_limits = {NULL, 0};
+
 /* The invariant did not cover what came around: it becomes larger, and all is done again. */
 static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 {
 	uint64_t shape = fort_state_shape(s->state);
 	struct fort_spot *same = NULL;
 
-	fort_layer_clear(layer);
+	fort_layer_clear(s, layer);
 	for (uint32_t i = 0; i < layer->n_ranks; i++)
 		layer->ranks[i].rises = layer->ranks[i].falls = true;
 	layer->visits++;
@@ -242,7 +255,7 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	}
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
-		return take_over(s, same, &s->widening);
+		return take_over(s, same, layer->visits > PATIENCE ? &to_the_limits : &s->widening);
 	return store(s, layer->point, layer, layer->outer, true);
 }
 
@@ -310,14 +323,12 @@ static bool is_alone(const struct fort_search *s, const struct fort_point *point
 	       (!s->spot->point || !s->spot->point->n_waiting);
 }
 
-enum fort_progress fort_search_arrive(struct fort_search *s)
+enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped)
 {
 	struct fort_layer *own = s->spot->layer ? s->spot->layer : s->spot->origin, *origin;
 	const struct fort_context *context;
 	struct fort_point *point;
 
-	if (!fort_state_settle(&s->pool, s->state))
-		return fort_search_no_memory(s);
 	context = fort_points_context(&s->points, s->state, s->spot->root);
 	point = context ? fort_points_at(&s->points, context, s->pc) : NULL;
 	if (!point)
@@ -326,9 +337,11 @@ enum fort_progress fort_search_arrive(struct fort_search *s)
 	fort_layer_leave(s->state, origin);
 	if (fort_loop_headed(s->loops, s->pc) != FORT_NO_LOOP)
 		return arrive_at_head(s, point, origin);
-	if (!is_alone(s, point, origin))
+	if (jumped || !is_alone(s, point, origin))
 		return arrive_plain(s, point, origin);
-	return add_edge(s, NULL) == FORT_FAILED ? FORT_FAILED : FORT_GOES_ON;
+	if (!settle(s) || add_edge(s, NULL) == FORT_FAILED)
+		return fort_search_no_memory(s);
+	return FORT_GOES_ON;
 }
 
 /* --- work --- */
@@ -347,11 +360,32 @@ static bool keep_claim(struct fort_search *s, struct fort_spot *spot)
 	return !s->err && spot->claim.data && spot->ghosts.data;
 }
 
+/* Begins with what the loop came to before: mostly that is its invariant already. */
+static bool recall(struct fort_search *s, struct fort_spot *spot)
+{
+	struct fort_point *point = spot->point;
+	bool good = true;
+
+	if (!point->memory || point->memory_of != spot->layer->outer)
+		return true;
+	if (fort_state_shape(point->memory) == spot->shape) {
+		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
+		good = !s->err;
+		spot->exact = false;
+		spot->layer->visits++;
+	}
+	fort_state_free(&s->pool, point->memory);
+	point->memory = NULL;
+	return good;
+}
+
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out)
 {
 	spot->pending = false;
 	spot->point->n_waiting--;
+	if (spot->layer && spot->layer->wide && !spot->layer->begun && !recall(s, spot))
+		return FORT_FAILED;
 	/* What is dead was left out, so the checker must begin here too. */
 	if (spot->settled && !keep_claim(s, spot))
 		return s->err ? FORT_FAILED : fort_search_no_memory(s);

@@ -250,15 +250,15 @@ static uint32_t choose_ghosts(const struct emit *e, const struct fort_spot *spot
 	uint32_t n = 0;
 
 	while (fort_reader_left(&reader)) {
-		uint64_t owner, bytes;
+		uint32_t owner, bytes;
 		struct chosen one;
 		uint32_t at;
 
-		if (fort_reader_varint(&reader, &owner) || fort_reader_varint(&reader, &bytes) ||
+		if (fort_reader_u32(&reader, &owner) || fort_reader_u32(&reader, &bytes) ||
 		    fort_reader_take(&reader, bytes, &one.rest.data))
 			break; /* cannot be: they were written here */
 		one.rest.bytes = bytes;
-		if (!is_chosen(e, spot, (uint32_t)owner))
+		if (!is_chosen(e, spot, owner))
 			continue;
 		one.group = e->layers[owner / FORT_RANKS_MAX]->order;
 		for (at = n++; at && list[at - 1].group > one.group; at--)
@@ -320,7 +320,7 @@ static int put_all(struct emit *e, struct fort_buf *out)
 	for (uint32_t i = 0; i < e->s->n_roots; i++) {
 		struct fort_root root = fort_search_root(e->s, i);
 
-		if (!collect_edges(&edges, &e->s->roots[i]))
+		if (!collect_edges(&edges, e->s->roots[i]))
 			return -ENOMEM;
 		fort_certificate_put_root(out, &root);
 		fort_certificate_put_edges(out, edges.items, edges.n);
@@ -337,7 +337,7 @@ int fort_search_emit(struct fort_search *s, uint32_t *pc)
 	if (!e.groups || !e.layers)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < s->n_roots; i++)
-		if (!order_from(&e, &s->roots[i])) {
+		if (!order_from(&e, s->roots[i])) {
 			*pc = e.loop;
 			return e.err ? e.err : -ENOMEM;
 		}

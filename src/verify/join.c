@@ -86,7 +86,7 @@ struct constants {
 	uint64_t hash, place;
 };
 
-static bool add_constant(struct fort_value *value, void *context)
+static inline bool add_constant(struct fort_value *value, void *context)
 {
 	struct constants *constants = context;
 
@@ -101,7 +101,7 @@ uint64_t fort_state_constants(const struct fort_state *state)
 	struct constants constants = {0};
 
 	/* cast: this visitor changes nothing */
-	(void)fort_state_visit((struct fort_state *)(uintptr_t)state, add_constant, &constants);
+	(void)fort_state_each((struct fort_state *)(uintptr_t)state, add_constant, &constants);
 	return constants.hash;
 }
 
@@ -341,6 +341,7 @@ static const struct fort_ghost *ghost_of(const struct fort_state *state, uint32_
 /* A ghost that one of the two never set is as the other has it. */
 static void join_ghosts(struct join *join)
 {
+	/* Both lists are of the same loops, so what is in one is in the other, or was never set. */
 	join->out->n_ghosts = 0;
 	for (uint32_t i = 0; i < join->a->n_ghosts; i++) {
 		const struct fort_ghost *a = &join->a->ghosts[i];

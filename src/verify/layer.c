@@ -65,9 +65,18 @@ static void kill_spots(struct fort_spot *spot)
 	}
 }
 
-static void kill_layer(struct fort_layer *layer)
+/* The layer is done for; what it came to is where its loop begins when it is entered again. */
+static void kill_layer(struct fort_search *s, struct fort_layer *layer)
 {
 	struct fort_layer **at = &layer->point->layers;
+	struct fort_point *point = layer->point;
+
+	if (layer->wide && layer->visits && layer->members->state) {
+		fort_state_free(&s->pool, point->memory);
+		point->memory = layer->members->state;
+		point->memory_of = layer->outer;
+		layer->members->state = NULL;
+	}
 
 	while (*at && *at != layer)
 		at = &(*at)->next;
@@ -75,7 +84,7 @@ static void kill_layer(struct fort_layer *layer)
 		*at = layer->next;
 }
 
-void fort_layer_clear(struct fort_layer *layer)
+void fort_layer_clear(struct fort_search *s, struct fort_layer *layer)
 {
 	struct fort_layer *todo = layer->inside;
 
@@ -87,7 +96,7 @@ void fort_layer_clear(struct fort_layer *layer)
 
 		todo = inner->beside;
 		kill_spots(inner->derived);
-		kill_layer(inner);
+		kill_layer(s, inner);
 		if (!last)
 			continue;
 		while (last->beside)
@@ -99,44 +108,74 @@ void fort_layer_clear(struct fort_layer *layer)
 
 /* --- what goes on --- */
 
-/* How much the instructions of a loop do to registers and slots of their frame. */
+/* What the instructions of a loop do to registers and slots of their frame. The number that is
+ * compared by the jump back to the head is most likely the one that counts. */
+enum { SCORE_MOVED = 1, SCORE_COMPARED = 2, SCORE_DECIDES = 4 };
+
 struct scan {
+	const struct fort_search *s;
 	bool goes; /* counts how often a may_goto went on */
-	uint32_t moved[FORT_REGS], compared[FORT_REGS], stored[FORT_STACK_SLOTS];
+	uint32_t head;
+	uint8_t regs[FORT_REGS], slots[FORT_STACK_SLOTS]; /* scores */
+	uint8_t holds[FORT_REGS]; /* the slot that was last loaded into it, + 1 */
 };
 
-static void scan_insn(const struct fort_insn *insn, struct scan *scan)
+/* The slot of an access through r10, + 1; or 0. */
+static uint8_t slot_of(const struct fort_insn *insn, unsigned base)
 {
 	int32_t off = insn->off;
 
+	if (base != FORT_R10 || off >= 0 || off < -(int32_t)FORT_STACK_BYTES)
+		return 0;
+	return (uint8_t)((uint32_t)(-off - 1) / 8 + 1);
+}
+
+static void scan_compared(struct scan *scan, uint32_t pc, unsigned reg)
+{
+	const struct fort_insn *insn = &scan->s->env->graph->program.insns[pc];
+	uint8_t score = SCORE_COMPARED;
+
+	if (fort_insn_target(insn, pc) == scan->head)
+		score |= SCORE_DECIDES;
+	scan->regs[reg] |= score;
+	if (scan->holds[reg])
+		scan->slots[scan->holds[reg] - 1] |= score;
+}
+
+static void scan_insn(struct scan *scan, uint32_t pc)
+{
+	const struct fort_insn *insn = &scan->s->env->graph->program.insns[pc];
+	uint8_t slot;
+
 	switch (insn->kind) {
 	case FORT_ALU_K:
-	case FORT_ALU_X:
-		scan->moved[insn->dst] += insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB ||
-					  insn->op == FORT_OP_RSH || insn->op == FORT_OP_DIV;
-		break;
-	case FORT_JCC_X: scan->compared[insn->src]++; __attribute__((fallthrough));
-	case FORT_JCC_K: scan->compared[insn->dst]++; break;
+	case FORT_ALU_X: scan->regs[insn->dst] |= SCORE_MOVED; break;
+	case FORT_JCC_X: scan_compared(scan, pc, insn->src); __attribute__((fallthrough));
+	case FORT_JCC_K: scan_compared(scan, pc, insn->dst); break;
 	case FORT_MAY_GOTO: scan->goes = true; break;
+	case FORT_LDX: scan->holds[insn->dst] = slot_of(insn, insn->src); break;
+	case FORT_MOV_X: scan->holds[insn->dst] = scan->holds[insn->src]; break;
+	case FORT_MOV_K: scan->holds[insn->dst] = 0; break;
 	case FORT_STX:
-		if (insn->dst == FORT_R10 && off < 0 && off >= -(int32_t)FORT_STACK_BYTES)
-			scan->stored[(uint32_t)(-off - 1) / 8]++;
+		slot = slot_of(insn, insn->dst);
+		if (!slot)
+			break;
+		scan->slots[slot - 1] |= SCORE_MOVED;
+		scan->holds[insn->src] = slot;
 		break;
 	default: break;
 	}
 }
 
-static void scan_loop(const struct fort_search *s, const struct fort_layer *layer,
-		      struct scan *scan)
+static void scan_loop(struct scan *scan, uint32_t from)
 {
-	uint32_t loop = fort_loop_headed(s->loops, layer->point->pc);
+	const struct fort_loops *loops = scan->s->loops;
+	uint32_t loop = fort_loop_headed(loops, scan->head);
 
-	for (uint32_t place = layer->point->place; place < s->loops->n_places; place++) {
-		uint32_t pc = s->loops->at[place];
-
-		if (!fort_loop_has(s->loops, loop, pc))
+	for (uint32_t place = from; place < loops->n_places; place++) {
+		if (!fort_loop_has(loops, loop, loops->at[place]))
 			return;
-		scan_insn(&s->env->graph->program.insns[pc], scan);
+		scan_insn(scan, loops->at[place]);
 	}
 }
 
@@ -147,34 +186,60 @@ static bool is_rank(const struct fort_state *state, struct fort_cell cell)
 	return value && value->type != FORT_NONE;
 }
 
-static void add_rank(struct fort_layer *layer, const struct fort_state *state, uint8_t kind,
-		     uint8_t index)
+/* The likeliest cell above `least` that was not taken before; its score is returned, and used up.
+ * 0 when none is left. */
+static uint8_t best_cell(struct scan *scan, const struct fort_state *state, uint8_t least,
+			 struct fort_cell *out)
 {
-	struct fort_cell cell = {kind, (uint8_t)(state->n_frames - 1), index};
+	uint8_t frame = (uint8_t)(state->n_frames - 1), best = least, *score = NULL;
 
-	if (layer->n_ranks < FORT_RANKS_MAX && is_rank(state, cell))
-		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+	for (unsigned i = 0; i < FORT_R10 + FORT_STACK_SLOTS; i++) {
+		bool reg = i < FORT_R10;
+		unsigned index = reg ? i : i - FORT_R10;
+		uint8_t *at = reg ? &scan->regs[index] : &scan->slots[index];
+		struct fort_cell cell = {reg ? FORT_CELL_REG : FORT_CELL_SLOT, frame,
+					 (uint8_t)index};
+
+		if (!(*at & SCORE_MOVED) || *at <= best || !is_rank(state, cell))
+			continue;
+		best = *at;
+		score = at;
+		*out = cell;
+	}
+	if (!score)
+		return 0;
+	*score = 0;
+	return best;
 }
 
-/* The likeliest first: what the state counts, registers that are moved and compared, others that
- * are moved, slots that are stored to. */
+static void add_rank(struct fort_layer *layer, const struct fort_state *state, uint8_t kind)
+{
+	struct fort_cell cell = {.kind = kind, .frame = (uint8_t)(state->n_frames - 1)};
+
+	layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+}
+
+/* What the state counts comes first. Where a jump back decides by a number, others are not tried:
+ * loops around this one have their places in the list of ghosts already, and those inside want
+ * some. */
 static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 {
 	const struct fort_state *state = layer->members->state;
-	struct scan scan = {0};
+	struct scan scan = {.s = s, .head = layer->point->pc};
+	struct fort_cell cell;
+	uint8_t score, least = 0;
 
-	scan_loop(s, layer, &scan);
-	if (s->env->graph->marks[layer->point->pc] & FORT_MARK_CALLS_BACK)
-		add_rank(layer, state, FORT_CELL_TURNS, 0);
+	if (s->env->graph->marks[layer->point->pc] & FORT_MARK_CALLS_BACK) {
+		add_rank(layer, state, FORT_CELL_TURNS);
+		return;
+	}
+	scan_loop(&scan, layer->point->place);
 	if (scan.goes)
-		add_rank(layer, state, FORT_CELL_GOES, 0);
-	for (unsigned compared = 2; compared-- > 0;)
-		for (uint8_t r = 0; r < FORT_R10; r++)
-			if (scan.moved[r] && !scan.compared[r] == !compared)
-				add_rank(layer, state, FORT_CELL_REG, r);
-	for (uint8_t i = 0; i < FORT_STACK_SLOTS; i++)
-		if (scan.stored[i])
-			add_rank(layer, state, FORT_CELL_SLOT, i);
+		add_rank(layer, state, FORT_CELL_GOES);
+	while (layer->n_ranks < FORT_RANKS_MAX && (score = best_cell(&scan, state, least, &cell))) {
+		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+		least = score & SCORE_DECIDES ? SCORE_DECIDES : 0;
+	}
 }
 
 static uint32_t owner_of(const struct fort_layer *layer, uint32_t rank)
@@ -192,10 +257,9 @@ void fort_layer_enter(struct fort_search *s, struct fort_layer *layer, struct fo
 	for (uint32_t i = 0; i < layer->n_ranks; i++) {
 		struct fort_rank *rank = &layer->ranks[i];
 
-		if (is_rank(state, rank->cell) && state->n_ghosts < FORT_GHOSTS_MAX)
-			fort_state_remember(state, owner_of(layer, i),
-					    fort_state_cell(state, rank->cell));
-		else
+		if (!is_rank(state, rank->cell) ||
+		    !fort_state_remember(&s->pool, state, owner_of(layer, i),
+					 fort_state_cell(state, rank->cell)))
 			rank->rises = rank->falls = false;
 	}
 }

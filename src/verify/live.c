@@ -23,8 +23,10 @@ struct finder {
 	struct where *where; /* before each instruction */
 	struct effect *effects;
 	struct fort_live *live;
-	uint32_t *by_order; /* instructions of a function, in order */
-	uint64_t always;    /* slots of the function that an escaped address leads to */
+	bool *returns; /* of each instruction: something later in the order leads to it */
+	const struct fort_loops *loops;
+	const uint32_t *by_order; /* instructions of the function, in order */
+	uint64_t always;          /* slots of the function that an escaped address leads to */
 };
 
 static uint16_t bit(unsigned reg)
@@ -122,6 +124,13 @@ static bool merge(struct where *into, const struct where *from)
 {
 	bool changed = false;
 
+	if (into->reg[FORT_R10] == UNSEEN) {
+		*into = *from;
+		return true;
+	}
+	if (!memcmp(into, from, sizeof(*into)))
+		return false;
+
 	for (unsigned reg = 0; reg < FORT_REGS; reg++) {
 		int16_t now = joined(into->reg[reg], from->reg[reg]);
 
@@ -143,8 +152,13 @@ static bool pass_forward(struct finder *f, uint32_t n)
 		struct where after = f->where[pc];
 
 		transfer(f, &f->insns[pc], &after);
-		for (unsigned k = 0; k < n_next; k++)
-			again |= merge(&f->where[next[k]], &after);
+		/* What comes later in the order is still to be looked at in this pass. */
+		for (unsigned k = 0; k < n_next; k++) {
+			bool back = f->loops->order[next[k]] <= f->loops->order[pc];
+
+			f->returns[next[k]] |= back;
+			again |= merge(&f->where[next[k]], &after) && back;
+		}
 	}
 	return again || always != f->always;
 }
@@ -245,28 +259,15 @@ static bool pass_backward(struct finder *f, uint32_t n)
 		}
 		live.regs = (uint16_t)((live.regs & ~e->defs) | e->uses | bit(FORT_R10));
 		live.slots = (live.slots & ~e->writes) | e->reads | f->always;
-		again |= live.regs != f->live[pc].regs || live.slots != f->live[pc].slots;
+		/* What comes earlier is still to be looked at in this pass. */
+		again |= f->returns[pc] &&
+			 (live.regs != f->live[pc].regs || live.slots != f->live[pc].slots);
 		f->live[pc] = live;
 	}
 	return again;
 }
 
 /* --- a function --- */
-
-/* Instructions by their place in the order: those of a function are neighbours there. */
-static uint32_t sort_function(struct finder *f, const struct fort_subprog *of,
-			      const uint32_t *order)
-{
-	uint32_t first = UINT32_MAX, n = 0;
-
-	for (uint32_t pc = of->start; pc < of->end; pc += fort_insn_slots(&f->insns[pc])) {
-		first = order[pc] < first ? order[pc] : first;
-		n++;
-	}
-	for (uint32_t pc = of->start; pc < of->end; pc += fort_insn_slots(&f->insns[pc]))
-		f->by_order[order[pc] - first] = pc;
-	return n;
-}
 
 /* Until nothing changes: a few passes more than loops are nested, but for graphs that no compiler
  * makes. */
@@ -278,11 +279,22 @@ static bool repeat(bool (*pass)(struct finder *f, uint32_t n), struct finder *f,
 	return false;
 }
 
-static void find_function(struct finder *f, const struct fort_subprog *of, const uint32_t *order)
+/* Instructions of a function are neighbours in the order, its first one first. */
+static uint32_t count(const struct finder *f, const struct fort_subprog *of)
 {
-	uint32_t n = sort_function(f, of, order);
+	uint32_t n = 0;
+
+	for (uint32_t pc = of->start; pc < of->end; pc += fort_insn_slots(&f->insns[pc]))
+		n++;
+	return n;
+}
+
+static void find_function(struct finder *f, const struct fort_subprog *of)
+{
+	uint32_t n = count(f, of);
 	struct where *entry = &f->where[of->start];
 
+	f->by_order = &f->loops->at[f->loops->order[of->start]];
 	f->always = 0;
 	for (uint32_t i = 0; i < n; i++)
 		for (unsigned reg = 0; reg < FORT_REGS; reg++)
@@ -306,8 +318,8 @@ static void find_function(struct finder *f, const struct fort_subprog *of, const
 			f->live[f->by_order[i]] = (struct fort_live){UINT16_MAX, ~0ull};
 }
 
-int fort_live_find(struct fort_arena *arena, const struct fort_env *env, const uint32_t *order,
-		   const struct fort_live **out)
+int fort_live_find(struct fort_arena *arena, const struct fort_env *env,
+		   const struct fort_loops *loops, const struct fort_live **out)
 {
 	const struct fort_program *program = &env->graph->program;
 	uint32_t n = program->n_insns;
@@ -316,12 +328,13 @@ int fort_live_find(struct fort_arena *arena, const struct fort_env *env, const u
 			   .where = FORT_ARENA_ARRAY(arena, n, struct where),
 			   .effects = FORT_ARENA_ARRAY(arena, n, struct effect),
 			   .live = FORT_ARENA_ARRAY(arena, n, struct fort_live),
-			   .by_order = FORT_ARENA_ARRAY(arena, n, uint32_t)};
+			   .returns = FORT_ARENA_ARRAY(arena, n, bool),
+			   .loops = loops};
 
-	if (!f.where || !f.effects || !f.live || !f.by_order)
+	if (!f.where || !f.effects || !f.live || !f.returns)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < program->n_subprogs; i++)
-		find_function(&f, &program->subprogs[i], order);
+		find_function(&f, &program->subprogs[i]);
 	*out = f.live;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "step/step.h"
+#include "verify/loops.h"
 
 /* In fort_live.regs: the frame's count of may_gotos. */
 #define FORT_LIVE_GOES 0x8000u
@@ -20,4 +21,4 @@ struct fort_live {
 
 /* One per slot of the program, in the arena. Returns 0 or -ENOMEM. */
 FORT_CHECKED int fort_live_find(struct fort_arena *arena, const struct fort_env *env,
-				const uint32_t *order, const struct fort_live **out);
+				const struct fort_loops *loops, const struct fort_live **out);

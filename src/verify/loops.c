@@ -174,6 +174,46 @@ static void place_loop(struct finder *f, const struct part *part)
 		place(f, pc, loop);
 }
 
+/* Reverse postorder is all the order that a function without loops needs. */
+static void place_straight(struct finder *f, const struct fort_subprog *of)
+{
+	uint32_t first = f->rpo[of->start], n = 0;
+
+	for (uint32_t pc = of->start; pc < of->end; pc += fort_insn_slots(&f->insns[pc]), n++) {
+		f->order[pc] = f->position + f->rpo[pc] - first;
+		f->at[f->order[pc]] = pc;
+		f->loop_of[pc] = FORT_NO_LOOP;
+	}
+	f->position += n;
+}
+
+static bool has_loops(const struct finder *f, const struct fort_subprog *of)
+{
+	for (uint32_t pc = of->start; pc < of->end; pc++)
+		if (f->marks[pc] & (FORT_MARK_LOOP_HEAD | FORT_MARK_CALLS_BACK))
+			return true;
+	return false;
+}
+
+static void place_function(struct finder *f, const struct fort_subprog *of)
+{
+	struct part whole = {.first = UINT32_MAX, .loop = FORT_NO_LOOP};
+
+	for (uint32_t pc = of->start; pc < of->end; pc += fort_insn_slots(&f->insns[pc])) {
+		f->next[pc] = whole.first;
+		whole.first = pc;
+	}
+	take_apart(f, &whole);
+	while (f->n_parts) {
+		struct part part = f->parts[--f->n_parts];
+
+		if (part.connected)
+			place_loop(f, &part);
+		else
+			place(f, part.first, part.loop);
+	}
+}
+
 static void find(struct finder *f, const struct fort_program *program)
 {
 	uint32_t number = f->n;
@@ -181,22 +221,12 @@ static void find(struct finder *f, const struct fort_program *program)
 	for (uint32_t i = program->n_subprogs; i-- > 0;)
 		number_from(f, program->subprogs[i].start, &number);
 	for (uint32_t i = 0; i < program->n_subprogs; i++) {
-		struct part whole = {.first = UINT32_MAX, .loop = FORT_NO_LOOP};
+		const struct fort_subprog *of = &program->subprogs[i];
 
-		for (uint32_t pc = program->subprogs[i].start; pc < program->subprogs[i].end;
-		     pc += fort_insn_slots(&f->insns[pc])) {
-			f->next[pc] = whole.first;
-			whole.first = pc;
-		}
-		take_apart(f, &whole);
-		while (f->n_parts) {
-			struct part part = f->parts[--f->n_parts];
-
-			if (part.connected)
-				place_loop(f, &part);
-			else
-				place(f, part.first, part.loop);
-		}
+		if (has_loops(f, of))
+			place_function(f, of);
+		else
+			place_straight(f, of);
 	}
 }
 

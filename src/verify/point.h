@@ -89,7 +89,11 @@ struct fort_point {
 	struct fort_spot *spots;     /* newest first; live ones */
 	struct fort_layer *layers;   /* newest first */
 	uint32_t n_spots, n_waiting; /* waiting: of the spots, those to be worked on */
-	uint32_t heap;               /* place in the heap + 1; 0 when not in it */
+	/* An invariant that was found here before the loop around this one, `memory_of`, had to be
+	 * done again. NULL: none. */
+	struct fort_state *memory;
+	const struct fort_layer *memory_of;
+	uint32_t heap; /* place in the heap + 1; 0 when not in it */
 };
 
 struct fort_points {

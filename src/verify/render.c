@@ -230,7 +230,8 @@ static void put_ctx_field(const struct fort_render *render, int64_t arg, struct 
 
 	(void)arg;
 	if (field)
-		fort_text_add(out, "`%s`, bytes %u..%u", field->name, field->offset,
+		fort_text_add(out, "`%s`, bytes %u..%u",
+			      fort_ctx_field_name(render->env->hook.prog, field), field->offset,
 			      field->offset + field->bytes - 1);
 	else
 		fort_text_add(out, "no field");

@@ -43,22 +43,56 @@ static bool decide(struct fort_search *s, const struct fort_trail *before, uint3
 	return true;
 }
 
-/* Puts the jumping side aside; the path goes on falling through. */
-static bool put_aside(struct fort_search *s, struct fort_state *state, uint32_t pc)
+/* Puts the jumping side aside. */
+static bool put_aside(struct fort_search *s, const struct fort_waiting *side)
 {
-	const struct fort_trail *before = s->trail, *jumped;
 	struct fort_waiting *item = s->spare;
 
 	if (item)
 		s->spare = item->next;
 	else
 		item = FORT_ARENA_NEW(s->arena, struct fort_waiting);
-	if (!item || !decide(s, before, s->pc, true, &jumped) ||
-	    !decide(s, before, s->pc, false, &s->trail))
+	if (!item)
 		return false;
-	*item = (struct fort_waiting){s->todo, state, jumped, pc, s->pc};
+	*item = *side;
+	item->next = s->todo;
 	s->todo = item;
 	return true;
+}
+
+/* The jumping side arrives at once where others may arrive too; nothing of it waits then. */
+static enum fort_progress arrive_by_jump(struct fort_search *s, const struct fort_waiting *side)
+{
+	struct fort_waiting fall = {NULL, s->state, s->trail, s->pc, s->before};
+	enum fort_progress progress;
+
+	s->state = side->state;
+	s->trail = side->trail;
+	s->pc = side->pc;
+	s->before = side->from;
+	progress = fort_search_arrive(s, true);
+	if (progress != FORT_ENDS)
+		return progress;
+	fort_state_free(&s->pool, s->state);
+	s->state = fall.state;
+	s->trail = fall.trail;
+	s->pc = fall.pc;
+	s->before = fall.from;
+	return FORT_GOES_ON;
+}
+
+/* The path goes on falling through. */
+static enum fort_progress fork_path(struct fort_search *s, const struct fort_step *step)
+{
+	struct fort_waiting side = {NULL, step->other, NULL, step->other_pc, s->pc};
+	const struct fort_trail *before = s->trail;
+
+	if (!decide(s, before, s->pc, true, &side.trail) ||
+	    !decide(s, before, s->pc, false, &s->trail))
+		return fort_search_no_memory(s);
+	if (fort_is_cut_point(s->env->graph, side.pc))
+		return arrive_by_jump(s, &side);
+	return put_aside(s, &side) ? FORT_GOES_ON : fort_search_no_memory(s);
 }
 
 /* Takes the path up that was put aside last; false when there is none. */
@@ -83,7 +117,7 @@ static bool resume(struct fort_search *s)
 static void note_demands(struct fort_search *s)
 {
 	while (s->n_known < s->env->n_demands)
-		s->roots[++s->n_known].exact = s->exact;
+		s->demanded[++s->n_known] = s->exact;
 }
 
 static enum fort_progress execute(struct fort_search *s)
@@ -94,7 +128,8 @@ static enum fort_progress execute(struct fort_search *s)
 	struct fort_step step;
 	bool narrates = fort_narrates(narrator);
 
-	if (s->result->insns_processed++ >= s->options->budget_insns)
+	if (s->result->insns_processed++ >= s->options->budget_insns ||
+	    s->work++ >= FORT_BUDGET_WORK)
 		return fort_search_reject(s, FORT_DIAG_TOO_LARGE,
 					  (int64_t)s->result->insns_processed);
 	s->spot->steps++;
@@ -110,16 +145,18 @@ static enum fort_progress execute(struct fort_search *s)
 	case FORT_STEP_BAD: s->result->violation = step.violation; return FORT_REJECTED;
 	case FORT_STEP_END:
 	case FORT_STEP_DEAD: return FORT_ENDS;
-	case FORT_STEP_FORK:
-		if (!put_aside(s, step.other, step.other_pc))
-			return fort_search_no_memory(s);
-		break;
 	default: break;
+	}
+	if (narrates)
+		fort_narrate_effect(narrator, &effect, s->state, step.pc);
+	if (step.outcome == FORT_STEP_FORK) {
+		enum fort_progress progress = fork_path(s, &step);
+
+		if (progress != FORT_GOES_ON)
+			return progress;
 	}
 	s->before = s->pc;
 	s->pc = step.pc;
-	if (narrates)
-		fort_narrate_effect(narrator, &effect, s->state, s->pc);
 	return FORT_GOES_ON;
 }
 
@@ -130,7 +167,7 @@ static enum fort_progress walk_path(struct fort_search *s, bool fresh)
 
 	while (progress == FORT_GOES_ON) {
 		if (!fresh && fort_is_cut_point(s->env->graph, s->pc))
-			progress = fort_search_arrive(s);
+			progress = fort_search_arrive(s, false);
 		fresh = false;
 		if (progress == FORT_GOES_ON)
 			progress = execute(s);
@@ -248,13 +285,16 @@ static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
 	struct fort_point *point;
 	struct fort_state *state;
 
-	s->roots[number].root = number;
+	s->roots[number] = FORT_ARENA_NEW(s->arena, struct fort_spot);
+	if (!s->roots[number])
+		return fort_search_no_memory(s);
+	*s->roots[number] = (struct fort_spot){.root = number, .exact = s->demanded[number]};
 	s->n_roots = number + 1;
 	fort_narrate_root(s->narrator, &root);
 	s->err = fort_step_enter(s->env, &s->pool, &root, &state);
 	if (s->err)
 		return FORT_FAILED;
-	progress = work(s, &s->roots[number], state,
+	progress = work(s, s->roots[number], state,
 			s->env->graph->program.subprogs[root.subprog].start);
 	while (progress == FORT_ENDS && (point = fort_points_take(&s->points)))
 		progress = work_on_point(s, point);
@@ -270,10 +310,11 @@ static enum fort_progress walk_all(struct fort_search *s)
 
 	s->env->n_demands = s->n_known = 0;
 	memset(s->env->stacks, 0, s->env->graph->program.n_subprogs * sizeof(s->env->stacks[0]));
-	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot);
-	if (!s->roots)
+	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot *);
+	s->demanded = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, bool);
+	if (!s->roots || !s->demanded)
 		return fort_search_no_memory(s);
-	s->roots[0].exact = true;
+	s->demanded[0] = true;
 	for (uint32_t i = 0; progress == FORT_ENDS && i <= s->env->n_demands; i++)
 		progress = walk_root(s, i);
 	return progress;
@@ -283,7 +324,7 @@ static int prepare(struct fort_search *s, struct fort_loops *loops)
 {
 	int err = fort_loops_find(s->arena, s->env->graph, loops);
 
-	err = err ? err : fort_live_find(s->arena, s->env, loops->order, &s->live);
+	err = err ? err : fort_live_find(s->arena, s->env, loops, &s->live);
 	err = err ? err : fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);
 	s->loops = loops;
 	return err;
@@ -302,6 +343,7 @@ static int attempt(struct fort_search *s, const struct fort_policy *policy, bool
 		return err;
 	s->policy = policy;
 	s->own = false;
+	s->work = 0;
 	s->n_roots = s->n_layers = 0;
 	s->todo = s->spare = NULL;
 	s->edges = NULL;

@@ -35,8 +35,10 @@ struct fort_search {
 	struct fort_arena *arena;
 	struct fort_pool pool;
 	struct fort_points points;
-	struct fort_spot *roots;             /* the program, then what is demanded, in that order */
+	struct fort_spot **roots; /* the program, then what is demanded, in that order */
+	bool *demanded; /* of each of them: surely, by a path that was walked without joins */
 	uint32_t n_roots, n_known, n_layers; /* known: of the demands, those that were noticed */
+	uint64_t work;                       /* instructions, comparisons and joins */
 	struct fort_buf body, ghosts;        /* of a claim being written */
 	/* The region being worked on. */
 	struct fort_spot *spot;
@@ -57,8 +59,9 @@ struct fort_search {
 enum fort_progress fort_search_no_memory(struct fort_search *s);
 enum fort_progress fort_search_reject(struct fort_search *s, enum fort_diag diag, int64_t arg);
 
-/* The path is at a cut point: FORT_ENDS when a spot took it over, FORT_GOES_ON when it is alone. */
-enum fort_progress fort_search_arrive(struct fort_search *s);
+/* The path is at a cut point: FORT_ENDS when a spot took it over, FORT_GOES_ON when it is alone.
+ * `jumped`: it is the jumping side of a fork whose other side goes on. */
+enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped);
 /* Readies a spot for work: *out is the state to walk from, the caller's. */
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out);
@@ -76,7 +79,7 @@ bool fort_layer_is_probe(const struct fort_layer *layer);
 struct fort_layer *fort_layer_around(const struct fort_search *s, struct fort_layer *layer,
 				     const struct fort_context *context, uint32_t pc);
 /* Forgets everything that came from the layer, so that its states can be worked on again. */
-void fort_layer_clear(struct fort_layer *layer);
+void fort_layer_clear(struct fort_search *s, struct fort_layer *layer);
 /* Remembers what may show progress, in a state of the layer that is about to be worked on. */
 void fort_layer_enter(struct fort_search *s, struct fort_layer *layer, struct fort_state *state);
 /* A state came around: which of the candidates went on? Takes their ghosts out of it. */

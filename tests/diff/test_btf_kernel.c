@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "abi/uapi.h"
+#include "btf/record.h"
 #include "btf_build.h"
 
 #define LOG_BYTES  (1u << 20)
@@ -65,8 +66,10 @@ static int load_here(const void *blob, uint32_t bytes)
 	our_log[0] = 0;
 	fort_log_start(&log, target, sizeof(our_log), false);
 	err = fort_btf_parse(blob, bytes, &log, &btf, &error);
-	if (!err)
+	if (!err) {
+		err = fort_btf_check_objects(btf, NULL);
 		fort_btf_free(btf);
+	}
 	log_err = fort_log_finish(&log, &needed);
 	return log_err ? log_err : err;
 }

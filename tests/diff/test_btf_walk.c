@@ -19,7 +19,7 @@
 #include "btf/match.h"
 #include "random_types.h"
 
-#define ACCESSES     20000
+#define ACCESSES     12000
 #define OBJECT_BLOBS 12
 #define RELATIVES    4000
 #define HOPS         40
@@ -121,8 +121,6 @@ static int opinion(uint32_t id, uint32_t offset, uint32_t bytes, struct fort_tex
 static void compare(struct ask *ask, uint32_t cast, uint32_t id, uint32_t offset, uint32_t bytes,
 		    unsigned *accepted)
 {
-	static const char *const loads[] = {
-		[1] = "ldxb", [2] = "ldxh", [4] = "ldxw", [8] = "ldxdw"};
 	struct fort_text ours = fort_text_new();
 	char program[256];
 	const char *theirs;

@@ -120,6 +120,21 @@ const char *kernel_hook_text(const struct kernel_hook *hook)
 	return text;
 }
 
+const struct fort_ctx_field *kernel_hook_field(const struct kernel_hook *hook,
+					       enum fort_yield yields)
+{
+	const struct fort_ctx *ctx = hook->hook.prog->ctx;
+
+	for (uint32_t i = 0; i < ctx->n_fields; i++) {
+		const struct fort_ctx_field *field = &ctx->fields[i];
+
+		if (field->yields == yields && fort_ctx_access(&hook->hook, field->offset,
+							       field->bytes, false, false) == field)
+			return field;
+	}
+	return NULL;
+}
+
 unsigned kernel_hooks_report(const struct kernel_hooks *hooks)
 {
 	unsigned missing = 0;
@@ -138,8 +153,7 @@ unsigned kernel_hooks_report(const struct kernel_hooks *hooks)
 
 /* --- loading --- */
 
-/* Takes the capabilities out of the effective set, or puts all that are permitted back in. */
-static void set_capabilities(bool all)
+void kernel_give_up(const unsigned *capabilities, unsigned n)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[2];
@@ -148,12 +162,15 @@ static void set_capabilities(bool all)
 		abort();
 	for (unsigned i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted;
-	if (!all) {
-		data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective &= ~CAP_TO_MASK(CAP_SYS_ADMIN);
-		data[CAP_TO_INDEX(CAP_PERFMON)].effective &= ~CAP_TO_MASK(CAP_PERFMON);
-	}
+	for (unsigned i = 0; i < n; i++)
+		data[CAP_TO_INDEX(capabilities[i])].effective &= ~CAP_TO_MASK(capabilities[i]);
 	if (syscall(SYS_capset, &head, data))
 		abort();
+}
+
+void kernel_take_back(void)
+{
+	kernel_give_up(NULL, 0);
 }
 
 static void last_line(const char *log, char *out, size_t room)
@@ -221,6 +238,7 @@ static int load(const struct kernel_hook *hook, const struct kernel_program *pro
 void kernel_hook_load(const struct kernel_hook *hook, const struct kernel_program *program,
 		      struct kernel_answer *answer)
 {
+	static const unsigned admin[] = {CAP_SYS_ADMIN, CAP_PERFMON};
 	static char log[LOG_BYTES];
 	struct fort_arena arena;
 	struct fort_assembly code;
@@ -234,10 +252,10 @@ void kernel_hook_load(const struct kernel_hook *hook, const struct kernel_progra
 	}
 	log[0] = 0;
 	if (program->as_net_admin)
-		set_capabilities(false);
+		kernel_give_up(admin, FORT_LEN(admin));
 	answer->err = load(hook, program, &code, log, sizeof(log));
 	if (program->as_net_admin)
-		set_capabilities(true);
+		kernel_take_back();
 	answer->log = log;
 	answer->line[0] = 0;
 	if (answer->err)

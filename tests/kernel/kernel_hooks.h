@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "abi/ctx.h"
 #include "abi/hooks.h"
 #include "kernel_lab.h"
 
@@ -28,6 +29,9 @@ struct kernel_hooks {
 void kernel_hooks_open(struct kernel_hooks *hooks);
 /* "cgroup_skb at 1", "tracing at 28 (bpf_iter_task)". Valid until the next call. */
 const char *kernel_hook_text(const struct kernel_hook *hook);
+/* The field of the context that such a program may load and that yields so, or NULL. */
+const struct fort_ctx_field *kernel_hook_field(const struct kernel_hook *hook,
+					       enum fort_yield yields);
 /* Prints a line for each that the kernel does not load; returns how many. */
 unsigned kernel_hooks_report(const struct kernel_hooks *hooks);
 
@@ -44,6 +48,10 @@ struct kernel_answer {
 	const char *log; /* whole; valid until the next load */
 	char line[512];  /* rejected: the last line before the statistics; else empty */
 };
+
+/* Takes capabilities (CAP_*) out of the effective set, or puts all that are permitted back in. */
+void kernel_give_up(const unsigned *capabilities, unsigned n);
+void kernel_take_back(void);
 
 /* Loads the program and closes it again. */
 void kernel_hook_load(const struct kernel_hook *hook, const struct kernel_program *program,

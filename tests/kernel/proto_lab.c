@@ -230,20 +230,15 @@ static bool dynptr(enum fort_arg kind, unsigned reg, struct fort_text *before, s
 /* A socket that the context has. */
 static bool context_socket(const struct kernel_hook *hook, struct fort_text *before)
 {
-	static const struct {
-		uint32_t prog, offset;
-	} at[] = {
-		{BPF_PROG_TYPE_SCHED_CLS, 168},  {BPF_PROG_TYPE_SCHED_ACT, 168},
-		{BPF_PROG_TYPE_CGROUP_SKB, 168}, {BPF_PROG_TYPE_SOCKET_FILTER, 168},
-		{BPF_PROG_TYPE_SOCK_OPS, 184},   {BPF_PROG_TYPE_CGROUP_SOCKOPT, 0},
-		{BPF_PROG_TYPE_SK_LOOKUP, 0},    {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, 64},
-		{BPF_PROG_TYPE_SK_MSG, 72},
-	};
+	static const enum fort_yield sockets[] = {FORT_YIELD_SOCK_COMMON_OPT, FORT_YIELD_SOCKET_OPT,
+						  FORT_YIELD_SOCKET};
 
-	for (unsigned i = 0; i < FORT_LEN(at); i++) {
-		if (at[i].prog != hook->hook.prog->number)
+	for (unsigned i = 0; i < FORT_LEN(sockets); i++) {
+		const struct fort_ctx_field *field = kernel_hook_field(hook, sockets[i]);
+
+		if (!field)
 			continue;
-		fort_text_add(before, "ldxdw r0, [r6+%u]\n" OR_LEAVE, at[i].offset);
+		fort_text_add(before, "ldxdw r0, [r6+%u]\n" OR_LEAVE, field->offset);
 		return true;
 	}
 	return false;
@@ -327,10 +322,18 @@ bool proto_argument(const struct proto_lab *lab, const struct kernel_hook *hook,
 	case FORT_BASE_ANY_OPT: return true;
 	case FORT_BASE_ANY: fort_text_add(at, "mov r%u, 0\n", reg); return true;
 	case FORT_BASE_MAP:
-		fort_text_add(at, "lddw r%u, map_idx %u\n", reg, proto_map_of(helper));
+		fort_text_add(at, "lddw r%u, map_idx %u\n", reg,
+			      lab->other_map ? lab->map_index : proto_map_of(helper));
 		return true;
-	case FORT_BASE_KEY:
 	case FORT_BASE_VALUE:
+		if (lab->other_map && lab->of_sockets && !(info->flags & FORT_ARG_WRITE)) {
+			bool optional = info->flags & FORT_ARG_NULL_OK;
+
+			fort_text_add(at, optional ? "mov r%u, 0\n" : "mov r%u, r8\n", reg);
+			return optional || context_socket(hook, before);
+		}
+		__attribute__((fallthrough));
+	case FORT_BASE_KEY:
 	case FORT_BASE_MEM:
 		fort_text_add(at, "lddw r%u, map_idx_value %u, 0\n", reg, PROTO_ARRAY);
 		return true;

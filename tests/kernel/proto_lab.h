@@ -36,6 +36,10 @@ enum proto_map {
 
 struct proto_lab {
 	int fds[PROTO_MAPS];
+	/* What MAP arguments get in place of the helper's own, and whether its values are sockets.
+	 */
+	bool other_map, of_sockets;
+	uint32_t map_index;
 	uint32_t percpu_id;   /* BTF id of a per-CPU variable that programs may name; 0 for none */
 	uint32_t path_offset; /* of f_path in struct file */
 };

@@ -143,7 +143,10 @@ static bool takes(const struct question *q, enum value value, struct fort_text *
 		return false;
 	}
 	if (value == PACKET_MEM) {
-		if (q->helper->flags & FORT_HELPER_PACKET)
+		enum fort_packet_rights rights = q->hook->hook.prog->packet;
+
+		if (rights == FORT_PACKET_BUF ||
+		    (rights != FORT_PACKET_READ && q->helper->flags & FORT_HELPER_PACKET))
 			return true;
 		fort_text_add(complaint, "helper access to the packet is not allowed");
 		return false;
@@ -190,31 +193,20 @@ static bool is_argument_complaint(const char *line)
 	return sscanf(line, "R%u ", &reg) == 1 && reg >= 1 && reg <= 5;
 }
 
-static uint32_t packet_fields(const struct kernel_hook *hook, uint32_t *end)
-{
-	switch (hook->hook.prog->number) {
-	case BPF_PROG_TYPE_XDP: *end = 4; return 0;
-	case BPF_PROG_TYPE_SCHED_CLS:
-	case BPF_PROG_TYPE_SCHED_ACT:
-	case BPF_PROG_TYPE_CGROUP_SKB:
-	case BPF_PROG_TYPE_LWT_IN:
-	case BPF_PROG_TYPE_LWT_XMIT:
-	case BPF_PROG_TYPE_SK_SKB: *end = 80; return 76;
-	default: *end = 0; return 0;
-	}
-}
-
-/* r9: packet memory, 64 bytes of it. */
+/* r9: packet memory, 64 bytes of it. False for programs that have none. */
 static bool add_packet(const struct kernel_hook *hook, struct fort_text *out)
 {
-	uint32_t end, start_at = packet_fields(hook, &end);
+	const struct fort_ctx_field *data = kernel_hook_field(hook, FORT_YIELD_PACKET);
+	const struct fort_ctx_field *end = kernel_hook_field(hook, FORT_YIELD_PACKET_END);
+	const char *load = data && data->bytes == 8 ? "ldxdw" : "ldxw";
 
-	if (end)
-		fort_text_add(out,
-			      "ldxw r9, [r6+%u]\nldxw r2, [r6+%u]\nmov r3, r9\nadd r3, 64\n"
-			      "jle r3, r2, +2\nmov r0, 0\nexit\n" NO_ARGUMENTS,
-			      start_at, end);
-	return end;
+	if (!data || !end)
+		return false;
+	fort_text_add(out,
+		      "%s r9, [r6+%u]\n%s r2, [r6+%u]\nmov r3, r9\nadd r3, 64\n"
+		      "jle r3, r2, +2\nmov r0, 0\nexit\n" NO_ARGUMENTS,
+		      load, data->offset, load, end->offset);
+	return true;
 }
 
 /* Puts the value into its register, and whatever is needed to have its memory looked at. Returns
@@ -245,15 +237,13 @@ static unsigned add_value(const struct question *q, enum value value, struct for
 static bool can_ask(const struct question *q, enum value value)
 {
 	enum fort_arg_base base = fort_args[q->helper->args[q->arg]].base;
-	uint32_t end;
 
 	if (value <= CONTEXT)
 		return true;
 	if (!is_memory(base))
 		return false;
-	packet_fields(q->hook, &end);
 	if (value == PACKET_MEM)
-		return end;
+		return kernel_hook_field(q->hook, FORT_YIELD_PACKET);
 	if (value == FRESH_STACK) /* who has CAP_PERFMON may read it */
 		return q->helper->right != FORT_RIGHT_PERF && q->hook->net_admin;
 	return true;

@@ -180,49 +180,13 @@ static void maps(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < FORT_LEN(rows); i++) {
-		int err = fort_btf_check_map(btf, &rows[i].shape, rows[i].key, rows[i].value);
+		struct fort_btf_record record;
+		int err = fort_btf_check_map(btf, NULL, &rows[i].shape, rows[i].key, rows[i].value,
+					     &record);
 
 		if (err != rows[i].err)
 			fail_msg("%s: %d, not %d", rows[i].what, err, rows[i].err);
 	}
-	fort_btf_free(btf);
-}
-
-/* What programs may not simply overwrite is found however deep it lies. */
-static void special_fields(void **state)
-{
-	struct fort_btf_error error;
-	struct fort_btf *btf;
-	const char *name;
-
-	(void)state;
-	memset(&build, 0, sizeof(build));
-	build_type(&build, "int", INFO(FORT_BTF_INT, 0, 0), 4);
-	BUILD_MORE(&build, 32);
-	build_type(&build, "bpf_spin_lock", INFO(FORT_BTF_STRUCT, 1, 0), 4); /* 2 */
-	BUILD_MORE(&build, build_name(&build, "val"), 1, 0);
-	build_type(&build, "inner", INFO(FORT_BTF_STRUCT, 1, 0), 4); /* 3 */
-	BUILD_MORE(&build, build_name(&build, "lock"), 2, 0);
-	build_type(&build, NULL, INFO(FORT_BTF_ARRAY, 0, 0), 0); /* 4 */
-	BUILD_MORE(&build, 3, 1, 2);
-	build_type(&build, "outer", INFO(FORT_BTF_STRUCT, 1, 0), 8); /* 5 */
-	BUILD_MORE(&build, build_name(&build, "locks"), 4, 0);
-	build_type(&build, "kptr", INFO(FORT_BTF_TYPE_TAG, 0, 0), 3); /* 6 */
-	build_type(&build, NULL, INFO(FORT_BTF_PTR, 0, 0), 6);        /* 7 */
-	build_type(&build, NULL, INFO(FORT_BTF_PTR, 0, 0), 5);        /* 8 */
-	build_finish(&build);
-	assert_int_equal(fort_btf_parse(build.blob, build.bytes, NULL, &btf, &error), 0);
-	assert_int_equal(fort_btf_find_special(btf, 5, &name), 0);
-	assert_string_equal(name, "bpf_spin_lock");
-	assert_int_equal(fort_btf_find_special(btf, 7, &name), 0);
-	assert_string_equal(name, "kptr");
-	assert_int_equal(fort_btf_find_special(btf, 8, &name), 0);
-	assert_null(name);
-	assert_int_equal(fort_btf_find_special(btf, 1, &name), 0);
-	assert_null(name);
-	assert_int_equal(
-		fort_btf_check_map(btf, &(struct fort_map_shape){BPF_MAP_TYPE_HASH, 4, 8, 1}, 1, 5),
-		-EOPNOTSUPP);
 	fort_btf_free(btf);
 }
 
@@ -235,7 +199,6 @@ int main(void)
 		cmocka_unit_test(long_chains_are_stripped),
 		cmocka_unit_test(too_large),
 		cmocka_unit_test(maps),
-		cmocka_unit_test(special_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,6 +131,7 @@ static void check_names(const struct fort_btf *btf)
 static void names_and_tags(void **state)
 {
 	uint8_t before[FORT_SHA256_BYTES], after[FORT_SHA256_BYTES];
+	struct fort_sha256 hash;
 	struct fort_btf *btf;
 
 	(void)state;
@@ -139,6 +140,10 @@ static void names_and_tags(void **state)
 	starve = true;
 	check_names(btf);
 	fort_btf_digest(btf, before);
+	fort_sha256_init(&hash);
+	fort_sha256_add(&hash, build.blob, build.bytes);
+	fort_sha256_end(&hash, after);
+	assert_memory_equal(before, after, sizeof(before));
 	starve = false;
 	check_names(btf);
 	check_names(btf);
@@ -202,12 +207,13 @@ static void kernel_names(void **state)
 {
 	struct fort_btf *btf = open_kernel();
 	struct btf *theirs = btf__parse(FORT_BTF_VMLINUX, NULL);
+	const char *seed = getenv("BPFORT_TEST_SEED");
 
 	(void)state;
 	assert_non_null(theirs);
 	assert_int_equal(fort_btf_count(btf), btf__type_cnt(theirs));
-	random_state = (uint64_t)getpid();
-	print_message("seed %d\n", getpid());
+	random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)getpid();
+	print_message("BPFORT_TEST_SEED=%llu\n", (unsigned long long)random_state);
 	for (unsigned i = 0; i < SAMPLES; i++) {
 		uint32_t id = 1 + pick(fort_btf_count(btf) - 1), sized;
 		struct fort_btf_type type = fort_btf_type(btf, id);

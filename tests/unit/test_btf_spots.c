@@ -293,11 +293,12 @@ static void check_place(const struct fort_btf *btf, const struct btf *theirs, ui
 static void kernel_members(void **state)
 {
 	struct fort_btf *btf = open_vmlinux();
+	const char *seed = getenv("BPFORT_TEST_SEED");
 	struct btf *theirs;
 
 	(void)state;
-	random_state = (uint64_t)getpid();
-	print_message("seed %d\n", getpid());
+	random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)getpid();
+	print_message("BPFORT_TEST_SEED=%llu\n", (unsigned long long)random_state);
 	theirs = btf__parse(FORT_BTF_VMLINUX, NULL);
 	assert_non_null(theirs);
 	for (unsigned i = 0; i < MEMBERS;) {

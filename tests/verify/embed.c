@@ -382,7 +382,7 @@ static bool enter_root(struct embed *e, const struct fort_root *root, uint32_t b
 	for (uint32_t k = 0; k < c->n_groups; k++)
 		act->ghosts[k].set = false;
 	return (!fort_step_enter(e->env, &e->pool, root, &act->state) &&
-		fort_certificate_enter(c, c->n_states + i, act->state)) ||
+		fort_certificate_enter(c, c->n_states + i, &e->pool, act->state)) ||
 	       embed_wrong(e, "no memory");
 }
 
@@ -478,7 +478,7 @@ static bool enter_region(struct embed *e, uint32_t pc, uint32_t frame,
 			    e->certificate.n_groups, &act->state))
 		return embed_wrong(e, "a claim cannot be read");
 	enter_ghosts(e, region, regs);
-	if (!fort_certificate_enter(&e->certificate, region, act->state))
+	if (!fort_certificate_enter(&e->certificate, region, &e->pool, act->state))
 		return embed_wrong(e, "a claimed state has no rank");
 	act->node = e->roots[region];
 	return true;
@@ -490,10 +490,10 @@ static void find_packet(struct embed *e)
 	const struct fort_prog_info *prog = e->env->hook.prog;
 	const uint8_t *image = fort_loaded_ctx(e->loaded, 0);
 
-	for (uint32_t i = 0; i < prog->n_fields; i++) {
-		const uint8_t *at = image + prog->fields[i].image;
+	for (uint32_t i = 0; i < prog->ctx->n_fields; i++) {
+		const uint8_t *at = image + prog->ctx->fields[i].image;
 
-		switch (prog->fields[i].yields) {
+		switch (prog->ctx->fields[i].yields) {
 		case FORT_YIELD_PACKET: memcpy(&e->packet, at, 8); break;
 		case FORT_YIELD_PACKET_META: memcpy(&e->packet_meta, at, 8); break;
 		case FORT_YIELD_PACKET_END: memcpy(&e->packet_end, at, 8); break;
@@ -644,12 +644,13 @@ void embed_input_make(struct random *random, const struct fort_prog_info *prog,
 		md.ingress_ifindex = (uint32_t)random_next(random) & 7;
 		memcpy(out->ctx, &md, sizeof(md));
 		out->input.ctx_bytes = sizeof(md);
-	} else if (prog->fields[0].bytes == 4) { /* of packets: struct __sk_buff */
+	} else if (prog->ctx->fields[0].bytes == 4) { /* of packets: struct __sk_buff */
 		out->input.data_bytes = 14 + random_below(random, 100);
 		out->input.ctx_bytes = sizeof(struct __sk_buff);
 	} else {
-		out->input.ctx_bytes =
-			prog->image_bytes < sizeof(out->ctx) ? prog->image_bytes : sizeof(out->ctx);
+		out->input.ctx_bytes = prog->ctx->image_bytes < sizeof(out->ctx)
+					       ? prog->ctx->image_bytes
+					       : sizeof(out->ctx);
 	}
 	out->input.data = out->input.data_bytes ? out->data : NULL;
 }

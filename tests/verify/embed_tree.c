@@ -25,6 +25,7 @@ struct waiting {
 	struct waiting *next;
 	struct fort_state *state;
 	uint32_t pc, node;
+	unsigned way; /* of the node */
 };
 
 struct walk {
@@ -53,32 +54,79 @@ bool embed_settle(struct embed *e, struct fort_state *state, uint32_t pc)
 	return embed_wrong(e, "no memory");
 }
 
+static bool wait(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node, unsigned way)
+{
+	struct waiting *item = FORT_ARENA_NEW(&w->e->arena, struct waiting);
+
+	if (!item)
+		return embed_wrong(w->e, "no memory");
+	*item = (struct waiting){w->todo, state, pc, node, way};
+	w->todo = item;
+	return true;
+}
+
+/* An arrival at `pc`, by a way of a node: *next is the node there, or WAY_NONE when the way ended
+ * in another region. */
+static bool arrive(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node,
+		   unsigned side, uint32_t *next)
+{
+	struct embed *e = w->e;
+	uint32_t way;
+
+	if (!embed_settle(e, state, pc))
+		return false;
+	way = way_to(w, pc);
+	*next = WAY_NONE;
+	if (way == WAY_NONE && !add_node(e, pc, next))
+		return false;
+	e->nodes[node].ways[side] = way == WAY_NONE ? *next : way;
+	return true;
+}
+
+/* The jumping side of a fork. If it goes on within the region, it takes the path's place. */
+static bool jump(struct walk *w, struct fort_state **state, uint32_t *node,
+		 const struct fort_step *step, bool *took_over)
+{
+	uint32_t next;
+
+	*took_over = false;
+	if (!fort_is_cut_point(w->e->env->graph, step->other_pc))
+		return wait(w, step->other, step->other_pc, *node, 1);
+	if (!arrive(w, step->other, step->other_pc, *node, 1, &next))
+		return false;
+	if (next == WAY_NONE) {
+		fort_state_free(&w->e->pool, step->other);
+		return true;
+	}
+	if (!wait(w, *state, step->pc, *node, 0))
+		return false;
+	*state = step->other;
+	*node = next;
+	*took_over = true;
+	return true;
+}
+
 static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
 {
 	struct embed *e = w->e;
 	struct fort_step step;
+	bool took_over = false;
 
 	for (;;) {
-		uint32_t way, next;
+		uint32_t next;
 
 		if (fort_step(e->env, &e->pool, state, e->nodes[node].pc, &step) ||
 		    step.outcome == FORT_STEP_BAD)
 			return embed_wrong(e, "the certificate does not check");
-		if (step.outcome == FORT_STEP_FORK) {
-			struct waiting *item = FORT_ARENA_NEW(&e->arena, struct waiting);
-
-			*item = (struct waiting){w->todo, step.other, step.other_pc, node};
-			w->todo = item;
-		}
 		if (step.outcome == FORT_STEP_END || step.outcome == FORT_STEP_DEAD)
 			break;
-		if (!embed_settle(e, state, step.pc))
+		if (step.outcome == FORT_STEP_FORK && !jump(w, &state, &node, &step, &took_over))
 			return false;
-		way = way_to(w, step.pc);
-		if (way == WAY_NONE && !add_node(e, step.pc, &next))
+		if (step.outcome == FORT_STEP_FORK && took_over)
+			continue;
+		if (!arrive(w, state, step.pc, node, 0, &next))
 			return false;
-		e->nodes[node].ways[0] = way == WAY_NONE ? next : way;
-		if (way != WAY_NONE)
+		if (next == WAY_NONE)
 			break;
 		node = next;
 	}
@@ -92,24 +140,19 @@ static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc,
 	struct embed *e = w->e;
 
 	w->edges = fort_reader_on(edges.data, edges.bytes);
-	if (!fort_certificate_enter(&e->certificate, w->index, state))
+	if (!fort_certificate_enter(&e->certificate, w->index, &e->pool, state))
 		return embed_wrong(e, "the certificate does not check");
 	if (!add_node(e, pc, &e->roots[w->index]) || !walk_path(w, state, e->roots[w->index]))
 		return false;
 	while (w->todo) {
 		struct waiting *item = w->todo;
-		uint32_t way, next;
+		uint32_t next;
 
-		if (!embed_settle(e, item->state, item->pc))
-			return false;
-		way = way_to(w, item->pc);
 		w->todo = item->next;
-		if (way == WAY_NONE && !add_node(e, item->pc, &next))
+		if (!arrive(w, item->state, item->pc, item->node, item->way, &next) ||
+		    (next != WAY_NONE && !walk_path(w, item->state, next)))
 			return false;
-		e->nodes[item->node].ways[1] = way == WAY_NONE ? next : way;
-		if (way == WAY_NONE && !walk_path(w, item->state, next))
-			return false;
-		if (way != WAY_NONE)
+		if (next == WAY_NONE)
 			fort_state_free(&e->pool, item->state);
 	}
 	return true;

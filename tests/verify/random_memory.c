@@ -363,7 +363,7 @@ void gen_context(struct gen *g, unsigned depth)
 	const struct fort_prog_info *prog = fort_prog_by_name(g->out->type);
 	unsigned ctx = gen_find(g, HELD_CTX), reg = gen_free(g, gen_chance(g, 40));
 	unsigned bytes = any_size(g);
-	const struct fort_ctx_field *field = &prog->fields[gen_below(g, prog->n_fields)];
+	const struct fort_ctx_field *field = &prog->ctx->fields[gen_below(g, prog->ctx->n_fields)];
 	bool write = gen_chance(g, 30);
 	int64_t off = field->offset + gen_below(g, field->bytes < 256 ? field->bytes : 256);
 
@@ -371,10 +371,10 @@ void gen_context(struct gen *g, unsigned depth)
 	if (ctx == FORT_R10 || reg == FORT_R10 || reg == ctx)
 		return;
 	off -= off % bytes;
-	field = fort_ctx_access(prog, off, bytes, write, false);
+	field = fort_ctx_access(&(struct fort_hook){.prog = prog}, off, bytes, write, false);
 	if (!field && !gen_slip(g))
 		return;
-	if (field && field->yields == FORT_YIELD_LATER)
+	if (field && !fort_yield_runs(field->yields))
 		return;
 	if (write) {
 		gen_put(g, gen_memory_row(FORT_ST, FORT_OP_ST, bytes), ctx, 0, (int)off, 1);
@@ -394,9 +394,9 @@ static bool load_pointer(struct gen *g, unsigned reg, unsigned ctx, enum fort_yi
 {
 	const struct fort_prog_info *prog = fort_prog_by_name(g->out->type);
 
-	for (uint32_t i = 0; i < prog->n_fields; i++)
-		if (prog->fields[i].yields == yields) {
-			gen_put(g, FORT_ROW_LDX32, reg, ctx, (int)prog->fields[i].offset, 0);
+	for (uint32_t i = 0; i < prog->ctx->n_fields; i++)
+		if (prog->ctx->fields[i].yields == yields) {
+			gen_put(g, FORT_ROW_LDX32, reg, ctx, (int)prog->ctx->fields[i].offset, 0);
 			return true;
 		}
 	return false;
