@@ -21,8 +21,10 @@ struct pair32 {
 	struct tnum32 bits;
 };
 #include "domain/tnum.inc"
+#include "domain/tnum_mul.inc"
 #include "domain/arc.inc"
 #include "domain/pair.inc"
+#include "domain/pair_alu.inc"
 #include "domain/compare.inc"
 #undef PAIR
 #undef PAIR_
@@ -51,8 +53,10 @@ struct pair64 {
 	struct fort_tnum bits;
 };
 #include "domain/tnum.inc"
+#include "domain/tnum_mul.inc"
 #include "domain/arc.inc"
 #include "domain/pair.inc"
+#include "domain/pair_alu.inc"
 #include "domain/compare.inc"
 
 #define HALF                      uint32_t
@@ -71,6 +75,8 @@ struct pair64 {
 #define SCALAR                    struct fort_scalar
 #define SCALAR_(op)               scalar_##op
 #define CONST_ALU(op, wide, a, b) fort_word_alu(op, (wide) ? 64 : 32, a, b)
+#define BYTE                      8
+#define SWAP(bits, x)             fort_word_swap(FORT_OP_BSWAP, bits, x)
 #include "domain/reduce.inc"
 #include "domain/scalar.inc"
 #include "domain/widen.inc"
@@ -131,42 +137,42 @@ bool fort_scalar_validate(const struct fort_scalar *a)
 
 uint64_t fort_scalar_umin(const struct fort_scalar *a)
 {
-	return arc64_umin(a->arc);
+	return pair64_umin(scalar_pair(a));
 }
 
 uint64_t fort_scalar_umax(const struct fort_scalar *a)
 {
-	return arc64_umax(a->arc);
+	return pair64_umax(scalar_pair(a));
 }
 
 int64_t fort_scalar_smin(const struct fort_scalar *a)
 {
-	return (int64_t)arc64_smin(a->arc);
+	return (int64_t)pair64_smin(scalar_pair(a));
 }
 
 int64_t fort_scalar_smax(const struct fort_scalar *a)
 {
-	return (int64_t)arc64_smax(a->arc);
+	return (int64_t)pair64_smax(scalar_pair(a));
 }
 
 uint32_t fort_scalar_umin32(const struct fort_scalar *a)
 {
-	return arc32_umin(a->low);
+	return pair32_umin(scalar_half_pair(a));
 }
 
 uint32_t fort_scalar_umax32(const struct fort_scalar *a)
 {
-	return arc32_umax(a->low);
+	return pair32_umax(scalar_half_pair(a));
 }
 
 int32_t fort_scalar_smin32(const struct fort_scalar *a)
 {
-	return (int32_t)arc32_smin(a->low);
+	return (int32_t)pair32_smin(scalar_half_pair(a));
 }
 
 int32_t fort_scalar_smax32(const struct fort_scalar *a)
 {
-	return (int32_t)arc32_smax(a->low);
+	return (int32_t)pair32_smax(scalar_half_pair(a));
 }
 
 bool fort_scalar_reduce(struct fort_scalar *a)
@@ -194,7 +200,11 @@ struct fort_scalar fort_scalar_widen(const struct fort_scalar *before,
 struct fort_scalar fort_scalar_alu(enum fort_op op, unsigned bits, const struct fort_scalar *a,
 				   const struct fort_scalar *b, bool same)
 {
-	return scalar_alu(op, bits == 64, a, b, same);
+	struct fort_scalar out;
+
+	if (FORT_UNLIKELY(same) && scalar_alu_same(op, bits == 64, a, &out))
+		return out;
+	return scalar_alu(op, bits == 64, a, b);
 }
 
 struct fort_scalar fort_scalar_neg(unsigned bits, const struct fort_scalar *a)
@@ -206,7 +216,7 @@ struct fort_scalar fort_scalar_plus(const struct fort_scalar *a, int64_t delta)
 {
 	struct fort_scalar by = scalar_const((uint64_t)delta);
 
-	return delta ? scalar_alu(FORT_OP_ADD, true, a, &by, false) : *a;
+	return delta ? scalar_alu(FORT_OP_ADD, true, a, &by) : *a;
 }
 
 struct fort_scalar fort_scalar_truncate(const struct fort_scalar *a, unsigned bits)
@@ -221,17 +231,7 @@ struct fort_scalar fort_scalar_sign_extend(const struct fort_scalar *a, unsigned
 
 struct fort_scalar fort_scalar_swap(enum fort_op op, unsigned bits, const struct fort_scalar *a)
 {
-	struct fort_scalar out;
-
-	if (op == FORT_OP_LE)
-		return scalar_truncate(a, bits);
-	if (scalar_is_const(a))
-		return scalar_const(fort_word_swap(op, bits, a->arc.base));
-	out = scalar_unknown();
-	out.bits.value = fort_word_swap(op, bits, a->bits.value);
-	out.bits.mask = fort_word_swap(op, bits, a->bits.mask);
-	(void)scalar_reduce(&out); /* the other views were full */
-	return out;
+	return op == FORT_OP_LE ? scalar_truncate(a, bits) : scalar_swap(bits, a);
 }
 
 int fort_scalar_decide(enum fort_op op, unsigned bits, const struct fort_scalar *a,
