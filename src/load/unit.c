@@ -42,6 +42,7 @@ int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *re
 		.env = {.hook = request->hook,
 			.sleepable = request->sleepable,
 			.n_maps = request->n_maps,
+			.fields = request->fields,
 			.constants = request->constants,
 			.rights = request->rights,
 			.gpl = request->gpl,

@@ -14,6 +14,9 @@ struct fort_unit_request {
 	bool sleepable;
 	const struct fort_map_shape *maps;
 	uint32_t n_maps;                 /* at most FORT_MAPS_PER_PROG_MAX */
+	/* As in struct fort_env; outlives the unit. Not part of a package: what uses such fields does
+	 * not run. */
+	const struct fort_map_fields *fields;
 	const uint8_t *const *constants; /* as in struct fort_env; outlives the unit */
 	uint32_t rights;                 /* enum fort_verifier_right */
 	bool gpl;

@@ -59,6 +59,9 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 	add_u32(&hash, env->rights);
 	add_u32(&hash, env->gpl);
 	add_u32(&hash, env->n_maps);
+	add_u32(&hash, env->fields != NULL);
+	if (env->fields)
+		fort_sha256_add(&hash, env->fields, env->n_maps * sizeof(env->fields[0]));
 	for (uint32_t i = 0; i < env->n_maps; i++) {
 		const struct fort_map_shape *map = &env->maps[i];
 

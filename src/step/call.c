@@ -188,6 +188,17 @@ static bool stack_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 	return true;
 }
 
+/* Something in the value of a map. */
+static bool field_arg(struct fort_rule *rule, struct call *call, unsigned reg)
+{
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+
+	if (value->type != FORT_MAP_VALUE || (value->flags & FORT_MAYBE_NULL))
+		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
+	return call->helper->args[reg - 1] == FORT_ARG_TIMER ? fort_rule_arg_timer(rule, reg)
+							     : fort_rule_arg_lock(rule, reg);
+}
+
 static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 {
 	enum fort_arg kind = call->helper->args[reg - 1];
@@ -209,11 +220,20 @@ static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
 	case FORT_ARG_CTX: return ctx_arg(rule, call, reg);
 	case FORT_ARG_FUNC: return func_arg(rule, call, reg);
 	case FORT_ARG_STACK_OPT: return stack_arg(rule, call, reg);
+	case FORT_ARG_SPIN_LOCK:
+	case FORT_ARG_TIMER: return field_arg(rule, call, reg);
 	default: return true; /* memory is checked with its size */
 	}
 }
 
 /* --- the call --- */
+
+/* Helpers that no engine runs, and whose effects the semantics know. */
+static bool is_modelled(const struct fort_helper_info *helper)
+{
+	return (helper->flags & FORT_HELPER_CALLS) || helper->args[0] == FORT_ARG_SPIN_LOCK ||
+	       helper->args[0] == FORT_ARG_TIMER;
+}
 
 static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 {
@@ -224,7 +244,7 @@ static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 	if (!helper)
 		diag = fort_helper_by_number(number) ? FORT_DIAG_HELPER_TYPE
 						     : FORT_DIAG_HELPER_UNKNOWN;
-	else if (!helper->runs && !(helper->flags & FORT_HELPER_CALLS))
+	else if (!helper->runs && !is_modelled(helper))
 		diag = FORT_DIAG_HELPER_LATER;
 	else if (helper->right == FORT_RIGHT_PERF &&
 		 !(rule->env->rights & FORT_MAY_USE_PERF_HELPERS))
@@ -244,12 +264,11 @@ static bool returned_value(struct fort_rule *rule, const struct call *call, stru
 	switch (call->helper->returns) {
 	case FORT_RET_VOID: *out = (struct fort_value){0}; return true;
 	case FORT_RET_MAP_VALUE:
-		*out = fort_value_pointer(FORT_MAP_VALUE, call->map_index);
+		*out = fort_env_map_value(rule->env, rule->state, call->map_index);
 		if (call->found && call->helper->number == BPF_FUNC_map_lookup_elem)
 			return true;
-		out->base = fort_rule_fresh(rule);
 		out->id = out->base;
-		out->flags = FORT_MAYBE_NULL;
+		out->flags |= FORT_MAYBE_NULL;
 		return true;
 	case FORT_RET_RING_MEM:
 		if (!fort_ref_acquire(rule, &id))
@@ -267,6 +286,18 @@ static bool returned_value(struct fort_rule *rule, const struct call *call, stru
 	}
 }
 
+/* Effects of helpers of their own. */
+static bool own_effect(struct fort_rule *rule, const struct call *call)
+{
+	switch (call->helper->number) {
+	case BPF_FUNC_spin_lock: fort_rule_lock(rule, FORT_R1); return true;
+	case BPF_FUNC_spin_unlock: return fort_rule_unlock(rule, FORT_R1);
+	case BPF_FUNC_timer_init: return fort_rule_timer_map(rule, FORT_R1, FORT_R2);
+	case BPF_FUNC_timer_set_callback: return fort_rule_call_later(rule, FORT_R1, FORT_R2);
+	default: return true;
+	}
+}
+
 bool fort_rule_call(struct fort_rule *rule)
 {
 	struct call call = {.helper = allowed_helper(rule)};
@@ -277,6 +308,8 @@ bool fort_rule_call(struct fort_rule *rule)
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 		if (!check_arg(rule, &call, reg))
 			return false;
+	if (!own_effect(rule, &call))
+		return false;
 	for (unsigned i = 0; i < call.n_written; i++)
 		fort_stack_clobber(&call.written[i]);
 	if (call.released)

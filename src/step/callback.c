@@ -69,7 +69,6 @@ static bool pass_arguments(struct fort_rule *rule, struct fort_state *state, uin
 	struct fort_frame *callee = fort_state_top(state);
 	struct fort_value *out = &callee->regs[FORT_R1];
 
-	(void)rule;
 	switch (helper) {
 	case BPF_FUNC_loop:
 		out[0] = caller->turns;
@@ -78,8 +77,7 @@ static bool pass_arguments(struct fort_rule *rule, struct fort_state *state, uin
 	case BPF_FUNC_for_each_map_elem:
 		out[0] = caller->regs[FORT_R1];
 		out[1] = fort_value_pointer(FORT_MAP_KEY, map);
-		out[2] = fort_value_pointer(FORT_MAP_VALUE, map);
-		out[2].base = state->next_id++;
+		out[2] = fort_env_map_value(rule->env, state, map);
 		out[3] = caller->regs[FORT_R3];
 		return true;
 	case BPF_FUNC_user_ringbuf_drain:

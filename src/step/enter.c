@@ -32,6 +32,14 @@ static bool enter_global(const struct fort_env *env, struct fort_state *state, u
 	return true;
 }
 
+/* A timer's function gets the map, a key and a value of it. (K: set_timer_callback_state) */
+static void enter_async(const struct fort_env *env, struct fort_state *state, uint32_t map)
+{
+	*fort_state_reg(state, FORT_R1) = fort_value_pointer(FORT_MAP, map);
+	*fort_state_reg(state, FORT_R2) = fort_value_pointer(FORT_MAP_KEY, map);
+	*fort_state_reg(state, FORT_R3) = fort_env_map_value(env, state, map);
+}
+
 /* Is it a root of this program, as far as that can be said without its arguments? */
 static bool is_root(const struct fort_env *env, const struct fort_root *root)
 {
@@ -42,6 +50,11 @@ static bool is_root(const struct fort_env *env, const struct fort_root *root)
 		       !root->object &&
 		       fort_env_linkage(env, root->subprog) == FORT_LINKAGE_GLOBAL &&
 		       !env->prototypes[root->subprog].err;
+	case FORT_ROOT_ASYNC:
+		return root->subprog && root->subprog < env->graph->program.n_subprogs &&
+		       fort_env_linkage(env, root->subprog) == FORT_LINKAGE_STATIC &&
+		       root->object < env->n_maps &&
+		       fort_env_field(env, root->object, FORT_FIELD_TIMER);
 	default: return false;
 	}
 }
@@ -54,6 +67,10 @@ static bool enter(const struct fort_env *env, struct fort_state *state,
 	state->meta = state->packet;
 	if (root->kind == FORT_ROOT_GLOBAL)
 		return enter_global(env, state, root->subprog);
+	if (root->kind == FORT_ROOT_ASYNC) {
+		enter_async(env, state, root->object);
+		return true;
+	}
 	*fort_state_reg(state, FORT_R1) = fort_value_pointer(FORT_CTX, 0);
 	return true;
 }

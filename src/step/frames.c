@@ -68,13 +68,20 @@ static bool leave_root(struct fort_rule *rule)
 {
 	uint32_t root = rule->state->frames[0]->subprog;
 
+	if (rule->state->lock.type)
+		return fort_rule_bad(rule, FORT_DIAG_LOCK_EXIT, FORT_REGS, 0, 0, 0, 0);
 	if (rule->state->n_refs)
 		return fort_rule_bad(rule, FORT_DIAG_REF_LEAK, FORT_REGS, rule->state->refs[0].id,
 				     rule->state->refs[0].pc, 0, 0);
 	if (!fort_rule_readable(rule, FORT_R0))
 		return false;
-	if (root && !leave_global(rule))
+	if (root && fort_env_linkage(rule->env, root) == FORT_LINKAGE_GLOBAL) {
+		if (!leave_global(rule))
+			return false;
+	} else if (root &&
+		   !returns_within(rule, 0, 0, FORT_DIAG_ASYNC_POINTER, FORT_DIAG_ASYNC_RETURN)) {
 		return false;
+	}
 	rule->out->outcome = FORT_STEP_END;
 	return true;
 }

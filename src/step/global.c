@@ -132,6 +132,8 @@ bool fort_rule_call_global(struct fort_rule *rule, uint32_t callee)
 	const struct fort_root root = {.kind = FORT_ROOT_GLOBAL, .subprog = callee};
 	const struct fort_summary *summary = &rule->env->summaries[callee];
 
+	if (rule->state->lock.type)
+		return fort_rule_bad(rule, FORT_DIAG_LOCK_GLOBAL, FORT_REGS, 0, 0, 0, 0);
 	if (!check_params(rule, &rule->env->prototypes[callee]))
 		return false;
 	if (summary->may_sleep && !fort_rule_may_sleep(rule))

@@ -54,7 +54,8 @@ bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
 	if (!reach->write && (map->flags & BPF_F_WRONLY_PROG))
 		return fort_rule_bad(rule, FORT_DIAG_VALUE_READ, reach->reg, off, reach->bytes, 0,
 				     map->value_bytes);
-	return fort_rule_in_object(rule, reach, map->value_bytes, FORT_DIAG_VALUE_BOUNDS);
+	return fort_rule_in_object(rule, reach, map->value_bytes, FORT_DIAG_VALUE_BOUNDS) &&
+	       fort_rule_beside_fields(rule, reach);
 }
 
 bool fort_rule_in_memory(struct fort_rule *rule, const struct fort_reach *reach)
@@ -341,6 +342,8 @@ bool fort_rule_ldimm(struct fort_rule *rule)
 	if ((insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
 	    map >= rule->env->n_maps)
 		return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, insn->imm, 0, 0, 0);
+	if (!fort_rule_may_use(rule, map))
+		return false;
 	if (insn->op == FORT_OP_MAP_IDX) {
 		*dst = fort_value_pointer(FORT_MAP, map);
 		return true;

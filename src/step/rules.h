@@ -119,6 +119,32 @@ void fort_stack_clobber(const struct fort_stack_reach *where);
 /* The instruction relies on this root. Rejects where there are too many. */
 bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root);
 
+/* --- special fields of map values --- */
+
+/* The access touches none of them. */
+bool fort_rule_beside_fields(struct fort_rule *rule, const struct fort_reach *reach);
+/* May this program use the map at all? */
+bool fort_rule_may_use(struct fort_rule *rule, uint32_t map);
+/* A pointer to some value of the map, different from all others that are known. */
+struct fort_value fort_env_map_value(const struct fort_env *env, struct fort_state *state,
+				     uint32_t map);
+/* The field of this kind in the map's values, or NULL. */
+const struct fort_btf_field *fort_env_field(const struct fort_env *env, uint32_t map,
+					    enum fort_btf_field_kind kind);
+
+/* Arguments that must be the lock, the timer of a value. */
+bool fort_rule_arg_lock(struct fort_rule *rule, unsigned reg);
+bool fort_rule_arg_timer(struct fort_rule *rule, unsigned reg);
+/* May this be called while a lock is held, if one is? */
+bool fort_rule_lock_allows(struct fort_rule *rule);
+/* What the helpers do, their arguments checked. */
+void fort_rule_lock(struct fort_rule *rule, unsigned reg);
+bool fort_rule_unlock(struct fort_rule *rule, unsigned reg);
+/* A timer belongs to this map. */
+bool fort_rule_timer_map(struct fort_rule *rule, unsigned timer, unsigned map);
+/* The function will be called some time, for a value of the timer's map. */
+bool fort_rule_call_later(struct fort_rule *rule, unsigned timer, unsigned func);
+
 /* --- references --- */
 
 bool fort_ref_acquire(struct fort_rule *rule, uint32_t *id);

@@ -61,7 +61,11 @@ void fort_rule_name(struct fort_rule *rule, struct fort_value *value)
 
 bool fort_rule_may_sleep(const struct fort_rule *rule)
 {
-	return rule->env->sleepable;
+	uint32_t root = rule->state->frames[0]->subprog;
+
+	/* What runs later runs in an interrupt. */
+	return rule->env->sleepable &&
+	       (!root || fort_env_linkage(rule->env, root) == FORT_LINKAGE_GLOBAL);
 }
 
 bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root)
@@ -106,6 +110,8 @@ static bool apply(struct fort_rule *rule)
 	case FORT_MAY_GOTO: return fort_rule_may_goto(rule);
 	case FORT_EXIT: return fort_rule_exit(rule);
 	case FORT_CALL:
+		if (!fort_rule_lock_allows(rule))
+			return false;
 		if (rule->insn->op == FORT_OP_HELPER)
 			return fort_rule_call(rule);
 		if (rule->insn->op == FORT_OP_LOCAL)

@@ -9,6 +9,7 @@
 #include "abi/ctx.h"
 #include "abi/helpers.h"
 #include "btf/args.h"
+#include "btf/record.h"
 #include "isa/graph.h"
 #include "step/diag.h"
 #include "step/state.h"
@@ -86,6 +87,12 @@ struct fort_summary {
 	bool tail_calls; /* its own instructions: another program may take this one's place */
 };
 
+/* What is known of a map's values beside their size. Without padding: it is hashed as it is. */
+struct fort_map_fields {
+	uint32_t typed; /* 1: the map has BTF */
+	struct fort_btf_record record;
+};
+
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
  * to it. `access`, `stacks` and `demands` are outputs.
  */
@@ -97,7 +104,8 @@ struct fort_env {
 	/* Of each map whose shape says frozen: its only value, value_bytes long, for ever the same;
 	 * else NULL. NULL altogether when there is none. */
 	const uint8_t *const *constants;
-	uint32_t rights; /* enum fort_verifier_right */
+	const struct fort_map_fields *fields; /* one per map, or NULL: no map has special fields */
+	uint32_t rights;                      /* enum fort_verifier_right */
 	bool gpl, sleepable;
 	/* One per subprogram. Of prototypes and words perhaps nothing is known: NULL. */
 	const struct fort_prototype *prototypes;

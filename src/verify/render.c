@@ -317,6 +317,36 @@ static void put_returned(const struct fort_render *render, int64_t arg, struct f
 		fort_text_add(out, " unknown scalar value");
 }
 
+/* "bpf_spin_lock", ... */
+static void put_special(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%s", fort_btf_field_name((uint8_t)arg));
+}
+
+/* Who may not use maps with a special field; args[1] is the kind, as maps.def has it. */
+static void put_barred(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_special_info *special = &fort_specials[render->violation->args[1]];
+	bool filter = render->env->hook.prog->bit == FORT_BIT_SF;
+
+	(void)arg;
+	fort_text_add(out, "%s progs cannot use %s yet", filter ? "socket filter" : "tracing",
+		      special->words);
+}
+
+/* The name of the map whose value the register points to. */
+static void put_map_name(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_print_names *names = render->names;
+	const char *name = names && names->map
+				   ? names->map(names->context, render->violation->value.object)
+				   : NULL;
+
+	(void)arg;
+	fort_text_add(out, "%s", name ? name : "");
+}
+
 static void put_isa(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	(void)arg;
@@ -360,6 +390,9 @@ static const struct placeholder placeholders[] = {
 	{"prototype", false, put_prototype},
 	{"inner", false, put_inner},
 	{"returned", false, put_returned},
+	{"special", true, put_special},
+	{"barred", false, put_barred},
+	{"map", false, put_map_name},
 	{"fault", false, put_fault},
 	{"isa", false, put_isa},
 	{"loop_states", false, put_loop_states},

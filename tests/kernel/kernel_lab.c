@@ -12,29 +12,43 @@
 
 #define LOG_BYTES (1u << 20)
 
+static int make_map(uint32_t map, int btf, const struct lab_btf *types)
+{
+	const struct fort_map_shape *shape = &lab_shapes[map];
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->flags);
+
+	if (lab_fields[map].typed) {
+		opts.btf_fd = (uint32_t)btf;
+		opts.btf_key_type_id = types->keys[shape->key_bytes == 8];
+		opts.btf_value_type_id = types->values[map];
+	}
+	return bpf_map_create(shape->type, "lab", shape->key_bytes, shape->value_bytes,
+			      shape->max_entries, &opts);
+}
+
 int kernel_lab_open(struct kernel_lab *kernel)
 {
-	for (uint32_t i = 0; i < LAB_MAPS; i++)
+	static struct lab_btf types;
+	int btf, err = 0;
+
+	lab_btf_maps(&types);
+	btf = bpf_btf_load(types.build.blob, types.build.bytes, NULL);
+	for (uint32_t i = 0; i < LAB_ALL_MAPS; i++)
 		kernel->fds[i] = -1;
-	for (uint32_t i = 0; i < LAB_MAPS; i++) {
-		const struct fort_map_shape *shape = &lab_shapes[i];
-		LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->flags);
-
-		kernel->fds[i] = bpf_map_create(shape->type, "lab", shape->key_bytes,
-						shape->value_bytes, shape->max_entries, &opts);
-		if (kernel->fds[i] < 0) {
-			int err = -errno;
-
-			kernel_lab_close(kernel);
-			return err;
-		}
+	for (uint32_t i = 0; !err && i < LAB_ALL_MAPS; i++) {
+		kernel->fds[i] = make_map(i, btf, &types);
+		err = kernel->fds[i] < 0 ? -errno : 0;
 	}
-	return 0;
+	if (btf >= 0)
+		close(btf);
+	if (err)
+		kernel_lab_close(kernel);
+	return err;
 }
 
 void kernel_lab_close(struct kernel_lab *kernel)
 {
-	for (uint32_t i = 0; i < LAB_MAPS; i++)
+	for (uint32_t i = 0; i < LAB_ALL_MAPS; i++)
 		if (kernel->fds[i] >= 0)
 			close(kernel->fds[i]);
 }

@@ -4,7 +4,7 @@
 #include "lab.h"
 
 struct kernel_lab {
-	int fds[LAB_MAPS];
+	int fds[LAB_ALL_MAPS];
 };
 
 struct kernel_verdict {

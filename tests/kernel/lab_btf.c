@@ -112,3 +112,42 @@ bool lab_btf_make(const struct lab *lab, struct lab_btf *out)
 	build_finish(&out->build);
 	return true;
 }
+
+/* A struct with a number of `before` bytes, a special field, and a number of 8 bytes if there is
+ * room. */
+static uint32_t value_type(struct lab_btf *out, const struct fort_map_shape *shape,
+			   const struct fort_map_fields *fields, uint32_t number, uint32_t special)
+{
+	const struct fort_btf_field *field = &fields->record.fields[0];
+	uint32_t end = field->offset + field->bytes, n = end < shape->value_bytes ? 3 : 2;
+	struct btf_build *b = &out->build;
+
+	build_type(b, "value", INFO(FORT_BTF_STRUCT, n, 0), shape->value_bytes);
+	BUILD_MORE(b, build_name(b, "a"), out->keys[field->offset == 8], 0, build_name(b, "field"),
+		   special, 8 * field->offset);
+	if (n == 3)
+		BUILD_MORE(b, build_name(b, "b"), number, 8 * end);
+	return b->n_types;
+}
+
+void lab_btf_maps(struct lab_btf *out)
+{
+	struct btf_build *b = &out->build;
+	uint32_t lock, timer;
+
+	memset(out, 0, sizeof(*out));
+	out->keys[0] = build_type(b, "int", INFO(FORT_BTF_INT, 0, 0), 4);
+	BUILD_MORE(b, 1u << 24 | 32);
+	out->keys[1] = build_type(b, "long", INFO(FORT_BTF_INT, 0, 0), 8);
+	BUILD_MORE(b, 1u << 24 | 64);
+	lock = build_type(b, "bpf_spin_lock", INFO(FORT_BTF_STRUCT, 1, 0), 4);
+	BUILD_MORE(b, build_name(b, "val"), out->keys[0], 0);
+	timer = build_type(b, "bpf_timer", INFO(FORT_BTF_STRUCT, 2, 0), 16);
+	BUILD_MORE(b, build_name(b, "c"), out->keys[1], 0, build_name(b, "d"), out->keys[1], 64);
+	for (uint32_t i = 0; i < LAB_ALL_MAPS; i++)
+		if (lab_fields[i].typed)
+			out->values[i] = value_type(
+				out, &lab_shapes[i], &lab_fields[i], out->keys[1],
+				lab_fields[i].record.kinds & 1u << FORT_FIELD_TIMER ? timer : lock);
+	build_finish(b);
+}

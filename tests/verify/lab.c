@@ -9,7 +9,7 @@
 #include "isa/explain.h"
 #include "verify/render.h"
 
-const struct fort_map_shape lab_shapes[LAB_MAPS] = {
+const struct fort_map_shape lab_shapes[LAB_ALL_MAPS] = {
 	[LAB_ARRAY] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, 0},
 	[LAB_HASH] = {BPF_MAP_TYPE_HASH, 8, 16, 8, 0, 0},
 	[LAB_RING] = {BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0, 0},
@@ -19,7 +19,44 @@ const struct fort_map_shape lab_shapes[LAB_MAPS] = {
 	[LAB_PERCPU] = {BPF_MAP_TYPE_PERCPU_ARRAY, 4, 24, 2, 0, 0},
 	[LAB_WIDE] = {BPF_MAP_TYPE_HASH, 64, 200, 4, 0, 0},
 	[LAB_BYTE] = {BPF_MAP_TYPE_ARRAY, 4, 1, 1, 0, 0},
+	[LAB_PROGS] = {BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 2, 0, 0},
+	[LAB_LOCK] = {BPF_MAP_TYPE_ARRAY, 4, 16, 1, 0, 0},
+	[LAB_LOCKS] = {BPF_MAP_TYPE_HASH, 8, 16, 8, 0, 0},
+	[LAB_TIMERS] = {BPF_MAP_TYPE_HASH, 8, 24, 8, 0, 0},
+	[LAB_TIMERS_TOO] = {BPF_MAP_TYPE_HASH, 8, 24, 8, 0, 0},
 };
+
+#define LOCK_AT_4                                                               \
+	{                                                                       \
+		.count = 1, .kinds = 1u << FORT_FIELD_SPIN_LOCK, .fields = {    \
+			{.offset = 4, .bytes = 4, .kind = FORT_FIELD_SPIN_LOCK} \
+		}                                                               \
+	}
+#define TIMER_AT_8                                                           \
+	{                                                                    \
+		.count = 1, .kinds = 1u << FORT_FIELD_TIMER, .fields = {     \
+			{.offset = 8, .bytes = 16, .kind = FORT_FIELD_TIMER} \
+		}                                                            \
+	}
+
+const struct fort_map_fields lab_fields[LAB_ALL_MAPS] = {
+	[LAB_LOCK] = {.typed = 1, .record = LOCK_AT_4},
+	[LAB_LOCKS] = {.typed = 1, .record = LOCK_AT_4},
+	[LAB_TIMERS] = {.typed = 1, .record = TIMER_AT_8},
+	[LAB_TIMERS_TOO] = {.typed = 1, .record = TIMER_AT_8},
+};
+
+/* Does the program name one of the maps that nothing runs with? */
+static bool names_others(const struct lab *lab)
+{
+	for (uint32_t pc = 0; pc < lab->n_insns; pc++)
+		if (lab->insns[pc].kind == FORT_LDIMM &&
+		    (lab->insns[pc].op == FORT_OP_MAP_IDX ||
+		     lab->insns[pc].op == FORT_OP_MAP_IDX_VALUE) &&
+		    (uint32_t)lab->insns[pc].imm >= LAB_MAPS)
+			return true;
+	return false;
+}
 
 static bool prepare(struct lab *lab, const char *type)
 {
@@ -42,7 +79,8 @@ static bool prepare(struct lab *lab, const char *type)
 	lab->env.graph = &lab->graph;
 	lab->env.hook.prog = fort_prog_by_name(type);
 	lab->env.maps = lab->maps;
-	lab->env.n_maps = LAB_MAPS;
+	lab->env.n_maps = names_others(lab) ? LAB_ALL_MAPS : LAB_MAPS;
+	lab->env.fields = lab_fields;
 	lab->env.rights = LAB_ALL_RIGHTS;
 	lab->env.gpl = true;
 	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);

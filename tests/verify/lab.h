@@ -23,10 +23,18 @@ enum lab_map {
 	LAB_PERCPU, /* per-CPU array: 2 values of 24 bytes */
 	LAB_WIDE,   /* hash: keys of 64, values of 200 bytes */
 	LAB_BYTE,   /* array: 1 value of 1 byte */
-	LAB_MAPS
+	LAB_MAPS,
+	/* Those that nothing can be run with: only of programs that name one of them. */
+	LAB_PROGS = LAB_MAPS, /* 2 programs */
+	LAB_LOCK,             /* array: 1 value of 16 bytes, with a lock at 4 */
+	LAB_LOCKS,            /* hash: keys of 8, the same values */
+	LAB_TIMERS,           /* hash: keys of 8, values of 24 bytes, with a timer at 8 */
+	LAB_TIMERS_TOO,       /* another of the kind */
+	LAB_ALL_MAPS
 };
 
-extern const struct fort_map_shape lab_shapes[LAB_MAPS];
+extern const struct fort_map_shape lab_shapes[LAB_ALL_MAPS];
+extern const struct fort_map_fields lab_fields[LAB_ALL_MAPS];
 
 struct lab {
 	struct fort_arena arena;
@@ -34,7 +42,7 @@ struct lab {
 	uint32_t n_insns;
 	struct fort_insn *insns;
 	struct fort_graph graph;
-	struct fort_map_shape maps[LAB_MAPS];
+	struct fort_map_shape maps[LAB_ALL_MAPS];
 	struct fort_prototype prototypes[LAB_FUNCTIONS];
 	struct fort_prototype_words words[LAB_FUNCTIONS];
 	char names[LAB_FUNCTIONS][32];
