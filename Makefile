@@ -33,6 +33,7 @@ demo: all
 # Without the corpus, what needs it is skipped and says so.
 check: deps-build deps-test
 	@tools/deps corpus || :
+	@tools/deps corpus-older || :
 	@tools/build gcc
 	@tools/check.py build/gcc
 
@@ -43,6 +44,7 @@ lint: deps-build deps-lint
 	@echo "lint: clean"
 
 check-all: deps-build deps-test deps-lint deps-corpus deps-fuzz
+	@tools/deps corpus-older || :
 	@tools/check-all --seconds "$(SECONDS)"
 
 fuzz: deps-build deps-fuzz

@@ -1,323 +1,369 @@
 /* The time of one run on each engine, beside the same source compiled for the machine by the same
- * compiler, -O2: without its vectoriser (the reference of all ratios) and with it. Results and
- * memory are compared before anything is measured; sides take turns, numbers are medians.
- * Nothing verifies the programs here: engines, not the road to them, are the subject.
+ * compiler, -O2: without its vectorisers (the reference of all ratios) and with them; and beside
+ * the running kernel's compiled code. Results and memory are compared before anything is measured;
+ * sides take turns, numbers are medians.
+ *
+ * The kernel counts whole nanoseconds and the turns of its own loop; its empty program is taken
+ * off. Nothing is taken off ours.
  *
  * usage: bench_engines [NAME]
  */
-#include <elf.h>
-#include <fcntl.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "abi/uapi.h"
+#include "../bench.h"
 #include "engine/engine.h"
 #include "helper/helper.h"
-#include "helper/services.h"
-#include "map/map.h"
-#include "programs.h"
+#include "kernel.h"
+#include "map/hash_find.h"
+#include "ours.h"
 
-#define ROUNDS   15
-#define ROUND_NS 400000.0
-#define ARENA    (16u << 20)
+#define ROUNDS    15
+#define ROUND_NS  400000.0
+#define KERNEL_NS 2000000.0
 
-typedef uint64_t native_fn(volatile struct bench_data *data);
+typedef uint64_t native_fn(const struct bench_packet *packet);
 
-#define DECLARE(name, what) native_fn name##_plain, name##_vector;
+#define DECLARE(name, what, counts) native_fn name##_plain, name##_vector;
 BENCH_PROGRAMS(DECLARE)
 
 static const struct subject {
 	const char *name, *what;
+	bool counts;
 	native_fn *plain, *vector;
 } subjects[] = {
-#define ROW(name, what) {#name, what, name##_plain, name##_vector},
+#define ROW(name, what, counts) {#name, what, counts, name##_plain, name##_vector},
 	BENCH_PROGRAMS(ROW)};
 
-enum side { PLAIN, VECTOR, X64_NONE, X64_SFI, INTERP_SFI, SIDES };
+enum side { PLAIN, VECTOR, X64_NONE, X64_SFI, INTERP, KERNEL, SIDES };
+enum kind { NATIVE, OURS, THE_KERNEL };
 
 static const struct {
 	const char *name;
-	const struct fort_engine *engine; /* NULL: the machine's own code */
+	enum kind kind;
+	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 } sides[SIDES] = {
-	[PLAIN] = {"native"},
-	[VECTOR] = {"vector"},
-	[X64_NONE] = {"x64 none", &fort_engine_x64, FORT_ISOLATION_NONE},
-	[X64_SFI] = {"x64 sfi", &fort_engine_x64, FORT_ISOLATION_SFI},
-	[INTERP_SFI] = {"interp", &fort_engine_interp, FORT_ISOLATION_SFI},
+	[PLAIN] = {"native", NATIVE},
+	[VECTOR] = {"vector", NATIVE},
+	[X64_NONE] = {"x64-none", OURS, &fort_engine_x64, FORT_ISOLATION_NONE},
+	[X64_SFI] = {"x64-sfi", OURS, &fort_engine_x64, FORT_ISOLATION_SFI},
+	[INTERP] = {"interp", OURS, &fort_engine_interp, FORT_ISOLATION_SFI},
+	[KERNEL] = {"kernel", THE_KERNEL},
 };
 
-struct bench {
-	struct fort_shared *shared;
-	struct fort_host host;
-	struct fort_services services;
-	struct fort_map *map;
-	struct fort_domain domain;
-	struct fort_arena arena; /* of one program */
-	struct fort_program program;
-	struct fort_code *code[SIDES];
+/* One program on one side. */
+struct contestant {
+	struct fort_loaded *loaded;
 	struct fort_run run;
-	struct bench_data before, *data;
+	int kernel_fd;
+	uint32_t code_bytes;
+	bool there;
 };
 
-static struct bench bench;
+static struct {
+	struct bench_ours ours;
+	struct bench_kernel kernel;
+	struct contestant contestants[SIDES];
+	uint8_t packet[BENCH_PACKET_BYTES];
+	fort_helper_fn *query;
+	double kernel_empty_ns;
+	unsigned rounds;
+} bench;
+
 static volatile uint64_t sink;
 
-static void die(const char *what)
+static void die(const char *program, const char *side, const char *what)
 {
-	fprintf(stderr, "bench_engines: %s\n", what);
+	fprintf(stderr, "bench_engines: %s on %s: %s\n", program, side, what);
 	exit(2);
 }
 
-/* --- what programs call --- */
+/* --- what the machine's programs find --- */
 
-void *bench_native_lookup(uint64_t map, const void *key)
+struct bench_data bench_data;
+char bench_array, bench_percpu, bench_hash, bench_ring;
+
+uint8_t *bench_array_values, *bench_percpu_values;
+uint64_t bench_percpu_bytes;
+
+static void open_natives(void)
 {
-	int64_t offset = bench.map->ops->find(bench.map, key, 0);
-
-	return offset < 0 ? NULL : bench.map->values + offset;
+	bench_array_values = bench.ours.maps[BENCH_MAP_bench_array]->values;
+	bench_percpu_values = bench.ours.maps[BENCH_MAP_bench_percpu]->values;
+	bench_percpu_bytes = bench.ours.maps[BENCH_MAP_bench_percpu]->cpu_bytes;
+	bench.query = fort_helper_function(BENCH_RING_QUERY);
 }
 
-__attribute__((noinline)) uint64_t bench_native_step(uint64_t value)
+void *bench_native_search(const void *key)
 {
-	return value * 3 + 1;
+	struct fort_map *map = bench.ours.maps[BENCH_MAP_bench_hash];
+	int64_t offset = fort_hash_find(map, key, 8);
+
+	return offset < 0 ? NULL : map->values + offset;
 }
 
-static uint64_t step(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
-		     struct fort_run *run)
+uint64_t bench_native_query(void *map, uint64_t what)
 {
-	return a1 * 3 + 1;
-}
-
-static fort_helper_fn *helper_by_number(uint32_t number)
-{
-	return number == BENCH_STEP ? step : fort_helper_function(number);
-}
-
-/* --- the object --- */
-
-static const uint8_t *read_object(void)
-{
-	int fd = open(PROGRAMS_OBJECT, O_RDONLY | O_CLOEXEC);
-	struct stat status;
-	void *at;
-
-	if (fd < 0 || fstat(fd, &status))
-		die("cannot open " PROGRAMS_OBJECT);
-	at = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (at == MAP_FAILED)
-		die("cannot map " PROGRAMS_OBJECT);
-	return at;
-}
-
-static const Elf64_Shdr *find_section(const uint8_t *object, const char *name)
-{
-	const Elf64_Ehdr *header = (const Elf64_Ehdr *)object;
-	const Elf64_Shdr *sections = (const Elf64_Shdr *)(object + header->e_shoff);
-	const char *names = (const char *)object + sections[header->e_shstrndx].sh_offset;
-
-	for (unsigned i = 0; i < header->e_shnum; i++)
-		if (!strncmp(names + sections[i].sh_name, "bpf/", 4) &&
-		    !strcmp(names + sections[i].sh_name + 4, name))
-			return &sections[i];
-	return NULL;
-}
-
-static void load(const char *name, const uint8_t *object)
-{
-	const Elf64_Shdr *section = find_section(object, name);
-	struct fort_decode_error decode_error;
-	struct fort_graph_error graph_error;
-	struct fort_graph graph;
-	struct fort_insn *insns;
-	uint32_t n;
-
-	if (!section)
-		die("a program is missing");
-	n = (uint32_t)(section->sh_size / sizeof(struct fort_raw_insn));
-	fort_arena_init(&bench.arena, ARENA);
-	insns = FORT_ARENA_ARRAY(&bench.arena, n, struct fort_insn);
-	if (!insns ||
-	    fort_insn_decode((const struct fort_raw_insn *)(object + section->sh_offset), n, insns,
-			     &decode_error) ||
-	    fort_graph_build(&bench.arena, insns, n, &graph, &graph_error))
-		die("a program is none");
-	bench.program = graph.program;
+	return bench.query(fort_map_handle(BENCH_MAP_bench_ring), what, 0, 0, 0,
+			   &bench.contestants[INTERP].run);
 }
 
 /* --- runs --- */
 
-static uint64_t run_side(const struct subject *subject, enum side side)
+static uint64_t run_native(native_fn *function)
 {
-	if (side == PLAIN)
-		return subject->plain(&bench.before);
-	if (side == VECTOR)
-		return subject->vector(&bench.before);
-	bench.run.fuel = UINT64_MAX;
-	return sides[side].engine->run(bench.code[side], &bench.run);
+	struct bench_packet packet = {bench.packet, bench.packet + sizeof(bench.packet)};
+
+	return function(&packet);
 }
 
-static void compile_sides(void)
+static uint64_t run_ours(struct contestant *c)
 {
-	for (unsigned side = 0; side < SIDES; side++) {
-		struct fort_compile request = {.program = &bench.program,
-					       .domain = &bench.domain,
-					       .isolation = sides[side].isolation,
-					       .helper = helper_by_number};
+	c->run.fuel = FORT_FUEL_DEFAULT;
+	return c->loaded->engine->run(c->loaded->code, &c->run);
+}
 
-		if (sides[side].engine && sides[side].engine->compile(&request, &bench.code[side]))
-			die("an engine cannot compile");
+static void load_sides(const struct subject *subject, const struct fort_raw_insn *insns, uint32_t n)
+{
+	bench_ours_prove(&bench.ours, insns, n);
+	for (unsigned side = 0; side < SIDES; side++) {
+		struct contestant *c = &bench.contestants[side];
+
+		*c = (struct contestant){.there = true};
+		if (sides[side].kind == OURS)
+			c->loaded = bench_ours_load(&bench.ours, sides[side].engine,
+						    sides[side].isolation);
+		if (sides[side].kind != THE_KERNEL)
+			continue;
+		c->there = bench.kernel.there;
+		if (c->there)
+			c->kernel_fd = bench_kernel_load(&bench.kernel, insns, n, &c->code_bytes);
+		if (c->kernel_fd < 0)
+			die(subject->name, "kernel", "not loaded");
 	}
 }
+
+static void unload_sides(void)
+{
+	for (unsigned side = 0; side < SIDES; side++) {
+		fort_loaded_close(bench.contestants[side].loaded);
+		if (bench.contestants[side].kernel_fd)
+			close(bench.contestants[side].kernel_fd);
+	}
+	bench_ours_drop(&bench.ours);
+}
+
+/* --- every run starts from the same --- */
 
 static void fill(struct bench_data *data)
 {
 	uint32_t x = 1;
 
-	*data = (struct bench_data){.map = fort_map_handle(0)};
+	*data = (struct bench_data){0};
 	for (unsigned i = 0; i < sizeof(data->bytes); i++)
 		data->bytes[i] = (uint8_t)((x = x * 1103515245 + 12345) >> 16);
-	for (unsigned i = 0; i < FORT_LEN(data->words); i++)
-		data->words[i] = x = x * 1103515245 + 12345;
-}
-
-/* Each side from the same start; the machine's own code says what is right. */
-static void check(const struct subject *subject)
-{
-	uint64_t expected = 0;
-	struct bench_data after;
-
-	for (unsigned side = 0; side < SIDES; side++) {
-		uint64_t got;
-
-		fill(&bench.before);
-		*bench.data = bench.before;
-		memset(bench.map->values, 0, 64 * 8);
-		got = run_side(subject, side);
-		if (side == PLAIN) {
-			expected = got;
-			after = bench.before;
-		}
-		if (got != expected || bench.run.abort.code ||
-		    memcmp(sides[side].engine ? bench.data : &bench.before, &after, sizeof(after)))
-			die("sides differ");
+	for (unsigned i = 0; i < FORT_LEN(data->words); i++) {
+		x = x * 1103515245 + 12345;
+		data->words[i] = (uint64_t)x * x;
+		data->more[i] = (uint64_t)x << 32 | x;
 	}
 }
 
-static double now_ns(void)
+/* Headers of all kinds that `parse` tells apart. */
+static void fill_packet(void)
 {
-	struct timespec now;
+	for (unsigned i = 0; i < BENCH_PACKETS; i++) {
+		uint8_t *at = bench.packet + 64 * i + 12;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+		for (unsigned byte = 0; byte < 52; byte++)
+			at[byte] = (uint8_t)(i * 7 + byte);
+		if (i % 5 == 3) { /* a tag */
+			at[0] = 0x81, at[1] = 0;
+			at += 4;
+		}
+		at[0] = i % 7 == 6 ? 0x86 : 0x08, at[1] = 0;
+		at[2] = 0x45;
+		at[8] = i % 8 == 5 ? 0x20 : 0x40, at[9] = 0;
+		at[11] = i % 3 ? 6 : 17;
+	}
 }
 
-static double time_runs(const struct subject *subject, enum side side, unsigned n)
+static void fill_maps(void)
 {
-	double start = now_ns();
-
-	for (unsigned i = 0; i < n; i++)
-		sink += run_side(subject, side);
-	return (now_ns() - start) / n;
+	memset(bench.ours.maps[BENCH_MAP_bench_array]->values, 0, 64 * 8);
+	memset(bench.ours.maps[BENCH_MAP_bench_percpu]->values, 0,
+	       bench.ours.maps[BENCH_MAP_bench_percpu]->values_bytes);
+	for (uint32_t i = 0; i < 64 && bench.kernel.there; i++) {
+		bench_kernel_update(&bench.kernel, BENCH_MAP_bench_array, &i, 0);
+		bench_kernel_update(&bench.kernel, BENCH_MAP_bench_percpu, &i, 0);
+	}
 }
 
-static int by_value(const void *a, const void *b)
+static void fill_hash(void)
 {
-	double x = *(const double *)a, y = *(const double *)b;
+	for (uint64_t i = 0; i < BENCH_HASH_ENTRIES; i++) {
+		uint64_t value = i * i;
 
-	return (x > y) - (x < y);
+		if (fort_map_update(bench.ours.maps[BENCH_MAP_bench_hash], &i, &value, 0))
+			die("hash", "all", "cannot be filled");
+		if (bench.kernel.there)
+			bench_kernel_update(&bench.kernel, BENCH_MAP_bench_hash, &i, value);
+	}
+}
+
+static void run_once(const struct subject *subject, unsigned side, const struct bench_data *before,
+		     struct bench_data *after)
+{
+	struct contestant *c = &bench.contestants[side];
+
+	if (sides[side].kind == NATIVE) {
+		bench_data = *before;
+		run_native(side == PLAIN ? subject->plain : subject->vector);
+		*after = bench_data;
+	} else if (sides[side].kind == OURS) {
+		*bench_ours_data(&bench.ours) = *before;
+		bench_ours_first_run(&bench.ours, c->loaded, bench.packet, sizeof(bench.packet),
+				     &c->run);
+		*after = *bench_ours_data(&bench.ours);
+	} else {
+		bench_kernel_put(&bench.kernel, before);
+		if (bench_kernel_run(c->kernel_fd, bench.packet, sizeof(bench.packet), 1) < 0)
+			die(subject->name, "kernel", "does not run");
+		bench_kernel_get(&bench.kernel, after);
+	}
+}
+
+/* The machine's own code says what is right. The interpreter goes first: natives borrow its run. */
+static void check(const struct subject *subject)
+{
+	struct bench_data before, expected, after;
+
+	fill(&before);
+	run_once(subject, INTERP, &before, &after);
+	for (unsigned side = 0; side < SIDES; side++) {
+		if (!bench.contestants[side].there)
+			continue;
+		fill_maps();
+		run_once(subject, side, &before, &after);
+		if (side == PLAIN)
+			expected = after;
+		if (memcmp(&after, &expected, sizeof(after)))
+			die(subject->name, sides[side].name, "differs");
+	}
+}
+
+/* --- measuring --- */
+
+static double time_runs(const struct subject *subject, unsigned side, uint32_t n)
+{
+	struct contestant *c = &bench.contestants[side];
+	double start;
+
+	if (sides[side].kind == THE_KERNEL)
+		return bench_kernel_run(c->kernel_fd, bench.packet, sizeof(bench.packet), n);
+	start = bench_now_ns();
+	for (uint32_t i = 0; i < n; i++)
+		sink += sides[side].kind == OURS
+				? run_ours(c)
+				: run_native(side == PLAIN ? subject->plain : subject->vector);
+	return (bench_now_ns() - start) / n;
 }
 
 static void measure(const struct subject *subject, double medians[SIDES])
 {
 	double times[SIDES][ROUNDS];
-	unsigned n[SIDES];
+	uint32_t n[SIDES];
 
 	for (unsigned side = 0; side < SIDES; side++)
-		n[side] = 1 + (unsigned)(ROUND_NS / time_runs(subject, side, 20));
-	for (unsigned round = 0; round < ROUNDS; round++)
+		if (bench.contestants[side].there)
+			n[side] = 1 + (uint32_t)((side == KERNEL ? KERNEL_NS : ROUND_NS) /
+						 (1 + time_runs(subject, side, 20)));
+	for (unsigned round = 0; round < bench.rounds; round++)
 		for (unsigned side = 0; side < SIDES; side++)
-			times[side][round] = time_runs(subject, side, n[side]);
-	for (unsigned side = 0; side < SIDES; side++) {
-		qsort(times[side], ROUNDS, sizeof(double), by_value);
-		medians[side] = times[side][ROUNDS / 2];
-	}
+			if (bench.contestants[side].there)
+				times[side][round] = time_runs(subject, side, n[side]);
+	for (unsigned side = 0; side < SIDES; side++)
+		medians[side] = bench.contestants[side].there
+					? bench_median(times[side], bench.rounds)
+					: (double)NAN;
+	if (!subject->counts)
+		bench.kernel_empty_ns = medians[KERNEL];
+	medians[KERNEL] -= bench.kernel_empty_ns;
 }
 
-static void one(const struct subject *subject, const uint8_t *object, double logs[SIDES])
-{
-	double medians[SIDES];
+/* --- printing --- */
 
-	load(subject->name, object);
-	compile_sides();
-	check(subject);
-	measure(subject, medians);
+static void print_head(void)
+{
+	printf("%-10s %9s", "", "native ns");
+	for (unsigned side = VECTOR; side < SIDES; side++)
+		printf(" %8s", sides[side].name);
+	printf(" %8s  times native; sfi to none\n", "sfi/none");
+}
+
+static void print_row(const struct subject *subject, const double medians[SIDES],
+		      double logs[SIDES])
+{
 	printf("%-10s %9.1f", subject->name, medians[PLAIN]);
 	for (unsigned side = VECTOR; side < SIDES; side++) {
-		printf(" %9.2f", medians[side] / medians[PLAIN]);
-		logs[side] += log(medians[side] / medians[PLAIN]);
-		if (sides[side].engine)
-			sides[side].engine->free(bench.code[side]);
+		double ratio = medians[side] / medians[PLAIN];
+
+		printf(" %8.2f", ratio);
+		if (subject->counts)
+			logs[side] += log(ratio);
 	}
-	printf(" %9.3f  %s\n", medians[X64_SFI] / medians[X64_NONE], subject->what);
-	fort_arena_free(&bench.arena);
+	printf(" %8.3f  %s\n", medians[X64_SFI] / medians[X64_NONE], subject->what);
 }
 
-static void open_bench(void)
+static void print_foot(const double logs[SIDES], unsigned n)
 {
-	struct fort_map_shape shape = {BPF_MAP_TYPE_ARRAY, 4, 8, 64, 0, 0};
-	struct fort_domain_layout layout = {.n_slots = 1, .ctx_bytes = sizeof(struct bench_data)};
-	struct fort_map_window window;
-	struct fort_domain_map map;
+	printf("%-10s %9s", "geomean", "");
+	for (unsigned side = VECTOR; side < SIDES; side++)
+		printf(" %8.2f", exp(logs[side] / n));
+	printf(" %8.3f\n", exp((logs[X64_SFI] - logs[X64_NONE]) / n));
+}
 
-	if (fort_shared_create(1, &bench.shared))
-		die("no shared memory");
-	fort_host_init(&bench.host, bench.shared, NULL);
-	if (fort_services_init(&bench.services, &bench.host) ||
-	    fort_map_create(&shape, "bench", bench.shared, &bench.map))
-		die("no map");
-	window = fort_map_window_of(bench.map);
-	map = (struct fort_domain_map){bench.map->values_fd, window.file_offset, window.bytes,
-				       window.writable};
-	if (fort_domain_open(&layout, &map, 1, &bench.domain))
-		die("no domain");
-	bench.run = (struct fort_run){.domain = &bench.domain,
-				      .maps = &bench.map,
-				      .n_maps = 1,
-				      .ctx = fort_domain_ctx(&bench.domain, 0),
-				      .services = &bench.services};
-	bench.data = fort_window_at(&bench.domain.window, bench.run.ctx);
+static void one(const struct subject *subject, const struct bench_object *object,
+		double logs[SIDES])
+{
+	struct fort_raw_insn insns[BENCH_INSNS_MAX];
+	uint32_t n = bench_object_program(object, subject->name, insns);
+	double medians[SIDES];
+
+	if (!n)
+		exit(2);
+	load_sides(subject, insns, n);
+	check(subject);
+	measure(subject, medians);
+	print_row(subject, medians, logs);
+	unload_sides();
 }
 
 int main(int argc, char **argv)
 {
-	const uint8_t *object = read_object();
 	double logs[SIDES] = {0};
+	struct bench_object object;
+	const char *only = NULL;
 	unsigned n = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	open_bench();
-	printf("%-10s %9s", "", "native ns");
-	for (unsigned side = VECTOR; side < SIDES; side++)
-		printf(" %9s", sides[side].name);
-	printf(" %9s  times native; sfi to none\n", "sfi/none");
+	bench.rounds = ROUNDS;
+	for (int i = 1; i < argc; i++)
+		only = argv[i];
+	if (!bench_object_open(PROGRAMS_OBJECT, &object))
+		return 2;
+	bench_ours_open(&bench.ours);
+	open_natives();
+	bench_kernel_open(&bench.kernel);
+	fill_packet();
+	fill_hash();
+	print_head();
 	for (unsigned i = 0; i < FORT_LEN(subjects); i++)
-		if (argc < 2 || !strcmp(argv[1], subjects[i].name)) {
-			one(&subjects[i], object, logs);
-			n++;
+		if (!only || !subjects[i].counts || !strcmp(only, subjects[i].name)) {
+			one(&subjects[i], &object, logs);
+			n += subjects[i].counts;
 		}
-	if (!n)
-		die("no such program");
-	printf("%-10s %9s", "geomean", "");
-	for (unsigned side = VECTOR; side < SIDES; side++)
-		printf(" %9.2f", exp(logs[side] / n));
-	printf(" %9.3f\n", exp((logs[X64_SFI] - logs[X64_NONE]) / n));
+	print_foot(logs, n);
 	return 0;
 }

@@ -5,35 +5,69 @@
 
 #include <stdint.h>
 
-/* Their context. They fill what they need themselves, so that each run does the same. */
+/* The only value of the map `bench_data`, and for the machine's programs an object. They fill what
+ * they change, so that each run does the same. */
 struct bench_data {
-	uint64_t rounds; /* 0 at the start of a run, so that no compiler knows how many */
-	uint64_t map;    /* of 64 words, by 4-byte index */
-	uint8_t bytes[4096];
+	uint64_t result;
+	uint64_t seed; /* 0, but no compiler knows */
 	uint64_t words[256];
+	uint64_t more[256];
 	uint32_t next[256];
+	uint8_t bytes[2048];
 };
 
-/* name, what it is */
-#define BENCH_PROGRAMS(X)                                 \
-	X(empty, "nothing")                               \
-	X(mix, "64-bit shifts and multiplications")       \
-	X(divide, "trial division")                       \
-	X(crc, "bitwise CRC of 256 bytes")                \
-	X(checksum, "internet checksum of 1 KiB")         \
-	X(sieve, "sieve of 2,000 numbers")                \
-	X(sort, "insertion sort of 64 words")             \
-	X(compare, "copy and compare of 1 KiB, by words") \
-	X(parse, "16 packet headers")                     \
-	X(machine, "state machine over 1 KiB")            \
-	X(chase, "chain of 256 loads")                    \
-	X(atomics, "100 atomic additions")                \
-	X(calls, "100 calls of a function")               \
-	X(helpers, "100 calls of a helper")               \
-	X(lookups, "100 array lookups by helper")
+/* What the machine's programs get for a context. */
+struct bench_packet {
+	const uint8_t *data, *data_end;
+};
 
-enum bench_helper { BENCH_LOOKUP = 1, BENCH_STEP = 2 };
+/* Of the packet: the headers of 16 packets of 64 bytes. */
+#define BENCH_PACKETS      16
+#define BENCH_PACKET_BYTES (64 * BENCH_PACKETS)
 
-/* What the machine's programs call where BPF's call helpers. */
-void *bench_native_lookup(uint64_t map, const void *key);
-uint64_t bench_native_step(uint64_t value);
+/* name, what it is, in the geometric mean? */
+#define BENCH_PROGRAMS(X)                                       \
+	X(empty, "nothing: what entering costs", 0)             \
+	X(mix, "64-bit shifts and multiplications", 1)          \
+	X(divide, "trial division", 1)                          \
+	X(digits, "division by constants", 1)                   \
+	X(crc, "bitwise CRC of 256 bytes", 1)                   \
+	X(siphash, "SipHash-2-4 of 32 keys of 16 bytes", 1)     \
+	X(chacha, "a block of ChaCha20", 1)                     \
+	X(checksum, "internet checksum of 1 KiB", 1)            \
+	X(sieve, "sieve of 1,000 numbers", 1)                   \
+	X(sort, "insertion sort of 32 words", 1)                \
+	X(matrix, "product of 8x8 matrices", 1)                 \
+	X(copy, "copy of 1 KiB, by words", 1)                   \
+	X(compare, "16 comparisons of strings", 1)              \
+	X(search, "32 binary searches among 128 words", 1)      \
+	X(parse, "headers of 16 packets", 1)                    \
+	X(machine, "state machine over 1 KiB", 1)               \
+	X(chase, "chain of 256 loads", 1)                       \
+	X(atomics, "64 atomic additions", 1)                    \
+	X(calls, "64 calls of a subprogram", 1)                 \
+	X(nested, "three levels of subprograms, with stack", 1) \
+	X(helpers, "64 calls of a helper", 1)                   \
+	X(array, "64 lookups in an array, and additions", 1)    \
+	X(percpu, "64 lookups in a per-CPU array, and adds", 1) \
+	X(hash, "64 lookups in a hash of 1,000", 1)
+
+/* Maps of the programs, by name. Those of class VALUE are named by the address of their value. */
+#define BENCH_MAPS_LIST(X)                                              \
+	X(bench_data, ARRAY, 4, sizeof(struct bench_data), 1, true)     \
+	X(bench_array, ARRAY, 4, 8, BENCH_ARRAY_ENTRIES, false)         \
+	X(bench_percpu, PERCPU_ARRAY, 4, 8, BENCH_ARRAY_ENTRIES, false) \
+	X(bench_hash, HASH, 8, 8, BENCH_HASH_ENTRIES, false)            \
+	X(bench_ring, RINGBUF, 0, 0, 1 << 16, false)
+#define BENCH_ARRAY_ENTRIES 64
+#define BENCH_HASH_ENTRIES  1000
+
+/* Helpers, by the kernel's numbers, and what stands for them in the machine's programs: arrays are
+ * indexed where they are, a hash is searched and a ring asked by the functions that BPF's helpers
+ * use. */
+#define BENCH_LOOKUP     1
+#define BENCH_RING_QUERY 134
+extern uint8_t *bench_array_values, *bench_percpu_values;
+extern uint64_t bench_percpu_bytes; /* of one processor */
+void *bench_native_search(const void *key);
+uint64_t bench_native_query(void *map, uint64_t what);

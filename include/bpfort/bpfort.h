@@ -43,7 +43,7 @@ BPFORT_API const char *bpfort_version(void);
 struct bpfort_options {
 	size_t size;           /* sizeof(struct bpfort_options) */
 	const char *engine;    /* "interp", "x64"; NULL: the default */
-	const char *isolation; /* "sfi", "none"; NULL: the default */
+	const char *isolation; /* "sfi", "sfi-store", "none"; NULL: the default */
 };
 
 /* Opens a store. `options` may be NULL. Returns 0 and *out, which the caller closes; -ENOMEM;

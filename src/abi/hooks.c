@@ -43,6 +43,17 @@ bool fort_hook_is_probe(const struct fort_hook *hook)
 	return hook->prog->bit == KP;
 }
 
+uint32_t fort_hook_attach(const struct fort_prog_info *prog, uint32_t expected)
+{
+	uint32_t first = 0;
+
+	if (prog->attach != FORT_ATTACH_IS_OWN_OR_FIRST || expected)
+		return expected;
+	while (first < FORT_ATTACHES && !(fort_attach_progs[first] & prog->bit))
+		first++;
+	return first;
+}
+
 /* kernel/bpf/syscall.c, bpf_prog_load_check_attach */
 bool fort_hook_has_attach(const struct fort_hook *hook)
 {

@@ -34,6 +34,10 @@ static inline uint64_t fort_attach_bit(const struct fort_hook *hook)
 	return 1ull << (hook->attach < FORT_ATTACHES ? hook->attach : 63);
 }
 
+/* What such a program attaches to if PROG_LOAD says so: a type whose rule is OWN_OR_FIRST may leave
+ * it out. (K: bpf_prog_load_fixup_attach_type) */
+uint32_t fort_hook_attach(const struct fort_prog_info *prog, uint32_t expected);
+
 /* May PROG_LOAD be asked for such a program with this attach type? (column `attach` of progs.def)
  */
 bool fort_hook_has_attach(const struct fort_hook *hook);

@@ -37,12 +37,17 @@
 #define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
 
 /* Runs */
-#define FORT_SLOTS_MAX       4096u        /* places of one domain to run in: four mappings each */
-#define FORT_FUEL_DEFAULT    (1ull << 28) /* slots executed through back edges and calls */
-#define FORT_CODE_IMAGES_MAX (1u << 16)   /* compiled programs of a process; four mappings each */
-#define FORT_TAIL_CALLS_MAX  33u          /* K */
-#define FORT_TEST_DATA_BYTES (1u << 20)   /* packet bytes for PROG_TEST_RUN */
-#define FORT_TEST_REPEAT_MAX 100000000u
+#define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
+#define FORT_FUEL_DEFAULT         (1ull << 28) /* slots executed through back edges and calls */
+#define FORT_RUN_NS_MAX           5000000000ull /* processor time of one run in a host: the watchdog's */
+#define FORT_WATCH_PERIOD_NS      5000000ull
+#define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
+#define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
+#define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
+#define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
+#define FORT_TAIL_CALLS_MAX       33u        /* K */
+#define FORT_TEST_DATA_BYTES      (1u << 20) /* packet bytes for PROG_TEST_RUN */
+#define FORT_TEST_REPEAT_MAX      100000000u
 
 /* BTF */
 #define FORT_BTF_BYTES_MAX (16u << 20)      /* K */
@@ -77,6 +82,7 @@
 #define FORT_UPDATE_TRIES      64u       /* rounds of finding room for a new key */
 
 /* Helpers */
+#define FORT_HELPER_NUMBERS   256u         /* K: more than there are */
 #define FORT_FORMAT_BYTES_MAX 1024u        /* a format of trace_printk, with its NUL */
 #define FORT_FORMAT_ARGS_MAX  3u           /* K */
 #define FORT_FORMAT_ROOM      512u         /* K: arguments, with strings: MAX_BPRINTF_BIN_ARGS */

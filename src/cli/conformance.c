@@ -21,7 +21,8 @@ struct request {
 };
 
 static const char usage[] =
-	"usage: bpfort-conformance-plugin [MEM] [--engine interp|x64] [--isolation none|sfi]\n"
+	"usage: bpfort-conformance-plugin [MEM] [--engine interp|x64] [--isolation "
+	"none|sfi-store|sfi]\n"
 	"                                 [--profile isa|kernel] [--elf | --program HEX]\n"
 	"Runs the program on standard input with MEM (hex bytes) as context; prints r0 in hex.\n";
 
@@ -229,7 +230,7 @@ static int run_request(const struct request *request, uint64_t *r0, struct fort_
 static void end_on_signal(int number)
 {
 	static const char late[] = "time limit reached\n";
-	static const char fault[] = "memory fault: isolation none does not check accesses\n";
+	static const char fault[] = "memory fault: the isolation does not confine this access\n";
 	ssize_t written = number == SIGALRM ? write(STDERR_FILENO, late, sizeof(late) - 1)
 					    : write(STDERR_FILENO, fault, sizeof(fault) - 1);
 

@@ -297,7 +297,8 @@ static const struct fort_option options[] = {
 	 FORT_TEST_REPEAT_MAX},
 	{"engine", "E", "what runs it; `bpfort doctor` lists engines and their isolation",
 	 FORT_OPTION_TEXT, AT(engine)},
-	{"isolation", "I", "what confines it: sfi, or none", FORT_OPTION_TEXT, AT(isolation)},
+	{"isolation", "I", "what confines it: sfi, sfi-store (stores only), or none",
+	 FORT_OPTION_TEXT, AT(isolation)},
 	{"--json", NULL, "print {\"retval\", \"ns_per_run\", \"repeat\", \"engine\", ...}",
 	 FORT_OPTION_FLAG, AT(json)},
 };

@@ -4,17 +4,19 @@
  * All engines agree on what a program can see, also when it misbehaves:
  *
  *   start     r1 = run->ctx, r2 = run->ctx_length, r10 = the slot's stack top, all others 0.
- *   fuel      a jump taken to `target` at or before its own slot `pc` costs pc - target + 1, a
- *             local call the callee's slots. When less than the cost is left, nothing is charged
- *             and the run ends with FORT_ABORT_FUEL at the jump or call.
+ *   fuel      a jump taken to `target`, at or before its own slot, costs as many slots as there
+ *             are from there to the last jump back to it (its loop); a local call the callee's
+ *             slots. When less than the cost is left, nothing is charged and the run ends with
+ *             FORT_ABORT_FUEL at the target, or at the call.
  *   local     r0-r5 pass through in both directions; r6-r9 and r10 are restored at exit; r10 is
  *   call      FORT_STACK_BYTES lower in the callee. A frame too many ends the run with
  *             FORT_ABORT_DEPTH, before fuel is looked at.
  *   helper    r0 is the result, r1-r5 are FORT_POISON afterwards. No function: FORT_ABORT_HELPER.
  *             A helper sees and may lower run->fuel; if it aborted the run, nothing more executes.
+ *   aborts    r0 is 0.
  *   r10       an instruction that writes it ends the run with FORT_ABORT_INSN.
- *   memory    under FORT_ISOLATION_SFI the address is the window's base plus the low 32 bits of
- *             register + offset. Without the right to all bytes the run ends with
+ *   memory    of an access that the isolation confines, the address is the window's base plus the
+ *             low 32 bits of register + offset. Without the right to all bytes the run ends with
  *             FORT_ABORT_MEMORY, no byte is changed, and `address` is the offset in the window.
  *
  * The program must have been decoded and have a graph: engines rely on targets that are
@@ -24,12 +26,7 @@
 
 #include "engine/run.h"
 #include "isa/graph.h"
-
-enum fort_isolation {
-	FORT_ISOLATION_NONE, /* no check at run time: only for programs with a certificate */
-	FORT_ISOLATION_SFI,  /* every access confined to the window */
-	FORT_ISOLATIONS
-};
+#include "isolate/isolation.h"
 
 struct fort_code; /* what compile made; each engine has its own */
 
@@ -41,12 +38,47 @@ struct fort_code; /* what compile made; each engine has its own */
 /* The function behind helper `number`, or NULL: the call then aborts the run. */
 typedef fort_helper_fn *fort_helper_lookup(uint32_t number);
 
+/* What an engine may do itself where a program calls a helper, with the same result. */
+enum fort_inline {
+	FORT_INLINE_NOTHING,
+	FORT_INLINE_LOOKUP, /* map in r1, pointer to a key in r2 */
+	FORT_INLINE_CPU,    /* the number of the current processor */
+	FORT_INLINE_CACHED, /* the 64-bit word at `offset` of *run->services, unless that is 0 */
+};
+
+struct fort_helper_shape {
+	uint8_t n_args;  /* arguments it looks at */
+	uint8_t inlines; /* enum fort_inline */
+	uint32_t offset;
+};
+typedef struct fort_helper_shape fort_helper_shaper(uint32_t number);
+
+/* How lookups in a map can be done without asking which map it is.
+ *
+ * In an array by the engine itself: element i of processor c is at the map's start in the window +
+ * i * stride + c * cpu_bytes, for 4-byte keys i below n (and c below n_cpus). In others by a
+ * function that does what the helper does for maps of their type; it relies on its first argument.
+ */
+struct fort_map_lookup {
+	uint32_t n;      /* 0: not an array */
+	uint32_t n_cpus; /* 0: all processors have the same */
+	uint32_t stride;
+	uint64_t cpu_bytes;
+	fort_helper_fn *function; /* or NULL */
+};
+
 struct fort_compile {
 	const struct fort_program *program;
 	const struct fort_domain *domain;
 	enum fort_isolation isolation;
 	fort_helper_lookup *helper;
+	fort_helper_shaper *shape;             /* NULL: nothing is known of helpers */
+	const struct fort_map_lookup *lookups; /* one for each map of the domain, or NULL */
 	bool callx; /* allow calls by register, which holds a helper's number (isa profile) */
+	/* A certificate of the program was checked. Without one, what machine code an engine makes
+	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
+	bool proven;
+	bool inspect; /* machine code is read back also of proven programs */
 };
 
 struct fort_engine {
@@ -54,14 +86,16 @@ struct fort_engine {
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
 	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM (or
 	 * what else the kernel says to memory for code, such as -EACCES where it allows none),
-	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, or -EINVAL for
-	 * maps by descriptor (they must have been rewritten to indexes) or by an index that the
-	 * domain does not have.
+	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, -EPERM for a
+	 * program without proof under an isolation that rests on one, -EINVAL for maps by
+	 * descriptor (they must have been rewritten to indexes) or by an index that the domain does
+	 * not have, or -ENOEXEC when what came out is not what may come out: a defect of the
+	 * engine.
 	 */
 	int (*compile)(const struct fort_compile *request, struct fort_code **out);
 	void (*free)(struct fort_code *code);
-	/* Runs to the end; r0, or whatever r0 held when run->abort.code is set. Does not release
-	 * what the run holds. */
+	/* Runs to the end; r0, or 0 when run->abort.code is set. Does not release what the run
+	 * holds. */
 	uint64_t (*run)(const struct fort_code *code, struct fort_run *run);
 };
 
@@ -73,6 +107,3 @@ extern const struct fort_engine fort_engine_x64;
 extern const struct fort_engine *const fort_engines[];
 /* "interp", "x64"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);
-/* "none", "sfi"; -EINVAL for unknown names. */
-FORT_CHECKED int fort_isolation_by_name(const char *name, enum fort_isolation *out);
-const char *fort_isolation_name(enum fort_isolation isolation);

@@ -21,6 +21,7 @@ struct fort_code {
 	size_t bytes;
 	enum fort_isolation isolation;
 	fort_helper_lookup *helper; /* for calls by register */
+	uint32_t *loop_ends;        /* behind the records: fort_resolve_loops */
 	struct record records[];
 };
 
@@ -118,36 +119,50 @@ static void stop_memory(struct fort_run *run, uint32_t pc, uint64_t address, uin
 #include "engine/interp_do.inc"
 
 #define NAME     run_none
-#define CHECKED  0
+#define LOADS    0
+#define STORES   0
+#define OBSERVED 0
+#include "engine/interp_run.inc"
+
+#define NAME     run_sfi_store
+#define LOADS    0
+#define STORES   1
 #define OBSERVED 0
 #include "engine/interp_run.inc"
 
 #define NAME     run_sfi
-#define CHECKED  1
+#define LOADS    1
+#define STORES   1
 #define OBSERVED 0
 #include "engine/interp_run.inc"
 
 #define NAME     run_none_observed
-#define CHECKED  0
+#define LOADS    0
+#define STORES   0
 #define OBSERVED 1
 #include "engine/interp_run.inc"
 
 #define NAME     run_sfi_observed
-#define CHECKED  1
+#define LOADS    1
+#define STORES   1
 #define OBSERVED 1
 #include "engine/interp_run.inc"
 
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
-	return code->isolation == FORT_ISOLATION_NONE ? run_none(code, run, NULL)
-						      : run_sfi(code, run, NULL);
+	const struct fort_isolation_info *isolation = &fort_isolations[code->isolation];
+
+	if (isolation->loads)
+		return run_sfi(code, run, NULL);
+	return isolation->stores ? run_sfi_store(code, run, NULL) : run_none(code, run, NULL);
 }
 
+/* Stores alone are not confined here: all accesses are, or none. */
 uint64_t fort_interp_run_observed(const struct fort_code *code, struct fort_run *run,
 				  const struct fort_observer *observer)
 {
-	return code->isolation == FORT_ISOLATION_NONE ? run_none_observed(code, run, observer)
-						      : run_sfi_observed(code, run, observer);
+	return fort_isolations[code->isolation].stores ? run_sfi_observed(code, run, observer)
+						       : run_none_observed(code, run, observer);
 }
 
 /* --- compiling --- */
@@ -203,13 +218,15 @@ static void free_code(struct fort_code *code)
 static int compile(const struct fort_compile *request, struct fort_code **out)
 {
 	uint32_t count = request->program->n_insns;
-	size_t bytes = sizeof(struct fort_code) + count * sizeof(struct record);
+	size_t bytes =
+		sizeof(struct fort_code) + count * (sizeof(struct record) + sizeof(uint32_t));
 	struct fort_code *code;
 	void *pages;
 	int err;
 
-	if (request->isolation >= FORT_ISOLATIONS)
-		return -EOPNOTSUPP;
+	err = fort_resolve_isolation(request, fort_engine_interp.isolations);
+	if (err)
+		return err;
 	err = fort_pages_alloc(bytes, &pages);
 	if (err)
 		return err;
@@ -217,6 +234,8 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	code->bytes = bytes;
 	code->isolation = request->isolation;
 	code->helper = request->helper;
+	code->loop_ends = (uint32_t *)&code->records[count];
+	fort_resolve_loops(request->program, code->loop_ends);
 	for (uint32_t pc = 0; pc < count && !err; pc++)
 		err = compile_one(request, pc, &code->records[pc]);
 	if (err) {
@@ -229,7 +248,8 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 
 const struct fort_engine fort_engine_interp = {
 	.name = "interp",
-	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI,
+	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
+		      1u << FORT_ISOLATION_SFI,
 	.compile = compile,
 	.free = free_code,
 	.run = run_code,

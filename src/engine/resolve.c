@@ -2,17 +2,11 @@
 
 #include <errno.h>
 
-int fort_resolve_check(const struct fort_compile *request, const struct fort_insn *insn)
+int fort_resolve_isolation(const struct fort_compile *request, uint32_t isolations)
 {
-	switch (insn->kind) {
-	case FORT_CALL:
-		return insn->op == FORT_OP_HELPER || insn->op == FORT_OP_LOCAL ? 0 : -EOPNOTSUPP;
-	case FORT_CALLX: return request->callx ? 0 : -EOPNOTSUPP;
-	case FORT_LDABS:
-	case FORT_LDIND:
-	case FORT_MAY_GOTO: return -EOPNOTSUPP;
-	default: return 0;
-	}
+	if (request->isolation >= FORT_ISOLATIONS || !(isolations & 1u << request->isolation))
+		return -EOPNOTSUPP;
+	return request->proven || !fort_isolation_needs_proof(request->isolation) ? 0 : -EPERM;
 }
 
 int fort_resolve_imm(const struct fort_compile *request, const struct fort_insn *insn, int64_t *out)
@@ -43,4 +37,10 @@ uint32_t fort_resolve_callee_slots(const struct fort_program *program, uint32_t 
 	const struct fort_subprog *callee = &program->subprogs[fort_subprog_of(program, target)];
 
 	return callee->end - callee->start;
+}
+
+void fort_resolve_loops(const struct fort_program *program, uint32_t *ends)
+{
+	for (uint32_t pc = 0; pc < program->n_insns; pc++)
+		fort_resolve_loop(&program->insns[pc], pc, ends);
 }

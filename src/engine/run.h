@@ -26,6 +26,8 @@ enum fort_abort_code {
 	FORT_ABORT_HELD,       /* more references held than FORT_CLEANUPS_MAX */
 	FORT_ABORT_UNWIND,     /* a helper asked for the end of the program (conformance tests) */
 	FORT_ABORT_STATE,      /* a value outside what the verifier claimed (checked runs) */
+	FORT_ABORT_TIME,       /* stopped from outside: it took too long (engine/watch.h) */
+	FORT_ABORT_TRAP, /* machine code trapped where it should not: a defect of the engine */
 	FORT_ABORT_CODES
 };
 

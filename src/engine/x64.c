@@ -1,159 +1,88 @@
-/* The x64 engine: machine code from a program in two passes over its instructions, in linear time.
+/* The x64 engine: machine code from a program, in linear time (x64_op.h has the passes).
  *
- * A BPF register is a machine register, an instruction is one to a few machine instructions, a call
+ * A BPF register is a machine register, an instruction is one machine instruction or less, a call
  * is a call. What a run can do to its host is bounded by what can be emitted: accesses go through
- * x64_memory.c, jumps and calls lead to the starts of instructions of the same image or to slots,
- * and no instruction of a program names rsp, r9 to r12 or writes rbp.
+ * x64_memory.c, jumps and calls lead to labels of the same image or to slots, and no instruction of
+ * a program names rsp, r9 to r12 or writes rbp.
  */
-#include "engine/x64_code.h"
-
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/rseq.h>
 
 #include "base/pages.h"
 #include "engine/resolve.h"
+#include "engine/x64_claims.h"
+#include "engine/x64_exit.h"
 #include "engine/x64_faults.h"
 #include "engine/x64_image.h"
-#include "engine/x64_run.h"
 
 struct fort_code {
 	size_t bytes; /* of this, with accesses */
 	bool confined, fast_gs;
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;
-	uint32_t place; /* in the list of images */
+	uint32_t place;                /* in the list of images */
+	fort_helper_lookup *helper;    /* for calls by register */
+	struct fort_x64_place *places; /* faults.places, behind the accesses */
 	struct fort_x64_access accesses[];
 };
 
-/* --- emitting --- */
-
-static void nothing(struct fort_x64 *x, const struct fort_insn *insn)
-{
-}
-
-static void ldimm(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	int64_t value = 0;
-	int err = fort_resolve_imm(x->request, insn, &value);
-
-	(void)err; /* checked before */
-	fort_x64_const(&x->bytes, fort_x64_home(insn->dst), (uint64_t)value);
-}
-
-static fort_x64_emitter *const emitters[] = {
-	[FORT_ALU_K] = fort_x64_alu_k,   [FORT_ALU_X] = fort_x64_alu_x,
-	[FORT_NEG] = fort_x64_neg,       [FORT_MOV_K] = fort_x64_mov_k,
-	[FORT_MOV_X] = fort_x64_mov_x,   [FORT_MOVSX] = fort_x64_movsx,
-	[FORT_END] = fort_x64_end,       [FORT_LDX] = fort_x64_ldx,
-	[FORT_ST] = fort_x64_st,         [FORT_STX] = fort_x64_stx,
-	[FORT_ATOMIC] = fort_x64_atomic, [FORT_LDACQ] = fort_x64_ldx,
-	[FORT_STREL] = fort_x64_stx,     [FORT_LDIMM] = ldimm,
-	[FORT_LDIMM_HIGH] = nothing,     [FORT_JA] = fort_x64_ja,
-	[FORT_JCC_K] = fort_x64_jcc_k,   [FORT_JCC_X] = fort_x64_jcc_x,
-	[FORT_CALL] = fort_x64_calls,    [FORT_CALLX] = fort_x64_callx,
-	[FORT_EXIT] = fort_x64_exit,
-};
-
-int64_t fort_x64_slot(struct fort_x64 *x, fort_helper_fn *function)
-{
-	uint32_t i = 0;
-
-	while (i < x->n_helpers && x->helpers[i] != function)
-		i++;
-	if (i == x->n_helpers) {
-		x->helpers[i] = function;
-		x->n_helpers++;
-	}
-	return -(int64_t)(i + 1) * (int64_t)sizeof(function);
-}
-
-/* What is at pc; returns the slots done. Nothing that writes r10 is ever emitted. */
-static uint32_t emit_next(struct fort_x64 *x)
-{
-	const struct fort_insn *insn = &x->request->program->insns[x->pc];
-	uint32_t fused;
-
-	if (fort_insn_writes_frame_pointer(insn)) {
-		fort_x64_leave(x, FORT_X64_ALWAYS, FORT_ABORT_INSN);
-		return 1;
-	}
-	fused = fort_x64_fuse(x);
-	if (fused)
-		return fused;
-	emitters[insn->kind](x, insn);
-	return 1;
-}
-
-static void emit(struct fort_x64 *x)
-{
-	x->bytes.at = x->n_fixups = x->n_stops = x->n_accesses = 0;
-	x->pc = 0;
-	while (x->pc < x->request->program->n_insns) {
-		x->estimate = x->offsets[x->pc];
-		x->offsets[x->pc] = x->bytes.at;
-		x->pc += emit_next(x);
-	}
-	fort_x64_stops(x);
-}
-
-static void mark_targets(struct fort_x64 *x)
-{
-	const struct fort_program *program = x->request->program;
-
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
-
-		if (fort_insn_jumps(insn) || insn->op == FORT_OP_LOCAL)
-			x->targets[fort_insn_target(insn, pc)] = 1;
-	}
-}
-
-static void patch(struct fort_x64 *x)
-{
-	for (uint32_t i = 0; i < x->n_fixups; i++)
-		fort_x64_patch(&x->bytes, x->fixups[i].at, x->fixups[i].bytes,
-			       x->offsets[x->fixups[i].target]);
-}
-
 /* --- compiling --- */
 
-static int check(const struct fort_compile *request)
+/* Working memory: arrays one behind the other. It is the C library's, which has it at hand: pages
+ * fresh from the kernel would take longer than all the rest of it. */
+struct scratch {
+	uint8_t *at; /* NULL: it is being measured */
+	size_t bytes;
+};
+
+static void *carve(struct scratch *scratch, size_t n, size_t size)
 {
-	const struct fort_program *program = request->program;
+	void *array = scratch->at ? scratch->at + scratch->bytes : NULL;
 
-	if (request->isolation >= FORT_ISOLATIONS)
-		return -EOPNOTSUPP;
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
-		int64_t value;
-		int err = fort_resolve_check(request, insn);
-
-		if (!err && insn->kind == FORT_LDIMM && !fort_insn_writes_frame_pointer(insn))
-			err = fort_resolve_imm(request, insn, &value);
-		if (err)
-			return err;
-	}
-	return 0;
+	scratch->bytes += fort_round_up(n * size, 16);
+	return array;
 }
 
-/* No instruction has more than one jump to a slot, two helpers or three stops. */
-static size_t scratch_bytes(uint32_t n)
+/* For the passes. The first ones must be zero; returns how many bytes these are. */
+static size_t carve_passes(struct fort_x64 *x, struct scratch *scratch)
 {
-	return n * (3 * sizeof(struct fort_x64_stop) + 2 * sizeof(fort_helper_fn *) +
-		    sizeof(struct fort_x64_fixup) + sizeof(uint32_t) + sizeof(uint8_t));
+	size_t n = x->request->program->n_insns + 2, zeroed;
+
+	x->subprogs = carve(scratch, x->request->program->n_subprogs, sizeof(*x->subprogs));
+	x->refs = carve(scratch, n, sizeof(*x->refs));
+	x->placed = carve(scratch, n, sizeof(*x->placed));
+	x->join_at = carve(scratch, n, sizeof(*x->join_at));
+	x->loop_ends = carve(scratch, n, sizeof(*x->loop_ends));
+	zeroed = scratch->bytes;
+	x->ops = carve(scratch, 2 * n + FORT_X64_UNROLL_OPS, sizeof(*x->ops));
+	x->reordered = carve(scratch, 2 * n + FORT_X64_UNROLL_OPS, sizeof(*x->ops));
+	x->joins = carve(scratch, 2 * n, sizeof(*x->joins));
+	return zeroed;
 }
 
-static void use_scratch(struct fort_x64 *x, void *scratch, uint32_t n)
+/* For emitting: what operations may add at most. */
+static void carve_emission(struct fort_x64 *x, struct scratch *scratch)
 {
-	x->helpers = scratch;
-	x->stops = (struct fort_x64_stop *)(x->helpers + 2 * (size_t)n);
-	x->fixups = (struct fort_x64_fixup *)(x->stops + 3 * (size_t)n);
-	x->offsets = (uint32_t *)(x->fixups + n);
-	x->targets = (uint8_t *)(x->offsets + n);
+	struct fort_x64_layout *layout = x->layout;
+	struct fort_x64_room room = fort_x64_room(x);
+
+	x->places = carve(scratch, x->n_ops + 1, sizeof(*x->places));
+	x->accesses = carve(scratch, room.accesses, sizeof(*x->accesses));
+	x->stops = carve(scratch, room.stops, sizeof(*x->stops));
+	x->colds = carve(scratch, room.colds, sizeof(*x->colds));
+	x->helpers = carve(scratch, room.helpers, sizeof(*x->helpers));
+	layout->jumps = carve(scratch, room.jumps, sizeof(*layout->jumps));
+	layout->labels = carve(scratch, room.labels, sizeof(*layout->labels));
+	layout->aligns = carve(scratch, x->n_joins + 1, sizeof(*layout->aligns));
+	x->bytes.out = carve(scratch, room.bytes, 1);
 }
 
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
 {
-	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access);
+	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access) +
+		       x->n_ops * sizeof(struct fort_x64_place);
 	void *pages;
 	int err = fort_pages_alloc(bytes, &pages);
 
@@ -161,54 +90,143 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 		return err;
 	*out = pages;
 	(*out)->bytes = bytes;
-	(*out)->confined = x->request->isolation != FORT_ISOLATION_NONE;
+	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
+	(*out)->helper = x->request->helper;
+	(*out)->places = (struct fort_x64_place *)(void *)((*out)->accesses + x->n_accesses);
 	return 0;
 }
 
-/* The second pass, into memory, and what becomes of it. */
-static int finish(struct fort_x64 *x, struct fort_code *code)
+/* The operations whose bytes, or the place between them, spell something forbidden. Returns whether
+ * there were any. */
+static bool find_forbidden(struct fort_x64 *x, const uint8_t *image, uint32_t bytes)
 {
-	struct fort_x64_draft draft;
-	int err = fort_x64_draft_open(x->n_helpers, x->bytes.at, &draft);
+	struct fort_x64_cursor cursor = {0};
+	uint32_t at = fort_x64_forbidden(image, 0, bytes), i = 0;
+	bool found = at < bytes;
 
-	if (err)
-		return err;
-	x->last = true;
-	x->accesses = code->accesses;
-	x->bytes = (struct fort_x64_bytes){.out = draft.code, .room = (uint32_t)draft.code_bytes};
-	emit(x);
-	patch(x);
-	for (uint32_t i = 0; i < x->n_helpers; i++)
-		((fort_helper_fn **)draft.code)[-1 - (int64_t)i] = x->helpers[i];
-	err = fort_x64_draft_seal(&draft, &code->image);
-	if (err)
-		return err;
-	code->faults = (struct fort_x64_faults){
-		.start = (uint64_t)(uintptr_t)code->image.code,
-		.bytes = code->image.code_bytes,
-		.accesses = code->accesses,
-		.n_accesses = x->n_accesses,
-	};
-	err = fort_x64_faults_list(&code->faults, &code->place);
-	if (err)
-		fort_x64_image_close(&code->image);
-	return err;
+	for (; at < bytes; at = fort_x64_forbidden(image, at + 1, bytes)) {
+		while (i < x->n_ops && fort_x64_moved(x, &cursor, x->places[i]) <= at)
+			i++;
+		if (i)
+			x->ops[i - 1].avoid = FORT_X64_CONSTANTS | FORT_X64_PAD;
+		x->ops[i].avoid |= FORT_X64_PAD; /* there is one more than operations */
+	}
+	return found;
 }
 
-static int compile_into(struct fort_x64 *x, struct fort_code **out)
+#define TRIES_MAX 16u
+
+/* The image, without forbidden bytes: what spelled them is written otherwise until nothing does. */
+static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 {
-	struct fort_code *code;
+	for (x->tries = 0; x->tries < TRIES_MAX; x->tries++) {
+		uint32_t bytes;
+		int err;
+
+		fort_x64_emit(x);
+		if (x->bytes.at > INT32_MAX)
+			return -ENOMEM;
+		bytes = fort_x64_lay_out(x);
+		err = fort_x64_draft_open(x->n_helpers, bytes + 2, draft);
+		if (err)
+			return err;
+		fort_x64_write(x, draft->code);
+		if (!find_forbidden(x, draft->code, bytes + 2))
+			return 0;
+		fort_x64_draft_drop(draft);
+		if (x->hiding == FORT_X64_HIDE_NOTHING)
+			x->hiding = FORT_X64_HIDE_FORBIDDEN;
+	}
+	return -EOPNOTSUPP;
+}
+
+static void note_places(const struct fort_x64 *x, struct fort_code *code)
+{
+	struct fort_x64_cursor cursor = {0};
+
+	for (uint32_t i = 0; i < x->n_ops; i++)
+		code->places[i] = (struct fort_x64_place){fort_x64_moved(x, &cursor, x->places[i]),
+							  x->ops[i].pc};
+}
+
+static int list(struct fort_x64 *x, struct fort_code *code)
+{
+	const struct fort_x64_label *way_out = &x->layout->labels[x->way_out];
+	struct fort_x64_cursor cursor = {0};
+
+	memcpy(code->accesses, x->accesses, x->n_accesses * sizeof(*x->accesses));
+	note_places(x, code);
+	code->faults = (struct fort_x64_faults){
+		.range = {.start = (uint64_t)(uintptr_t)code->image.code,
+			  .bytes = code->image.code_bytes},
+		.way_out = (uint64_t)(uintptr_t)code->image.code +
+			   fort_x64_moved(x, &cursor, way_out->at),
+		.accesses = code->accesses,
+		.n_accesses = x->n_accesses,
+		.places = code->places,
+		.n_places = x->n_ops,
+	};
+	return fort_x64_faults_list(&code->faults, &code->place);
+}
+
+/* Words of run->services that helpers of this program do nothing but return. */
+static void allow_cached(const struct fort_compile *request, struct fort_inspect *view)
+{
+	for (uint32_t number = 0; request->shape && number < FORT_HELPER_NUMBERS; number++) {
+		struct fort_helper_shape shape = request->shape(number);
+
+		if (shape.inlines == FORT_INLINE_CACHED && view->n_cached < FORT_INSPECT_CACHED_MAX)
+			view->cached[view->n_cached++] = shape.offset;
+	}
+}
+
+/* The bytes that will run, read back. */
+static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
+{
+	struct fort_inspect view = {.code = image->code,
+				    .bytes = (uint32_t)image->code_bytes,
+				    .n_slots = x->n_helpers,
+				    .isolation = x->request->isolation,
+				    .cpu_offset = x->cpu_offset};
+	struct fort_x64_claims claims;
+	struct fort_inspection found;
+	bool good;
 	int err;
 
-	emit(x);
-	if (x->bytes.at > INT32_MAX)
-		return -ENOMEM;
-	err = new_code(x, &code);
+	if (x->request->proven && !x->request->inspect)
+		return 0;
+	err = fort_x64_claims_make(x, &claims);
 	if (err)
 		return err;
-	err = finish(x, code);
+	view.labels = claims.labels;
+	view.n_labels = claims.n_labels;
+	view.functions = claims.functions;
+	view.n_functions = claims.n_functions;
+	allow_cached(x->request, &view);
+	good = fort_inspect(&view, &found);
+	fort_x64_claims_free(&claims);
+	if (good)
+		return 0;
+	return found.fault == FORT_INSPECT_NO_ROOM ? -ENOMEM : -ENOEXEC;
+}
+
+static int finish(struct fort_x64 *x, struct fort_x64_draft *draft, struct fort_code **out)
+{
+	struct fort_code *code;
+	int err = new_code(x, &code);
+
 	if (err) {
+		fort_x64_draft_drop(draft);
+		return err;
+	}
+	for (uint32_t i = 0; i < x->n_helpers; i++)
+		((fort_helper_fn **)draft->code)[-1 - (int64_t)i] = x->helpers[i];
+	err = fort_x64_draft_seal(draft, &code->image);
+	err = err ? err : inspect(x, &code->image);
+	err = err ? err : list(x, code);
+	if (err) {
+		fort_x64_image_close(&code->image);
 		fort_pages_free(code, code->bytes);
 		return err;
 	}
@@ -216,22 +234,59 @@ static int compile_into(struct fort_x64 *x, struct fort_code **out)
 	return 0;
 }
 
-static int compile(const struct fort_compile *request, struct fort_code **out)
+static int optimise(struct fort_x64 *x)
 {
-	struct fort_x64 x = {.request = request};
-	uint32_t n = request->program->n_insns;
-	void *scratch;
-	int err = check(request);
+	int err = fort_x64_lower(x);
 
 	if (err)
 		return err;
-	err = fort_pages_alloc(scratch_bytes(n), &scratch);
+	fort_x64_subprogs(x);
+	fort_x64_facts(x);
+	fort_x64_forward(x);
+	fort_x64_live(x);
+	fort_x64_order(x);
+	fort_x64_unroll(x);
+	fort_x64_find_saved(x);
+	return 0;
+}
+
+static int emit_in_scratch(struct fort_x64 *x, struct fort_code **out)
+{
+	struct fort_x64_draft draft;
+	struct scratch scratch = {0};
+	int err;
+
+	carve_emission(x, &scratch);
+	scratch = (struct scratch){.at = malloc(scratch.bytes)};
+	if (!scratch.at)
+		return -ENOMEM;
+	carve_emission(x, &scratch);
+	err = emit(x, &draft);
+	err = err ? err : finish(x, &draft, out);
+	free(scratch.at);
+	return err;
+}
+
+static int compile(const struct fort_compile *request, struct fort_code **out)
+{
+	struct fort_x64_layout layout = {0};
+	struct fort_x64 x = {.request = request,
+			     .layout = &layout,
+			     .window = !fort_isolation_needs_proof(request->isolation),
+			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
+	struct scratch scratch = {0};
+	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
+
 	if (err)
 		return err;
-	use_scratch(&x, scratch, n);
-	mark_targets(&x);
-	err = compile_into(&x, out);
-	fort_pages_free(scratch, scratch_bytes(n));
+	carve_passes(&x, &scratch);
+	scratch = (struct scratch){.at = malloc(scratch.bytes)};
+	if (!scratch.at)
+		return -ENOMEM;
+	memset(scratch.at, 0, carve_passes(&x, &scratch));
+	err = optimise(&x);
+	err = err ? err : emit_in_scratch(&x, out);
+	free(scratch.at);
 	return err;
 }
 
@@ -239,7 +294,7 @@ static void free_code(struct fort_code *code)
 {
 	if (!code)
 		return;
-	fort_x64_faults_unlist(code->place);
+	fort_signals_unlist(code->place);
 	fort_x64_image_close(&code->image);
 	fort_pages_free(code, code->bytes);
 }
@@ -248,8 +303,6 @@ static void free_code(struct fort_code *code)
 
 static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
 {
-	if (entry->stop == FORT_ABORT_NONE)
-		return;
 	if (entry->stop != FORT_X64_STOP_HELPER)
 		fort_run_abort(run, entry->stop, entry->detail);
 	run->abort.pc = entry->pc;
@@ -259,44 +312,34 @@ static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
 	}
 }
 
-/* A thread's gs stays with the last program that ran on it, unless the host uses it: most runs then
- * find it as they need it, and writing it is slow. */
-static uint64_t enter_confined(const struct fort_code *code, struct fort_x64_entry *entry,
-			       struct fort_run *run)
-{
-	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
-	uint64_t before = fort_x64_gs_get(code->fast_gs), r0;
-
-	if (before != window)
-		fort_x64_gs_set(code->fast_gs, window);
-	r0 = fort_x64_enter(entry, run);
-	if (before && before != window)
-		fort_x64_gs_set(code->fast_gs, before);
-	return r0;
-}
-
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
-	struct fort_x64_entry entry = {
-		.code = (uint64_t)(uintptr_t)code->image.code,
-		.r1 = run->ctx,
-		.r2 = run->ctx_length,
-		.r10 = fort_domain_stack_top(run->domain, run->slot),
-		.fuel = run->fuel,
-	};
-	uint64_t r0;
+	fort_x64_code_fn *start = (fort_x64_code_fn *)(uintptr_t)code->image.code;
+	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
+	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
+	struct fort_x64_entry entry;
 
+	entry.stop = FORT_ABORT_NONE;
+	entry.detail = 0;
+	entry.stack = 0;
+	entry.helper = code->helper;
+	entry.frames = FORT_FRAMES_MAX - 1;
 	run->engine = &entry;
-	r0 = code->confined ? enter_confined(code, &entry, run) : fort_x64_enter(&entry, run);
+	if (code->confined && !fort_x64_gs_is(code->fast_gs, window))
+		gs = fort_x64_gs_enter(code->fast_gs, window);
+	r0 = start(run->ctx, run->ctx_length, r10, run, &entry, run->fuel);
+	if (FORT_UNLIKELY(gs))
+		fort_x64_gs_leave(code->fast_gs, gs);
 	run->engine = NULL;
-	run->fuel = entry.fuel;
-	tell(run, &entry);
+	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))
+		tell(run, &entry);
 	return r0;
 }
 
 const struct fort_engine fort_engine_x64 = {
 	.name = "x64",
-	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI,
+	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
+		      1u << FORT_ISOLATION_SFI,
 	.compile = compile,
 	.free = free_code,
 	.run = run_code,

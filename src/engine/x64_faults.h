@@ -1,31 +1,29 @@
-/* Faults of programs: which images of code there are, and the handler that ends a run whose access
- * has no memory behind it.
+/* Faults of x64 images, and stops from outside: what becomes of a thread that was interrupted in
+ * code of a program (isolate/signals.h). It goes on at the image's way out, as if the code had left
+ * by itself.
  *
- * SIGSEGV and SIGBUS that the processor raised at an access noted by the compiler, in an image
- * listed here, end that run. Everything else goes to the handler that was there before, with its
- * mask and flags, so that the host sees its own faults as ever. Threads that run programs must not
- * block the two signals: the kernel kills processes that fault while they are blocked.
+ * A fault at an access noted by the compiler ends the run as an access to nothing, with its
+ * address. Any other is one that the engine did not expect: it ends the run as a trap.
  */
 #pragma once
 
-#include "engine/x64_code.h"
+#include "engine/x64_op.h"
+#include "isolate/signals.h"
 
-struct fort_x64_faults {
-	uint64_t start, bytes;                  /* of the image; whole pages */
-	const struct fort_x64_access *accesses; /* by place */
-	uint32_t n_accesses;
+/* Where the code of an operation starts, in the image. */
+struct fort_x64_place {
+	uint32_t at, pc;
 };
 
-/* Puts the handler before those that are there now. The first image does so by itself; a host that
- * sets its own handlers later calls this again, unless they call the one they replaced. Does
- * nothing where it is already first. Any thread may call it. Returns 0, -ENOMEM or sigaction's
- * error.
- */
-FORT_CHECKED int fort_x64_faults_install(void);
+struct fort_x64_faults {
+	struct fort_signal_range range;         /* of the image */
+	uint64_t way_out;                       /* where runs are ended early */
+	const struct fort_x64_access *accesses; /* by place */
+	const struct fort_x64_place *places;    /* ascending */
+	uint32_t n_accesses, n_places;
+};
 
-/* Lists an image, which must be unlisted before it is unmapped. `faults` must live as long, and is
- * read by the handler. Returns 0, -ENOMEM, -ENOSPC for more than FORT_CODE_IMAGES_MAX, or
- * sigaction's error.
+/* Fills in the range's functions and lists it. `faults` must live until it is unlisted. Returns
+ * fort_signals_list's errors.
  */
-FORT_CHECKED int fort_x64_faults_list(const struct fort_x64_faults *faults, uint32_t *place);
-void fort_x64_faults_unlist(uint32_t place);
+FORT_CHECKED int fort_x64_faults_list(struct fort_x64_faults *faults, uint32_t *place);

@@ -1,278 +1,174 @@
-/* Jumps, calls, and the ways out of a run. */
-#include "engine/x64_code.h"
-
-#include <stddef.h>
-
-#include "engine/resolve.h"
-#include "engine/x64_run.h"
-
-#define RUN(member)                                  \
-	((struct fort_x64_mem){.base = FORT_X64_RUN, \
-			       .disp = (int32_t)offsetof(struct fort_run, member)})
-#define ENTRY(member)                                  \
-	((struct fort_x64_mem){.base = FORT_X64_FREE2, \
-			       .disp = (int32_t)offsetof(struct fort_x64_entry, member)})
-#define FRAMES_LEFT ((struct fort_x64_mem){.base = FORT_X64_RSP, .disp = 8})
+/* Conditions, jumps, and choices without a jump. */
+#include "engine/x64_exit.h"
 
 static const uint8_t conditions[] = {
 #define FORT_X64_JCC(op, cc) [FORT_OP_##op] = cc,
 #include "engine/x64.def"
 };
 
-/* --- the ways out --- */
+/* --- conditions --- */
 
-struct fort_x64_stop *fort_x64_leave(struct fort_x64 *x, enum fort_x64_cc cc, uint8_t code)
+static void compare_memory(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	struct fort_x64_stop *stop = &x->stops[x->n_stops++];
+	unsigned bits = op->keep;
+	struct fort_x64_mem mem = fort_x64_place(x, op, bits);
+	bool with_a = op->flags & FORT_X64_MEM_B;
+	enum fort_x64_reg with = fort_x64_home(with_a ? op->a : op->b);
 
-	*stop = (struct fort_x64_stop){
-		.from = fort_x64_jump(&x->bytes, cc, 4, 0),
-		.pc = x->pc,
-		.code = code,
-	};
-	return stop;
-}
-
-/* With the pc in FREE1: tells the entry why, and returns to whoever entered, out of all frames. */
-static void put_way_out(struct fort_x64 *x, uint8_t code)
-{
-	struct fort_x64_bytes *to = &x->bytes;
-
-	fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FREE2, RUN(engine));
-	fort_x64_rmi(to, FORT_X64_MOV_I32, 32, 0, ENTRY(stop), code);
-	fort_x64_rm(to, FORT_X64_MOV, 32, FORT_X64_FREE1, ENTRY(pc));
-	fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_RSP, ENTRY(stack));
-	fort_x64_plain(to, FORT_X64_RET, 32);
-}
-
-static void put_stop(struct fort_x64 *x, const struct fort_x64_stop *stop, uint32_t way_out)
-{
-	struct fort_x64_bytes *to = &x->bytes;
-
-	fort_x64_patch(to, stop->from, 4, to->at);
-	if (stop->code == FORT_ABORT_FUEL)
-		fort_x64_alu_imm(to, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)stop->refund);
-	if (stop->code == FORT_ABORT_HELPER) {
-		fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FREE2, RUN(engine));
-		if (stop->detail_in_free1)
-			fort_x64_rm(to, FORT_X64_MOV, 32, FORT_X64_FREE1, ENTRY(detail));
-		else
-			fort_x64_rmi(to, FORT_X64_MOV_I32, 32, 0, ENTRY(detail),
-				     (int32_t)stop->detail);
-	}
-	fort_x64_const(to, FORT_X64_FREE1, stop->pc);
-	fort_x64_jump(to, FORT_X64_ALWAYS, 4, way_out);
-}
-
-void fort_x64_stops(struct fort_x64 *x)
-{
-	uint32_t ways_out[FORT_X64_STOPS] = {0};
-
-	for (uint32_t i = 0; i < x->n_stops; i++)
-		if (!ways_out[x->stops[i].code]) {
-			ways_out[x->stops[i].code] = x->bytes.at;
-			put_way_out(x, x->stops[i].code);
-		}
-	for (uint32_t i = 0; i < x->n_stops; i++)
-		put_stop(x, &x->stops[i], ways_out[x->stops[i].code]);
-}
-
-/* --- jumps --- */
-
-/* To the code of a slot, by the short form where it is sure to reach. */
-static void jump_to(struct fort_x64 *x, enum fort_x64_cc cc, uint32_t target)
-{
-	struct fort_x64_fixup *fixup;
-	uint32_t bytes;
-
-	if (target <= x->pc) {
-		/* From the end of the short form. */
-		bytes = x->bytes.at + 2 - x->offsets[target] <= 128 ? 1 : 4;
-		fort_x64_jump(&x->bytes, cc, bytes, x->offsets[target]);
-		return;
-	}
-	bytes = x->last && x->offsets[target] - x->estimate <= INT8_MAX ? 1 : 4;
-	fixup = &x->fixups[x->n_fixups++];
-	*fixup = (struct fort_x64_fixup){fort_x64_jump(&x->bytes, cc, bytes, 0), bytes, target};
-}
-
-/* Fuel for a jump back or a call. The subtraction's borrow tells that it was not there. */
-static void take_fuel(struct fort_x64 *x, uint32_t cost)
-{
-	fort_x64_alu_imm(&x->bytes, FORT_X64_SUB, 64, FORT_X64_FUEL, (int32_t)cost);
-}
-
-/* Back to `target` if there is fuel; subtraction and jump are one operation of the processor. */
-static void jump_back(struct fort_x64 *x, uint32_t target)
-{
-	uint32_t cost = x->pc - target + 1;
-
-	take_fuel(x, cost);
-	jump_to(x, FORT_X64_NOT_BELOW, target);
-	fort_x64_leave(x, FORT_X64_ALWAYS, FORT_ABORT_FUEL)->refund = cost;
-}
-
-void fort_x64_ja(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	uint32_t target = (uint32_t)fort_insn_target(insn, x->pc);
-
-	if (target <= x->pc)
-		jump_back(x, target);
-	else if (target != x->pc + 1)
-		jump_to(x, FORT_X64_ALWAYS, target);
-}
-
-/* After a comparison. */
-static void jump_if(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	uint32_t target = (uint32_t)fort_insn_target(insn, x->pc), skip;
-	enum fort_x64_cc cc = conditions[insn->op];
-
-	if (target > x->pc) {
-		jump_to(x, cc, target);
-		return;
-	}
-	skip = fort_x64_skip(x, cc ^ 1);
-	jump_back(x, target);
-	fort_x64_land(x, skip);
-}
-
-void fort_x64_jcc_x(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	enum fort_x64_row row = insn->op == FORT_OP_JSET ? FORT_X64_TEST : FORT_X64_CMP;
-
-	fort_x64_rr(&x->bytes, row, insn->bits, fort_x64_home(insn->src), fort_x64_home(insn->dst));
-	jump_if(x, insn);
-}
-
-void fort_x64_jcc_k(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	enum fort_x64_reg dst = fort_x64_home(insn->dst);
-	int32_t imm = (int32_t)insn->imm;
-
-	if (insn->op == FORT_OP_JSET)
-		fort_x64_rri(&x->bytes, FORT_X64_TEST_I32, insn->bits, 0, dst, imm);
-	else if (!imm) /* the same flags */
-		fort_x64_rr(&x->bytes, FORT_X64_TEST, insn->bits, dst, dst);
+	if (with == FORT_X64_NONE && bits > 8)
+		with = fort_x64_hidden(x, op->imm, FORT_X64_FREE1);
+	fort_x64_note(x, mem, bits / 8, op->pc, op->pc);
+	if (with != FORT_X64_NONE)
+		fort_x64_rm(&x->bytes, with_a ? FORT_X64_CMP_LOAD : FORT_X64_CMP, bits, with, mem);
 	else
-		fort_x64_alu_imm(&x->bytes, FORT_X64_CMP, insn->bits, dst, imm);
-	jump_if(x, insn);
+		fort_x64_alu_mem_imm(&x->bytes, FORT_X64_CMP, bits, mem, (int32_t)op->imm);
 }
 
-/* --- calls --- */
-
-/* Runs around a call of the host: fuel and the run's end are in the run, all registers but the
- * callee-saved are lost, r1 to r5 to the pattern that engines agree on. */
-static void before_helper(struct fort_x64 *x)
+static void compare_imm(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	fort_x64_rm(&x->bytes, FORT_X64_MOV, 64, FORT_X64_FUEL, RUN(fuel));
-	fort_x64_reg(&x->bytes, FORT_X64_PUSH, 32, FORT_X64_RUN);
+	enum fort_x64_reg a = fort_x64_home(op->a);
+	bool zero = op->op == FORT_OP_JEQ || op->op == FORT_OP_JNE;
+	enum fort_x64_reg hidden = FORT_X64_NONE;
+
+	if (op->imm)
+		hidden = fort_x64_hidden(x, op->imm, FORT_X64_FREE1);
+	if (hidden != FORT_X64_NONE)
+		fort_x64_rr(&x->bytes, op->op == FORT_OP_JSET ? FORT_X64_TEST : FORT_X64_CMP,
+			    op->bits, hidden, a);
+	else if (op->op == FORT_OP_JSET)
+		fort_x64_rri(&x->bytes, FORT_X64_TEST_I32, op->bits, 0, a, (int32_t)op->imm);
+	else if (op->imm)
+		fort_x64_alu_imm(&x->bytes, FORT_X64_CMP, op->bits, a, (int32_t)op->imm);
+	else if (!zero || x->flags_of != op->a || x->flags_bits != op->bits)
+		fort_x64_rr(&x->bytes, FORT_X64_TEST, op->bits, a, a); /* the same flags */
 }
 
-static void after_helper(struct fort_x64 *x)
+/* Sets the flags; returns the condition code. */
+static enum fort_x64_cc compare(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	struct fort_x64_bytes *to = &x->bytes;
+	enum fort_x64_row row = op->op == FORT_OP_JSET ? FORT_X64_TEST : FORT_X64_CMP;
 
-	fort_x64_reg(to, FORT_X64_POP, 32, FORT_X64_RUN);
-	fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FUEL, RUN(fuel));
-	fort_x64_rmi(to, FORT_X64_ALU_I8, 32, 7, RUN(abort.code), 0); /* cmp */
-	fort_x64_leave(x, FORT_X64_NOT_EQUAL, FORT_X64_STOP_HELPER);
-	fort_x64_const(to, fort_x64_home(FORT_R1), FORT_POISON);
-	for (uint8_t reg = FORT_R2; reg <= FORT_R5; reg++)
-		fort_x64_mov(to, 64, fort_x64_home(reg), fort_x64_home(FORT_R1));
+	if (op->flags & (FORT_X64_MEM_A | FORT_X64_MEM_B))
+		compare_memory(x, op);
+	else if (op->b == FORT_X64_NO_REG)
+		compare_imm(x, op);
+	else
+		fort_x64_rr(&x->bytes, row, op->bits, fort_x64_home(op->b), fort_x64_home(op->a));
+	return conditions[op->op] ^ (op->flags & FORT_X64_UNLESS ? 1u : 0u);
 }
 
-static void call_helper(struct fort_x64 *x, uint32_t number)
+/* Back to a join if there is fuel; subtraction and jump are one operation of the processor. */
+static void jump_back(struct fort_x64 *x, struct fort_x64_join *join)
 {
-	fort_helper_fn *helper = x->request->helper(number);
+	if (!join->out_of_fuel)
+		join->out_of_fuel = fort_x64_label(x);
+	fort_x64_take_fuel(x, join->cost);
+	fort_x64_jump_to(x, FORT_X64_NOT_BELOW, join->label);
+	fort_x64_jump_to(x, FORT_X64_ALWAYS, join->out_of_fuel);
+}
 
-	if (!helper) {
-		fort_x64_leave(x, FORT_X64_ALWAYS, FORT_ABORT_HELPER)->detail = number;
+void fort_x64_refund(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_put_alu(x, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)op->imm);
+}
+
+static void not_ahead(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_refund(x, op);
+	fort_x64_jump_to(x, FORT_X64_ALWAYS, x->joins[op->target].label);
+}
+
+void fort_x64_ahead(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_take_fuel(x, (uint32_t)op->imm);
+	fort_x64_bind(x, fort_x64_seldom(x, FORT_X64_BELOW, op, not_ahead));
+}
+
+/* Out of a loop for whose rounds was paid. */
+static void leave_loop(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	fort_x64_put_alu(x, FORT_X64_ADD, 64, FORT_X64_FUEL, (int32_t)op->join);
+	fort_x64_ja(x, op);
+}
+
+void fort_x64_charge(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	struct fort_x64_join *join = &x->joins[op->target];
+
+	if (!join->out_of_fuel)
+		join->out_of_fuel = fort_x64_label(x);
+	fort_x64_take_fuel(x, join->cost);
+	fort_x64_jump_to(x, FORT_X64_BELOW, join->out_of_fuel);
+}
+
+void fort_x64_ja(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	struct fort_x64_join *join = &x->joins[op->target];
+
+	if (op->flags & FORT_X64_BACK)
+		jump_back(x, join);
+	else
+		fort_x64_jump_to(x, FORT_X64_ALWAYS, join->label);
+}
+
+void fort_x64_branch(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	struct fort_x64_join *join = &x->joins[op->target];
+	enum fort_x64_cc cc;
+	uint32_t skip;
+
+	if (op->value) { /* the lookup before it went where nothing is found */
+		if ((op->op == FORT_OP_JEQ) == !!(op->flags & FORT_X64_UNLESS))
+			fort_x64_ja(x, op);
+		fort_x64_bind(x, x->missing);
 		return;
 	}
-	before_helper(x);
-	fort_x64_call_slot(&x->bytes, fort_x64_slot(x, helper));
-	after_helper(x);
-}
-
-static const uint8_t kept[] = {FORT_R6, FORT_R7, FORT_R8, FORT_R9};
-
-/* The caller keeps r6 to r9 on the machine's stack; the callee is entered as any frame is. */
-static void call_local(struct fort_x64 *x, uint32_t target)
-{
-	uint32_t cost = fort_resolve_callee_slots(x->request->program, target);
-	struct fort_x64_bytes *to = &x->bytes;
-	enum fort_x64_reg r10 = fort_x64_home(FORT_R10);
-
-	fort_x64_rm(to, FORT_X64_LOAD, 64, FORT_X64_FREE1, FRAMES_LEFT);
-	fort_x64_alu_imm(to, FORT_X64_SUB, 64, FORT_X64_FREE1, 1);
-	fort_x64_leave(x, FORT_X64_BELOW, FORT_ABORT_DEPTH);
-	take_fuel(x, cost);
-	fort_x64_leave(x, FORT_X64_BELOW, FORT_ABORT_FUEL)->refund = cost;
-	for (unsigned i = 0; i < FORT_LEN(kept); i++)
-		fort_x64_reg(to, FORT_X64_PUSH, 32, fort_x64_home(kept[i]));
-	fort_x64_reg(to, FORT_X64_PUSH, 32, FORT_X64_FREE1);
-	fort_x64_alu_imm(to, FORT_X64_SUB, 64, r10, FORT_STACK_BYTES);
-	if (target <= x->pc) {
-		fort_x64_call(to, x->offsets[target]);
-	} else {
-		struct fort_x64_fixup *fixup = &x->fixups[x->n_fixups++];
-
-		*fixup = (struct fort_x64_fixup){fort_x64_call(to, 0), 4, target};
+	cc = compare(x, op);
+	if (op->flags & FORT_X64_PAID && op->join) {
+		fort_x64_bind(x, fort_x64_seldom(x, cc, op, leave_loop));
+		return;
 	}
-	fort_x64_alu_imm(to, FORT_X64_ADD, 64, r10, FORT_STACK_BYTES);
-	fort_x64_reg(to, FORT_X64_POP, 32, FORT_X64_FREE1);
-	for (unsigned i = FORT_LEN(kept); i-- > 0;)
-		fort_x64_reg(to, FORT_X64_POP, 32, fort_x64_home(kept[i]));
+	if (!(op->flags & FORT_X64_BACK)) {
+		fort_x64_jump_to(x, cc, join->label);
+		return;
+	}
+	skip = fort_x64_label(x);
+	fort_x64_jump_to(x, cc ^ 1, skip);
+	jump_back(x, join);
+	fort_x64_bind(x, skip);
 }
 
-void fort_x64_calls(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	if (insn->op == FORT_OP_LOCAL)
-		call_local(x, (uint32_t)fort_insn_target(insn, x->pc));
-	else
-		call_helper(x, (uint32_t)insn->imm);
-}
-
-/* All registers that a C function may change, and one more for the stack's alignment. */
-static const uint8_t around_lookup[] = {FORT_X64_RAX, FORT_X64_RDI, FORT_X64_RSI, FORT_X64_RDX,
-					FORT_X64_RCX, FORT_X64_R8,  FORT_X64_RUN};
-_Static_assert(FORT_LEN(around_lookup) % 2 == 1, "rsp is 8 off a multiple of 16");
-
-/* Which helper is known only now. The whole register counts. */
-void fort_x64_callx(struct fort_x64 *x, const struct fort_insn *insn)
+/* dst is 0 or 1 by the condition. */
+static void select_condition(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_bytes *to = &x->bytes;
-	enum fort_x64_reg number = fort_x64_home(insn->dst);
-	struct fort_x64_stop *stop;
-	/* Looked up as any function: words in, one out. */
-	union {
-		fort_helper_lookup *lookup;
-		fort_helper_fn *function;
-	} lookup = {x->request->helper};
+	enum fort_x64_reg dst = fort_x64_home(op->dst);
+	bool apart = op->dst != op->a && op->dst != op->b;
+	enum fort_x64_cc cc;
 
-	fort_x64_mov(to, 64, FORT_X64_FREE1, number);
-	fort_x64_mov(to, 64, FORT_X64_FREE2, number);
-	fort_x64_rri(to, FORT_X64_SHIFT_I8, 64, FORT_X64_SHR, FORT_X64_FREE2, 32);
-	stop = fort_x64_leave(x, FORT_X64_NOT_EQUAL, FORT_ABORT_HELPER);
-	stop->detail_in_free1 = true;
-	for (unsigned i = 0; i < FORT_LEN(around_lookup); i++)
-		fort_x64_reg(to, FORT_X64_PUSH, 32, around_lookup[i]);
-	fort_x64_mov(to, 32, FORT_X64_RDI, FORT_X64_FREE1);
-	fort_x64_call_slot(to, fort_x64_slot(x, lookup.function));
-	fort_x64_mov(to, 64, FORT_X64_FREE2, FORT_X64_RAX);
-	for (unsigned i = FORT_LEN(around_lookup); i-- > 0;)
-		fort_x64_reg(to, FORT_X64_POP, 32, around_lookup[i]);
-	fort_x64_mov(to, 64, FORT_X64_FREE1, number);
-	fort_x64_rr(to, FORT_X64_TEST, 64, FORT_X64_FREE2, FORT_X64_FREE2);
-	stop = fort_x64_leave(x, FORT_X64_EQUAL, FORT_ABORT_HELPER);
-	stop->detail_in_free1 = true;
-	before_helper(x);
-	fort_x64_rr(to, FORT_X64_CALL_REG, 32, 0, FORT_X64_FREE2);
-	after_helper(x);
+	if (apart && !(x->flags_of == op->a && !op->imm && op->b == FORT_X64_NO_REG))
+		fort_x64_rr(to, FORT_X64_XOR, 32, dst, dst);
+	else
+		apart = false;
+	cc = compare(x, op) ^ (op->value ? 0u : 1u);
+	fort_x64_setcc(to, cc, apart ? dst : FORT_X64_FREE1);
+	if (!apart)
+		fort_x64_rr(to, FORT_X64_MOVZX8, 32, dst, FORT_X64_FREE1);
 }
 
-void fort_x64_exit(struct fort_x64 *x, const struct fort_insn *insn)
+void fort_x64_select(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	fort_x64_plain(&x->bytes, FORT_X64_RET, 32);
+	enum fort_x64_reg other = fort_x64_home(op->index);
+	enum fort_x64_cc cc;
+
+	if (op->keep) {
+		select_condition(x, op);
+		return;
+	}
+	if (op->index == FORT_X64_NO_REG) {
+		other = FORT_X64_FREE2;
+		fort_x64_put(x, other, (uint64_t)(int64_t)op->disp);
+	}
+	cc = compare(x, op);
+	fort_x64_cmov(&x->bytes, cc ^ 1, 64, fort_x64_home(op->dst), other);
 }

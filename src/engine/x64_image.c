@@ -98,6 +98,12 @@ static int map_image(const struct fort_x64_draft *draft, struct fort_x64_image *
 	return 0;
 }
 
+void fort_x64_draft_drop(struct fort_x64_draft *draft)
+{
+	fort_sys2(SYS_munmap, (long)draft->pages, (long)(draft->slot_bytes + draft->code_bytes));
+	fort_sys1(SYS_close, draft->fd);
+}
+
 int fort_x64_draft_seal(struct fort_x64_draft *draft, struct fort_x64_image *out)
 {
 	long seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;

@@ -28,6 +28,8 @@ struct fort_x64_draft {
  */
 FORT_CHECKED int fort_x64_draft_open(uint32_t n_slots, uint64_t code_bytes,
 				     struct fort_x64_draft *out);
+/* Ends the writing without an image. */
+void fort_x64_draft_drop(struct fort_x64_draft *draft);
 /* Ends the writing; on failure nothing is left behind. */
 FORT_CHECKED int fort_x64_draft_seal(struct fort_x64_draft *draft, struct fort_x64_image *out);
 void fort_x64_image_close(struct fort_x64_image *image);

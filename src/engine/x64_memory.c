@@ -1,10 +1,13 @@
-/* Memory: every access of a program is emitted here, and noted for when it faults.
+/* Memory: every access of a program is emitted here or takes its operand from here, and is noted
+ * for when it faults.
  *
- * Under sfi an address is gs:[r32 + offset]: computed in 32 bits, so that nothing but the window
- * can be named, also by the processor's speculation. Two exceptions need no prefix: isolation none,
- * and constant offsets from r10 inside its frame, since no instruction of a program writes r10.
+ * Under sfi an address is gs:[r32 + r32 << scale + disp]: computed in 32 bits, so that nothing but
+ * the window can be named, also by the processor's speculation. Two exceptions need no prefix:
+ * what the isolation does not confine, and constant offsets from r10 inside its frame, since no
+ * instruction of a program writes r10.
  */
-#include "engine/x64_code.h"
+#include "engine/x64_layout.h"
+#include "engine/x64_value.h"
 
 static const uint8_t atomic_rows[] = {
 #define FORT_X64_ATOMIC(op, id) [FORT_OP_##op] = FORT_X64_##id,
@@ -16,117 +19,156 @@ static const uint8_t fetch_rows[] = {
 #include "engine/x64.def"
 };
 
-static struct fort_x64_mem place(const struct fort_x64 *x, uint8_t reg, int16_t off, unsigned bits)
+/* What the isolation confines goes to the window. */
+static bool is_confined(const struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	bool in_frame =
-		reg == FORT_R10 && off >= -(int)FORT_STACK_BYTES && off + (int)(bits / 8) <= 0;
+	const struct fort_isolation_info *isolation = &fort_isolations[x->request->isolation];
+	bool stores = op->kind == FORT_X64_OP_STORE || op->kind == FORT_X64_OP_UPDATE ||
+		      op->kind == FORT_X64_OP_ATOMIC;
 
+	return stores ? isolation->stores : isolation->loads;
+}
+
+struct fort_x64_mem fort_x64_mem_of(const struct fort_x64 *x, const struct fort_x64_op *op,
+				    unsigned bits)
+{
 	return (struct fort_x64_mem){
-		.base = fort_x64_home(reg),
-		.disp = off,
-		.window = x->request->isolation != FORT_ISOLATION_NONE && !in_frame,
+		.base = (uint8_t)fort_x64_home(op->base),
+		.index = (uint8_t)fort_x64_home(op->index),
+		.scale = op->scale,
+		.disp = op->disp,
+		.segment = is_confined(x, op) && !fort_x64_in_frame(op, bits) ? FORT_X64_GS
+									      : FORT_X64_FLAT,
 	};
 }
 
-/* The next instruction emitted is an access. */
-static void note(struct fort_x64 *x, struct fort_x64_mem mem, unsigned bits, bool r0_in_free1)
+struct fort_x64_mem fort_x64_place(struct fort_x64 *x, const struct fort_x64_op *op, unsigned bits)
 {
-	if (x->accesses)
-		x->accesses[x->n_accesses] = (struct fort_x64_access){
-			.at = x->bytes.at,
-			.pc = x->pc,
-			.disp = mem.disp,
-			.base = (uint8_t)mem.base,
-			.bytes = (uint8_t)(bits / 8),
-			.r0_in_free1 = r0_in_free1,
-		};
-	x->n_accesses++;
+	return fort_x64_put_mem(x, fort_x64_mem_of(x, op, bits), FORT_X64_FREE2);
+}
+
+void fort_x64_note(struct fort_x64 *x, struct fort_x64_mem mem, unsigned bytes, uint32_t pc,
+		   uint32_t load_pc)
+{
+	const struct fort_x64_op *op = &x->ops[x->at];
+
+	x->accesses[x->n_accesses++] = (struct fort_x64_access){
+		.at = x->bytes.at,
+		.refund = op->flags & FORT_X64_PAID ? op->join : 0,
+		.pc = pc,
+		.load_pc = load_pc,
+		.disp = mem.disp,
+		.base = mem.base,
+		.index = mem.index,
+		.scale = mem.scale,
+		.bytes = (uint8_t)bytes,
+	};
 }
 
 /* Loads of 64 bits with the sign are those without. */
-void fort_x64_ldx(struct fort_x64 *x, const struct fort_insn *insn)
+void fort_x64_load(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	struct fort_x64_mem mem = place(x, insn->src, insn->off, insn->bits);
-	enum fort_x64_reg dst = fort_x64_home(insn->dst);
-	bool sign = insn->op == FORT_OP_LDXS;
+	struct fort_x64_mem mem = fort_x64_place(x, op, op->bits);
+	bool sign = op->op == FORT_OP_LDXS;
+	enum fort_x64_row row = op->bits == 8    ? sign ? FORT_X64_MOVSX8 : FORT_X64_MOVZX8
+				: op->bits == 16 ? sign ? FORT_X64_MOVSX16 : FORT_X64_MOVZX16
+				: op->bits == 32 && sign ? FORT_X64_MOVSX32
+							 : FORT_X64_LOAD;
 
-	note(x, mem, insn->bits, false);
-	switch (insn->bits) {
-	case 8:
-		fort_x64_rm(&x->bytes, sign ? FORT_X64_MOVSX8 : FORT_X64_MOVZX8, sign ? 64 : 32,
-			    dst, mem);
-		break;
-	case 16:
-		fort_x64_rm(&x->bytes, sign ? FORT_X64_MOVSX16 : FORT_X64_MOVZX16, sign ? 64 : 32,
-			    dst, mem);
-		break;
-	case 32:
-		fort_x64_rm(&x->bytes, sign ? FORT_X64_MOVSX32 : FORT_X64_LOAD, sign ? 64 : 32, dst,
+	fort_x64_note(x, mem, op->bits / 8, op->pc, op->pc);
+	fort_x64_rm(&x->bytes, row, sign || op->bits == 64 ? 64 : 32, fort_x64_home(op->dst), mem);
+}
+
+/* Immediates are cut to the width, or sign-extended to 64 bits, by the encodings themselves.
+ * Store-release is a store: x86 keeps the order of stores. */
+void fort_x64_store(struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	struct fort_x64_mem mem = fort_x64_place(x, op, op->bits);
+	enum fort_x64_reg a = fort_x64_home(op->a);
+	enum fort_x64_row row = op->bits == 8    ? FORT_X64_MOV_I8
+				: op->bits == 16 ? FORT_X64_MOV_I16
+						 : FORT_X64_MOV_I32;
+
+	if (op->a == FORT_X64_NO_REG)
+		a = fort_x64_hidden(x, op->imm, FORT_X64_FREE1);
+	fort_x64_note(x, mem, op->bits / 8, op->pc, op->pc);
+	if (a == FORT_X64_NONE)
+		fort_x64_rmi(&x->bytes, row, op->bits, 0, mem, (int32_t)op->imm);
+	else
+		fort_x64_rm(&x->bytes, op->bits == 8 ? FORT_X64_MOV8 : FORT_X64_MOV, op->bits, a,
 			    mem);
-		break;
-	default: fort_x64_rm(&x->bytes, FORT_X64_LOAD, 64, dst, mem);
-	}
 }
 
-/* Immediates are cut to the width, or sign-extended to 64 bits, by the encodings themselves. */
-void fort_x64_st(struct fort_x64 *x, const struct fort_insn *insn)
+/* Load, operation and store in one; not atomic. */
+void fort_x64_update(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits);
-	enum fort_x64_row row = insn->bits == 8    ? FORT_X64_MOV_I8
-				: insn->bits == 16 ? FORT_X64_MOV_I16
-						   : FORT_X64_MOV_I32;
+	struct fort_x64_mem mem = fort_x64_place(x, op, op->bits);
+	enum fort_x64_row row = fort_x64_alu_row(op->op);
+	enum fort_x64_reg b = fort_x64_home(op->b);
 
-	note(x, mem, insn->bits, false);
-	fort_x64_rmi(&x->bytes, row, insn->bits, 0, mem, (int32_t)insn->imm);
-}
-
-/* Store-release too: x86 keeps the order of stores. */
-void fort_x64_stx(struct fort_x64 *x, const struct fort_insn *insn)
-{
-	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits);
-
-	note(x, mem, insn->bits, false);
-	fort_x64_rm(&x->bytes, insn->bits == 8 ? FORT_X64_MOV8 : FORT_X64_MOV, insn->bits,
-		    fort_x64_home(insn->src), mem);
+	if (op->b == FORT_X64_NO_REG)
+		b = fort_x64_hidden(x, op->imm, FORT_X64_FREE1);
+	fort_x64_note(x, mem, op->bits / 8, op->pc, op->pc - op->from);
+	if (b == FORT_X64_NONE)
+		fort_x64_alu_mem_imm(&x->bytes, row, op->bits, mem, (int32_t)op->imm);
+	else
+		fort_x64_rm(&x->bytes, row, op->bits, b, mem);
 }
 
 /* Fetch-and-op without an instruction of its own: repeat until nobody came between. rax has the
- * expected word, so r0 waits in FREE1, also as operand or address; src gets the old word.
+ * expected word, so r0 waits elsewhere, also as operand or address: in FREE1 or, where FREE1 has
+ * the address, on the machine's stack. src gets the old word.
  */
-static void fetch(struct fort_x64 *x, const struct fort_insn *insn, struct fort_x64_mem mem)
+static void fetch(struct fort_x64 *x, const struct fort_x64_op *op, struct fort_x64_mem mem)
 {
 	struct fort_x64_bytes *to = &x->bytes;
-	enum fort_x64_reg src = fort_x64_home(insn->src);
-	enum fort_x64_reg operand = src == FORT_X64_RAX ? FORT_X64_FREE1 : src;
+	enum fort_x64_row row = fetch_rows[op->op];
+	enum fort_x64_reg src = fort_x64_home(op->a);
+	bool stack = mem.base == FORT_X64_FREE1;
 	uint32_t again;
 
+	if (stack)
+		fort_x64_reg(to, FORT_X64_PUSH, 32, FORT_X64_RAX);
+	else
+		fort_x64_mov(to, 64, FORT_X64_FREE1, FORT_X64_RAX);
 	if (mem.base == FORT_X64_RAX)
 		mem.base = FORT_X64_FREE1;
-	fort_x64_mov(to, 64, FORT_X64_FREE1, FORT_X64_RAX);
-	note(x, mem, insn->bits, true);
-	fort_x64_rm(to, FORT_X64_LOAD, insn->bits, FORT_X64_RAX, mem);
+	if (mem.index == FORT_X64_RAX)
+		mem.index = FORT_X64_FREE1;
+	fort_x64_note(x, mem, op->bits / 8, op->pc, op->pc);
+	fort_x64_rm(to, FORT_X64_LOAD, op->bits, FORT_X64_RAX, mem);
 	again = to->at;
 	fort_x64_mov(to, 64, FORT_X64_FREE2, FORT_X64_RAX);
-	fort_x64_rr(to, fetch_rows[insn->op], insn->bits, operand, FORT_X64_FREE2);
-	note(x, mem, insn->bits, true);
-	fort_x64_rm(to, FORT_X64_CMPXCHG, insn->bits, FORT_X64_FREE2, mem);
-	fort_x64_jump(to, FORT_X64_NOT_EQUAL, 1, again);
-	fort_x64_mov(to, insn->bits, src, FORT_X64_RAX);
-	if (src != FORT_X64_RAX)
+	if (src == FORT_X64_RAX && stack)
+		fort_x64_rm(to, fort_x64_load_row(row), op->bits, FORT_X64_FREE2,
+			    fort_x64_at(FORT_X64_RSP, 0));
+	else
+		fort_x64_rr(to, row, op->bits, src == FORT_X64_RAX ? FORT_X64_FREE1 : src,
+			    FORT_X64_FREE2);
+	fort_x64_note(x, mem, op->bits / 8, op->pc, op->pc);
+	fort_x64_rm(to, FORT_X64_CMPXCHG, op->bits, FORT_X64_FREE2, mem);
+	fort_x64_jump(to, FORT_X64_NOT_EQUAL, 1, (int64_t)again - (to->at + 2));
+	fort_x64_mov(to, op->bits, src, FORT_X64_RAX);
+	if (src == FORT_X64_RAX && stack)
+		fort_x64_reg(to, FORT_X64_POP, 32, FORT_X64_FREE1);
+	else if (stack)
+		fort_x64_reg(to, FORT_X64_POP, 32, FORT_X64_RAX);
+	else if (src != FORT_X64_RAX)
 		fort_x64_mov(to, 64, FORT_X64_RAX, FORT_X64_FREE1);
 }
 
-void fort_x64_atomic(struct fort_x64 *x, const struct fort_insn *insn)
+void fort_x64_atomic(struct fort_x64 *x, const struct fort_x64_op *op)
 {
-	struct fort_x64_mem mem = place(x, insn->dst, insn->off, insn->bits);
+	struct fort_x64_mem mem =
+		fort_x64_put_mem(x, fort_x64_mem_of(x, op, op->bits), FORT_X64_FREE1);
 
-	if (insn->op < FORT_LEN(fetch_rows) && fetch_rows[insn->op]) {
-		fetch(x, insn, mem);
+	if (op->op < FORT_LEN(fetch_rows) && fetch_rows[op->op]) {
+		fetch(x, op, mem);
 		return;
 	}
-	note(x, mem, insn->bits, false);
-	fort_x64_rm(&x->bytes, atomic_rows[insn->op], insn->bits, fort_x64_home(insn->src), mem);
+	fort_x64_note(x, mem, op->bits / 8, op->pc, op->pc);
+	fort_x64_rm(&x->bytes, atomic_rows[op->op], op->bits, fort_x64_home(op->a), mem);
 	/* A comparison that held leaves eax, and with it the upper half, alone. */
-	if (insn->op == FORT_OP_A_CMPXCHG && insn->bits == 32)
+	if (op->op == FORT_OP_A_CMPXCHG && op->bits == 32)
 		fort_x64_mov(&x->bytes, 32, FORT_X64_RAX, FORT_X64_RAX);
 }

@@ -1,27 +1,32 @@
-/* Entering and leaving code of the x64 engine: the gate, and what one entry keeps on the host's
- * stack while the program runs.
+/* Entering code of the x64 engine, and what one entry keeps on the host's stack while the program
+ * runs.
  */
 #pragma once
 
-#include "engine/run.h"
+#include "engine/engine.h"
 
-/* The gate and emitted code know these offsets; run->engine points to it. */
+/* Emitted code knows these offsets; run->engine points to it. */
 struct fort_x64_entry {
-	uint64_t stack;   /* where the outermost frame's return address is: rsp for leaving early */
-	uint64_t code;    /* first instruction */
-	uint64_t r1, r2;  /* at the start */
-	uint64_t r10;     /* at the start */
-	uint64_t fuel;    /* in and out */
+	uint64_t stack;   /* rsp for leaving early; 0: the code has not begun */
 	uint32_t stop;    /* why code left early: an abort's code, or FORT_X64_STOP_HELPER */
 	uint32_t pc;      /* where, if it did */
-	uint32_t detail;  /* FORT_ABORT_HELPER: the helper's number */
+	uint32_t detail;  /* FORT_ABORT_HELPER: the helper's number; HELPER_ARG: the argument's */
 	uint32_t bytes;   /* FORT_ABORT_MEMORY: of the access */
 	uint64_t address; /* FORT_ABORT_MEMORY: offset in the window */
+	uint32_t frames;  /* that there may still be */
+	/* Calls by register: the helper's number, and who knows the helpers. */
+	uint64_t number;
+	fort_helper_lookup *helper;
 };
 
-/* Calls entry->code with registers as the engine contract says; returns r0.
- */
-uint64_t fort_x64_enter(struct fort_x64_entry *entry, struct fort_run *run);
+/* The helper whose number the entry has, called with these arguments; or the end of the run. */
+uint64_t fort_x64_call_by_number(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+				 struct fort_run *run);
+
+/* An image's first instruction, as C sees it: returns r0, run->fuel is what is left. */
+typedef uint64_t fort_x64_code_fn(uint64_t ctx, uint64_t ctx_length, uint64_t r10,
+				  struct fort_run *run, struct fort_x64_entry *entry,
+				  uint64_t fuel);
 
 /* The base of segment gs, which is the window's while code under sfi runs. Processors and kernels
  * that let programs read and write it directly (`fast`) make entering cheap; others ask the kernel.
@@ -29,3 +34,19 @@ uint64_t fort_x64_enter(struct fort_x64_entry *entry, struct fort_run *run);
 bool fort_x64_gs_is_fast(void);
 uint64_t fort_x64_gs_get(bool fast);
 void fort_x64_gs_set(bool fast, uint64_t base);
+
+/* Is it the window's? A thread keeps that of the last program that ran on it, so that most runs
+ * find what they need. */
+static inline bool fort_x64_gs_is(bool fast, uint64_t window)
+{
+	uint64_t base;
+
+	if (FORT_UNLIKELY(!fast))
+		return fort_x64_gs_get(fast) == window;
+	__asm__ volatile("rdgsbase %0" : "=r"(base));
+	return FORT_LIKELY(base == window);
+}
+/* Makes it the window's, where it is not; returns what leave must be given if the host has one of
+ * its own, else 0. */
+uint64_t fort_x64_gs_enter(bool fast, uint64_t window);
+void fort_x64_gs_leave(bool fast, uint64_t entered);

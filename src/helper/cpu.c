@@ -2,11 +2,14 @@
 
 #include <cpuid.h>
 
+#include "base/limits.h"
 #include "base/sys.h"
 
 #define CPU_NODE_SEGMENT 0x7bul
 #define CPU_BITS         0xffful /* the node is above */
 #define AGREE_TRIES      16u
+
+_Static_assert(CPU_BITS < FORT_CPUS_MAX, "what was proven of processor numbers holds");
 
 static uint32_t by_rdpid(void)
 {
@@ -29,7 +32,7 @@ static uint32_t by_syscall(void)
 	uint32_t cpu = 0;
 
 	fort_sys3(SYS_getcpu, (long)&cpu, 0, 0);
-	return cpu;
+	return cpu & CPU_BITS;
 }
 
 uint32_t fort_cpu_ask(enum fort_cpu_source source)

@@ -4,7 +4,14 @@
  */
 #pragma once
 
-#include "engine/run.h"
+#include "engine/engine.h"
 
 /* The function behind a helper's number, or NULL. An engine's fort_helper_lookup. */
 fort_helper_fn *fort_helper_function(uint32_t number);
+/* What engines may know of it: a fort_helper_shaper. */
+struct fort_helper_shape fort_helper_shape(uint32_t number);
+
+struct fort_map;
+/* What does bpf_map_lookup_elem in this map, faster for what it knows of it; NULL: nothing is
+ * faster. As fort_map_lookup.function it relies on its first argument. */
+fort_helper_fn *fort_helper_lookup_in(const struct fort_map *map);

@@ -10,6 +10,8 @@
 #include "map/shared.h"
 
 struct fort_run;
+struct fort_watch;
+struct fort_watched;
 
 /* Addresses from start up to, not including, end. */
 struct fort_range {
@@ -30,7 +32,8 @@ struct fort_host {
 	 * owned. */
 	const struct fort_range *ranges;
 	uint32_t n_ranges;
-	fort_clock_fn *clock; /* the vDSO's, or NULL */
+	struct fort_watch *watch; /* of runs in this process, not owned; or NULL */
+	fort_clock_fn *clock;     /* the vDSO's, or NULL */
 	enum fort_cpu_source cpu_source;
 	uint64_t pointer_key; /* hides addresses that %p prints */
 };
@@ -44,6 +47,7 @@ struct fort_random {
 struct fort_services {
 	struct fort_host *host; /* not owned */
 	struct fort_seat seat;
+	struct fort_watched *watched; /* the thread's place at the watchdog, or NULL */
 	struct fort_random random;
 	/* Asked of the kernel when first needed, and kept: see fort_services_forget. */
 	uint32_t pid;      /* 0: not known */

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/uapi.h"
+#include "engine/watch.h"
 #include "helper/helper.h"
 #include "helper/services.h"
 #include "load/runs.h"
@@ -71,13 +73,35 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_proven *pr
 	return 0;
 }
 
+/* How an engine may look up in a map. */
+static struct fort_map_lookup lookup_of(const struct fort_map *map)
+{
+	struct fort_map_lookup lookup = {.n = map->shape.max_entries, .stride = map->stride};
+
+	switch (map->shape.type) {
+	case BPF_MAP_TYPE_ARRAY: return lookup;
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		lookup.n_cpus = map->n_cpus;
+		lookup.cpu_bytes = map->cpu_bytes;
+		return lookup;
+	default: return (struct fort_map_lookup){.function = fort_helper_lookup_in(map)};
+	}
+}
+
 static int build(struct fort_loaded *loaded, const struct fort_load_request *request)
 {
+	struct fort_map_lookup lookups[FORT_MAPS_PER_PROG_MAX];
 	struct fort_compile compile = {.program = &loaded->hardened.program,
 				       .domain = &loaded->domain,
 				       .isolation = request->isolation,
-				       .helper = fort_helper_function};
+				       .helper = fort_helper_function,
+				       .shape = fort_helper_shape,
+				       .lookups = lookups,
+				       .proven = true};
 	int err = keep_program(loaded, request->proven);
+
+	for (uint32_t i = 0; i < loaded->n_maps; i++)
+		lookups[i] = lookup_of(loaded->maps[i]);
 
 	if (err)
 		return err;
@@ -93,15 +117,15 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 int fort_loaded_open(const struct fort_load_request *request, struct fort_loaded **out)
 {
 	const struct fort_env *env = request->proven->env;
-	struct fort_violation why;
 	struct fort_arena arena;
 	struct fort_loaded *loaded;
+	struct fort_violation why;
 	int err;
 
-	if (!maps_fit(env, request->maps))
-		return -EBADMSG;
 	if (!fort_env_runs(env, &why))
 		return -EOPNOTSUPP;
+	if (!maps_fit(env, request->maps))
+		return -EBADMSG;
 	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
 	loaded = FORT_ARENA_NEW(&arena, struct fort_loaded);
 	if (!loaded) {
@@ -163,7 +187,11 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->services = services;
 	if (loaded->pins)
 		fort_services_enter(services);
+	if (services->watched)
+		fort_watched_enter(services->watched, run);
 	result = loaded->engine->run(loaded->code, run);
+	if (services->watched)
+		fort_watched_leave(services->watched);
 	fort_run_release_all(run);
 	if (loaded->pins)
 		fort_services_leave(services);

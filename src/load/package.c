@@ -10,7 +10,7 @@ struct head {
 	uint32_t n_insns, n_maps, certificate_bytes, n_prototypes;
 };
 _Static_assert(sizeof(struct head) == 56, "package layout");
-_Static_assert(sizeof(struct fort_map_shape) == 24, "package layout");
+_Static_assert(sizeof(struct fort_map_shape) == 28, "package layout");
 
 void fort_package_write(struct fort_buf *buf, const struct fort_package_view *view)
 {

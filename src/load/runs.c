@@ -11,15 +11,47 @@ static bool later(struct fort_violation *why, enum fort_diag diag, const struct 
 	return false;
 }
 
+static bool map_runs(const struct fort_env *env, uint32_t pc, struct fort_violation *why)
+{
+	uint32_t index = (uint32_t)env->graph->program.insns[pc].imm;
+
+	*why = (struct fort_violation){.diag = FORT_DIAG_MAP_LATER,
+				       .reg = FORT_REGS,
+				       .pc = pc,
+				       .args = {env->maps[index].type}};
+	return fort_map_runs(env->maps[index].type);
+}
+
+/* Loads of context fields that are pointers: to packets only. */
+static bool access_runs(const struct fort_env *env, uint32_t pc, struct fort_violation *why)
+{
+	const struct fort_access *access = &env->access[pc];
+	const struct fort_ctx_field *field;
+
+	if (access->kind != FORT_ACCESS_CTX_POINTER)
+		return true;
+	field = &env->hook.prog->ctx->fields[access->which];
+	*why = (struct fort_violation){.diag = FORT_DIAG_CTX_LATER,
+				       .reg = FORT_REGS,
+				       .pc = pc,
+				       .args = {field->offset, field->bytes}};
+	return fort_yield_runs((enum fort_yield)field->yields);
+}
+
 static bool insn_runs(const struct fort_env *env, uint32_t pc, struct fort_violation *why)
 {
 	const struct fort_insn *insn = &env->graph->program.insns[pc];
 	const struct fort_helper_info *helper;
 
 	switch (insn->kind) {
+	case FORT_LDABS:
+	case FORT_LDIND:
 	case FORT_MAY_GOTO: return later(why, FORT_DIAG_INSN_LATER, insn, pc);
 	case FORT_LDIMM:
-		return insn->op != FORT_OP_FUNC || later(why, FORT_DIAG_INSN_LATER, insn, pc);
+		if (insn->op == FORT_OP_FUNC)
+			return later(why, FORT_DIAG_INSN_LATER, insn, pc);
+		return (insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
+		       map_runs(env, pc, why);
 	case FORT_CALL:
 		if (insn->op != FORT_OP_HELPER)
 			return true;
@@ -49,8 +81,14 @@ bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
 {
 	const struct fort_program *program = &env->graph->program;
 
+	*why = (struct fort_violation){.diag = FORT_DIAG_PROG_LATER,
+				       .reg = FORT_REGS,
+				       .args = {env->hook.prog->number}};
+	if (!env->hook.prog->runs)
+		return false;
 	for (uint32_t pc = 0; pc < program->n_insns; pc += fort_insn_slots(&program->insns[pc]))
-		if (!insn_runs(env, pc, why))
+		if (env->access[pc].reached &&
+		    (!access_runs(env, pc, why) || !insn_runs(env, pc, why)))
 			return false;
 	for (uint32_t i = 0; i < env->n_demands; i++)
 		if (env->demands[i].kind == FORT_ROOT_GLOBAL &&

@@ -31,10 +31,22 @@ static void take_prototypes(const struct fort_unit_request *request, struct fort
 	unit->env.words = request->words;
 }
 
+/* Inner maps come behind those that instructions name, and hold none themselves. What is said
+ * otherwise, is said in vain: nothing can be looked up. */
+static void check_inner(struct fort_map_shape *maps, uint32_t n_maps, uint32_t n_inner)
+{
+	for (uint32_t i = 0; i < n_maps + n_inner; i++)
+		if (i >= n_maps || maps[i].inner <= n_maps || maps[i].inner > n_maps + n_inner)
+			maps[i].inner = 0;
+}
+
 int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *request,
 		    struct fort_unit *out, struct fort_unit_error *error)
 {
 	struct fort_insn *insns = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_insn);
+	uint32_t n_maps = request->n_maps + request->n_inner;
+	struct fort_map_shape *maps =
+		fort_arena_copy(arena, request->maps, n_maps * sizeof(request->maps[0]));
 	int err;
 
 	*error = (struct fort_unit_error){.decoding = true};
@@ -42,17 +54,19 @@ int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *re
 		.env = {.hook = request->hook,
 			.sleepable = request->sleepable,
 			.n_maps = request->n_maps,
-			.fields = request->fields,
+			.n_inner = request->n_inner,
 			.constants = request->constants,
+			.records = request->records,
+			.cpus = request->cpus ? request->cpus : FORT_CPUS_MAX,
 			.rights = request->rights,
 			.gpl = request->gpl,
-			.maps = fort_arena_copy(arena, request->maps,
-						request->n_maps * sizeof(request->maps[0])),
+			.maps = maps,
 			.access = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_access),
 			.demands = FORT_ARENA_ARRAY(arena, FORT_DEMANDS_MAX, struct fort_root)},
 	};
-	if (!insns || !out->env.maps || !out->env.access || !out->env.demands)
+	if (!insns || !maps || !out->env.access || !out->env.demands)
 		return -ENOMEM;
+	check_inner(maps, request->n_maps, request->n_inner);
 	err = fort_insn_decode(request->insns, request->n_insns, insns, &error->decode);
 	if (err)
 		return err;

@@ -12,13 +12,15 @@ struct fort_unit_request {
 	uint32_t n_insns;                  /* 1 to FORT_PROG_INSNS_MAX */
 	struct fort_hook hook;             /* program type, and where it is attached */
 	bool sleepable;
+	/* n_maps that instructions name, at most FORT_MAPS_PER_PROG_MAX, and n_inner that are in
+	 * them, no more. */
 	const struct fort_map_shape *maps;
-	uint32_t n_maps;                 /* at most FORT_MAPS_PER_PROG_MAX */
-	/* As in struct fort_env; outlives the unit. Not part of a package: what uses such fields does
-	 * not run. */
-	const struct fort_map_fields *fields;
-	const uint8_t *const *constants; /* as in struct fort_env; outlives the unit */
-	uint32_t rights;                 /* enum fort_verifier_right */
+	uint32_t n_maps, n_inner;
+	/* As in struct fort_env; they outlive the unit. */
+	const uint8_t *const *constants;
+	const struct fort_btf_record *const *records;
+	uint32_t cpus;   /* that there may be; 0: FORT_CPUS_MAX */
+	uint32_t rights; /* enum fort_verifier_right */
 	bool gpl;
 	/* What is said of its subprograms (load/describe.h); they outlive the unit. Other than one
 	 * for each: nothing is known. `words` may be NULL. */

@@ -7,10 +7,8 @@
 #include "abi/uapi.h"
 #include "base/sys.h"
 #include "map/copy.h"
-#include "map/hash_key.h"
+#include "map/hash_find.h"
 
-#define PLACE_BYTES 0x0101010101010101ull
-#define PLACE_TOPS  0x8080808080808080ull
 /* Values up to this are copied with the lock held; larger ones before it is taken. */
 #define COPY_LOCKED_BYTES 256u
 
@@ -92,31 +90,9 @@ static uint64_t hash_of(const struct fort_map *map, const void *key)
 	return fort_key_hash(key, map->shape.key_bytes, map->hash.seed);
 }
 
-/* The byte of hash in a bucket: never 0, from bits that choose neither bucket nor shard. */
-static uint64_t tag_of(uint64_t key_hash)
-{
-	uint64_t tag = key_hash >> 56;
-
-	return tag + !tag;
-}
-
-/* The top bit of every byte of `tags` that is `tag`; bytes above a match may be wrong. */
-static uint64_t match(uint64_t tags, uint64_t tag)
-{
-	uint64_t other = tags ^ (tag * PLACE_BYTES);
-
-	return (other - PLACE_BYTES) & ~other & PLACE_TOPS;
-}
-
-/* Where an entry is: in a place of its bucket, or behind `link` in the chain. */
-struct spot {
-	uint32_t number; /* of the element, 0: the key is not there */
-	uint32_t place;  /* FORT_BUCKET_PLACES: in the chain */
-	uint32_t *link;
-};
-
-static struct spot look_up_chain(const struct fort_map *map, struct fort_hash_bucket *bucket,
-				 uint64_t key_hash, const void *key)
+struct fort_hash_spot fort_hash_look_up_chain(const struct fort_map *map,
+					      struct fort_hash_bucket *bucket, uint64_t key_hash,
+					      const void *key)
 {
 	const struct fort_hash *hash = &map->hash;
 	uint32_t *link = &bucket->chain;
@@ -129,44 +105,20 @@ static struct spot look_up_chain(const struct fort_map *map, struct fort_hash_bu
 			break;
 		if (fort_load(&element->hash) == (uint32_t)key_hash &&
 		    fort_key_equal(element->key, key, map->shape.key_bytes))
-			return (struct spot){number, FORT_BUCKET_PLACES, link};
+			return (struct fort_hash_spot){number, FORT_BUCKET_PLACES, link};
 		link = &element->chain;
 	}
-	return (struct spot){0};
+	return (struct fort_hash_spot){0};
 }
 
-static struct spot look_up(const struct fort_map *map, uint64_t key_hash, const void *key)
+static struct fort_hash_spot look_up(const struct fort_map *map, uint64_t key_hash, const void *key)
 {
-	const struct fort_hash *hash = &map->hash;
-	struct fort_hash_bucket *bucket = fort_hash_bucket(hash, key_hash);
-	uint64_t tag = tag_of(key_hash), found = match(fort_load(&bucket->tags), tag);
-
-	for (; found; found &= found - 1) {
-		uint32_t place = (uint32_t)__builtin_ctzll(found) / 8;
-		uint32_t number = fort_load(&bucket->elements[place]);
-		const struct fort_hash_element *element = fort_hash_element(hash, number);
-
-		if (!element || !fort_key_equal(element->key, key, map->shape.key_bytes))
-			continue;
-		/* The number may have been written for a tag that is still to come. */
-		if (FORT_LIKELY((fort_load(&bucket->tags) >> 8 * place & 0xff) == tag))
-			return (struct spot){number, place, NULL};
-	}
-	if (FORT_LIKELY(!fort_load(&bucket->chain)))
-		return (struct spot){0};
-	return look_up_chain(map, bucket, key_hash, key);
-}
-
-static int64_t value_offset(const struct fort_map *map, uint32_t number)
-{
-	return (int64_t)((uint64_t)(number - 1) * map->stride);
+	return fort_hash_look_up(map, key_hash, key, map->shape.key_bytes);
 }
 
 static int64_t find(const struct fort_map *map, const void *key, uint32_t cpu)
 {
-	uint32_t number = look_up(map, hash_of(map, key), key).number;
-
-	return FORT_LIKELY(number) ? value_offset(map, number) : -ENOENT;
+	return fort_hash_find(map, key, map->shape.key_bytes);
 }
 
 static int copy_value(const struct fort_map *map, uint64_t key_hash, const void *key, void *value)
@@ -175,7 +127,7 @@ static int copy_value(const struct fort_map *map, uint64_t key_hash, const void 
 
 	if (!number)
 		return -ENOENT;
-	fort_copy(value, map->values + value_offset(map, number), map->shape.value_bytes);
+	fort_copy(value, map->values + fort_hash_value_offset(map, number), map->shape.value_bytes);
 	return 0;
 }
 
@@ -207,7 +159,7 @@ static int read_value(struct fort_map *map, const struct fort_seat *seat, const 
 static void link_new(struct fort_hash_bucket *bucket, uint64_t tag,
 		     struct fort_hash_element *element, uint32_t number)
 {
-	uint64_t tags = fort_load(&bucket->tags), empty = match(tags, 0);
+	uint64_t tags = fort_load(&bucket->tags), empty = fort_hash_match(tags, 0);
 	unsigned place = empty ? (unsigned)__builtin_ctzll(empty) / 8 : 0;
 
 	if (!empty) {
@@ -219,7 +171,7 @@ static void link_new(struct fort_hash_bucket *bucket, uint64_t tag,
 	fort_store(&bucket->tags, tags | tag << 8 * place);
 }
 
-static void unlink_spot(struct fort_hash_bucket *bucket, const struct spot *spot,
+static void unlink_spot(struct fort_hash_bucket *bucket, const struct fort_hash_spot *spot,
 			const struct fort_hash_element *element)
 {
 	if (spot->link)
@@ -229,7 +181,7 @@ static void unlink_spot(struct fort_hash_bucket *bucket, const struct spot *spot
 }
 
 /* Puts a complete element in the place of the entry's old one. */
-static void swap_spot(struct fort_hash_bucket *bucket, const struct spot *spot,
+static void swap_spot(struct fort_hash_bucket *bucket, const struct fort_hash_spot *spot,
 		      const struct fort_hash_element *old, struct fort_hash_element *element,
 		      uint32_t number)
 {
@@ -255,13 +207,13 @@ static void fill(struct fort_map *map, struct update *update)
 
 	fort_store(&element->hash, (uint32_t)update->key_hash);
 	fort_key_copy(element->key, update->key, map->shape.key_bytes);
-	fort_copy(map->values + value_offset(map, update->number), update->value,
+	fort_copy(map->values + fort_hash_value_offset(map, update->number), update->value,
 		  map->shape.value_bytes);
 	update->filled = true;
 }
 
 static void put(struct fort_map *map, const struct fort_seat *seat, struct fort_hash_shard *shard,
-		struct update *update, const struct spot *spot)
+		struct update *update, const struct fort_hash_spot *spot)
 {
 	struct fort_hash_bucket *bucket = fort_hash_bucket(&map->hash, update->key_hash);
 	struct fort_hash_element *element = fort_hash_element(&map->hash, update->number);
@@ -275,7 +227,7 @@ static void put(struct fort_map *map, const struct fort_seat *seat, struct fort_
 		fort_store(&element->mover, 0);
 		fort_shard_retire(shard, old, spot->number);
 	} else {
-		link_new(bucket, tag_of(update->key_hash), element, update->number);
+		link_new(bucket, fort_hash_tag(update->key_hash), element, update->number);
 		fort_store(&shard->live, fort_load(&shard->live) + 1);
 		fort_store(&element->mover, 0);
 	}
@@ -288,7 +240,7 @@ enum want { WANT_NOTHING, WANT_ELEMENT, WANT_QUOTA };
 static int try_update(struct fort_map *map, const struct fort_seat *seat,
 		      struct fort_hash_shard *shard, struct update *update, enum want *want)
 {
-	struct spot spot = look_up(map, update->key_hash, update->key);
+	struct fort_hash_spot spot = look_up(map, update->key_hash, update->key);
 
 	*want = WANT_NOTHING;
 	if (spot.number && update->flags & BPF_NOEXIST)
@@ -413,7 +365,7 @@ static int delete_key(struct fort_map *map, const struct fort_seat *seat, const 
 	uint64_t key_hash = hash_of(map, key);
 	struct fort_hash_shard *shard = fort_hash_shard(&map->hash, key_hash);
 	struct fort_hash_element *element;
-	struct spot spot;
+	struct fort_hash_spot spot;
 	int err;
 
 	__builtin_prefetch(fort_hash_bucket(&map->hash, key_hash), 1);
@@ -434,7 +386,7 @@ static int delete_key(struct fort_map *map, const struct fort_seat *seat, const 
 
 /* The first entry of a bucket, or the one after `spot`; 0 at the bucket's end. */
 static uint32_t next_in_bucket(const struct fort_map *map, const struct fort_hash_bucket *bucket,
-			       const struct spot *spot)
+			       const struct fort_hash_spot *spot)
 {
 	uint64_t tags = fort_load(&bucket->tags);
 	uint32_t place = spot ? spot->place + 1 : 0;
@@ -457,7 +409,7 @@ static int peek(const struct fort_map *map, struct fort_hash_bucket *bucket, con
 		uint64_t key_hash, void *next)
 {
 	const struct fort_hash_element *element;
-	struct spot spot;
+	struct fort_hash_spot spot;
 
 	if (after) {
 		spot = look_up(map, key_hash, after);

@@ -44,6 +44,26 @@ static void add_prototypes(struct fort_sha256 *hash, const struct fort_env *env)
 				program->n_subprogs * sizeof(env->prototypes[0]));
 }
 
+static void add_map(struct fort_sha256 *hash, const struct fort_env *env, uint32_t index)
+{
+	const struct fort_map_shape *map = &env->maps[index];
+	const struct fort_btf_record *record = fort_env_record(env, index);
+	const uint8_t *constant = fort_env_constant(env, index);
+
+	add_u32(hash, map->type);
+	add_u32(hash, map->key_bytes);
+	add_u32(hash, map->value_bytes);
+	add_u32(hash, map->max_entries);
+	add_u32(hash, map->flags);
+	add_u32(hash, map->frozen);
+	add_u32(hash, map->inner);
+	add_u32(hash, record ? record->count + 1 : 0);
+	for (uint32_t i = 0; record && i < record->count; i++)
+		fort_sha256_add(hash, &record->fields[i], sizeof(record->fields[i]));
+	if (constant)
+		fort_sha256_add(hash, constant, map->value_bytes);
+}
+
 void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 {
 	struct fort_sha256 hash;
@@ -55,25 +75,15 @@ void fort_binding(const struct fort_env *env, uint8_t out[FORT_SHA256_BYTES])
 	add_prototypes(&hash, env);
 	add_u32(&hash, env->hook.prog->number);
 	add_u32(&hash, env->hook.attach);
+	add_text(&hash, env->hook.target ? env->hook.target : "");
 	add_u32(&hash, env->sleepable);
 	add_u32(&hash, env->rights);
 	add_u32(&hash, env->gpl);
+	add_u32(&hash, env->cpus);
 	add_u32(&hash, env->n_maps);
-	add_u32(&hash, env->fields != NULL);
-	if (env->fields)
-		fort_sha256_add(&hash, env->fields, env->n_maps * sizeof(env->fields[0]));
-	for (uint32_t i = 0; i < env->n_maps; i++) {
-		const struct fort_map_shape *map = &env->maps[i];
-
-		add_u32(&hash, map->type);
-		add_u32(&hash, map->key_bytes);
-		add_u32(&hash, map->value_bytes);
-		add_u32(&hash, map->max_entries);
-		add_u32(&hash, map->flags);
-		add_u32(&hash, map->frozen);
-		if (map->frozen && env->constants && env->constants[i])
-			fort_sha256_add(&hash, env->constants[i], map->value_bytes);
-	}
+	add_u32(&hash, env->n_inner);
+	for (uint32_t i = 0; i < env->n_maps + env->n_inner; i++)
+		add_map(&hash, env, i);
 	fort_sha256_end(&hash, out);
 }
 

@@ -18,6 +18,14 @@ static struct fort_value right_operand(const struct fort_rule *rule)
 
 /* --- copies --- */
 
+/* Part of an address, or what is computed from one, is a number for those who may see addresses. */
+static bool shows_no_address(struct fort_rule *rule, unsigned reg, enum fort_diag diag)
+{
+	if (!fort_rule_is_secret(rule, fort_rule_reg(rule, reg)))
+		return true;
+	return fort_rule_bad(rule, diag, reg, rule->insn->op, 0, 0, 0);
+}
+
 static bool move_register(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
@@ -29,6 +37,8 @@ static bool move_register(struct fort_rule *rule)
 		fort_rule_name(rule, src);
 		set(rule, *src);
 	} else if (src->type != FORT_NUM) {
+		if (!shows_no_address(rule, insn->src, FORT_DIAG_LEAK_COPY))
+			return false;
 		set(rule, fort_value_number(fort_scalar_of_width(32))); /* part of an address */
 	} else if (fort_scalar_umax(&src->num) <= UINT32_MAX) {
 		fort_rule_name(rule, src);
@@ -47,7 +57,9 @@ static bool move_extended(struct fort_rule *rule)
 	struct fort_scalar unknown = fort_scalar_unknown();
 	struct fort_scalar out;
 
-	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst))
+	if (!fort_rule_readable(rule, insn->src) || !fort_rule_writable(rule, insn->dst) ||
+	    !shows_no_address(rule, insn->src,
+			      insn->bits == 64 ? FORT_DIAG_LEAK_EXTEND : FORT_DIAG_LEAK_COPY))
 		return false;
 	out = fort_scalar_sign_extend(src->type == FORT_NUM ? &src->num : &unknown, from,
 				      insn->bits);
@@ -69,7 +81,9 @@ static bool change_one(struct fort_rule *rule)
 	struct fort_scalar unknown = fort_scalar_unknown();
 	const struct fort_scalar *num = dst->type == FORT_NUM ? &dst->num : &unknown;
 
-	if (!fort_rule_readable(rule, insn->dst) || !fort_rule_writable(rule, insn->dst))
+	if (!fort_rule_readable(rule, insn->dst) ||
+	    !shows_no_address(rule, insn->dst, FORT_DIAG_LEAK_ALU) ||
+	    !fort_rule_writable(rule, insn->dst))
 		return false;
 	set(rule, fort_value_number(insn->kind == FORT_NEG
 					    ? fort_scalar_neg(insn->bits, num)
@@ -209,18 +223,39 @@ static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 
 /* --- pointers --- */
 
+/* K: adjust_ptr_min_max_vals. Sockets and the like are whole. */
+static bool moves(const struct fort_value *pointer, bool known)
+{
+	switch (pointer->type) {
+	case FORT_CTX:
+	case FORT_STACK:
+	case FORT_MAP_VALUE:
+	case FORT_MAP_KEY:
+	case FORT_PACKET:
+	case FORT_PACKET_META:
+	case FORT_TP_BUFFER:
+	case FORT_MEM:
+	case FORT_RING_MEM:
+	case FORT_BUF:
+	case FORT_BTF:
+	case FORT_FUNC:
+	case FORT_DYNPTR: return true;
+	case FORT_FLOW_KEYS: return known;
+	default: return false;
+	}
+}
+
 static bool movable(struct fort_rule *rule, unsigned reg, const struct fort_value *pointer,
 		    const struct fort_value *number)
 {
-	uint64_t by;
+	uint64_t by = 1;
+	bool known = fort_value_known(number, &by);
 
 	if (pointer->flags & FORT_MAYBE_NULL)
 		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH_NULL, reg, 0, 0, 0, 0);
-	if (pointer->type == FORT_MAP && fort_value_known(number, &by) && !by)
+	if (moves(pointer, known) || (pointer->type == FORT_MAP && !by))
 		return true;
-	if (pointer->type == FORT_PACKET_END || pointer->type == FORT_MAP)
-		return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH, reg, 0, 0, 0, 0);
-	return true;
+	return fort_rule_bad(rule, FORT_DIAG_PTR_ARITH, reg, 0, 0, 0, 0);
 }
 
 /* The symbol of pointer + number. */
@@ -340,12 +375,13 @@ static bool arithmetic(struct fort_rule *rule)
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	struct fort_value right = right_operand(rule);
 	bool both = dst->type != FORT_NUM && right.type != FORT_NUM;
+	bool leaks = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
 	if (dst->type == FORT_NUM && right.type == FORT_NUM)
 		return add_numbers(rule, &right);
-	if (insn->op == FORT_OP_SUB && both)
+	if (insn->op == FORT_OP_SUB && both && leaks)
 		return distance(rule, &right);
-	if (insn->op == FORT_OP_SUB && insn->bits == 32) {
+	if (insn->op == FORT_OP_SUB && insn->bits == 32 && !both && leaks) {
 		set(rule, fort_value_number(fort_scalar_of_width(32)));
 		return true;
 	}

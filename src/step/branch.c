@@ -7,6 +7,7 @@
 struct side {
 	struct fort_state *state;
 	bool taken;
+	const struct fort_value *remains; /* of pointers that end */
 };
 
 static struct fort_value right_of(const struct fort_state *state, const struct fort_insn *insn)
@@ -145,14 +146,14 @@ static bool is_null_test(const struct fort_insn *insn, const struct fort_value *
 	       (left->flags & FORT_MAYBE_NULL) && is_zero(right);
 }
 
-/* The NULL side holds no reference any more: reserving failed. */
+/* The NULL side holds no reference any more: nothing was acquired. */
 static void learn_null(const struct side *side, const struct fort_value *pointer, bool null)
 {
-	uint32_t id = pointer->id, ref = pointer->ref;
+	uint32_t id = pointer->id, ref = pointer->flags & FORT_LENT ? 0 : pointer->ref;
 
 	fort_relate_null(side->state, id, null);
 	if (null && ref)
-		fort_ref_release(side->state, ref);
+		fort_ref_release(side->state, ref, side->remains);
 }
 
 /* A packet pointer against the end of what it points into. */
@@ -265,10 +266,40 @@ static void name_number(struct fort_rule *rule, unsigned reg)
 		fort_rule_name(rule, value);
 }
 
+/* --- who may compare addresses --- */
+
+static bool is_packet(const struct fort_value *value)
+{
+	return value->type == FORT_PACKET || value->type == FORT_PACKET_META ||
+	       value->type == FORT_PACKET_END;
+}
+
+static bool bad_comparison(struct fort_rule *rule, unsigned reg)
+{
+	return fort_rule_bad(rule, FORT_DIAG_LEAK_COMPARE, reg, 0, 0, 0, 0);
+}
+
+/* Comparing tells something of an address, unless it is an end of the packet or NULL that the
+ * pointer is compared with. (K: check_cond_jmp_op) */
+static bool tells_addresses(const struct fort_rule *rule)
+{
+	const struct fort_insn *insn = rule->insn;
+	const struct fort_value *left = fort_rule_reg(rule, insn->dst);
+	struct fort_value right = right_of(rule->state, insn);
+	struct fort_comparison c = fort_comparison_of(insn->op);
+
+	if (!fort_rule_is_secret(rule, left) ||
+	    (insn->kind == FORT_JCC_K && is_null_test(insn, left, &right)))
+		return false;
+	return insn->bits == 32 || (c.primitive != FORT_CMP_ULE && c.primitive != FORT_CMP_ULT) ||
+	       !(is_limit(left, &right) || is_limit(&right, left));
+}
+
 /* One side is known to be the only one. */
 static bool go(struct fort_rule *rule, bool taken)
 {
-	struct side side = {rule->state, taken};
+	const struct fort_value remains = fort_rule_remains(rule);
+	struct side side = {rule->state, taken, &remains};
 
 	rule->out->decided = true;
 	if (taken)
@@ -279,16 +310,23 @@ static bool go(struct fort_rule *rule, bool taken)
 bool fort_rule_branch(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
-	struct side fall = {rule->state, false}, jump = {NULL, true};
+	const struct fort_value remains = fort_rule_remains(rule);
+	struct side fall = {rule->state, false, &remains}, jump = {NULL, true, &remains};
 	bool falls, jumps;
 	int known;
 
 	if ((insn->kind == FORT_JCC_X && !fort_rule_readable(rule, insn->src)) ||
 	    !fort_rule_readable(rule, insn->dst))
 		return false;
+	if (insn->kind == FORT_JCC_X && fort_rule_is_secret(rule, fort_rule_reg(rule, insn->src)) &&
+	    !(is_packet(fort_rule_reg(rule, insn->src)) &&
+	      is_packet(fort_rule_reg(rule, insn->dst))))
+		return bad_comparison(rule, insn->src);
 	known = decide(rule);
 	if (known >= 0)
 		return go(rule, known);
+	if (tells_addresses(rule))
+		return bad_comparison(rule, insn->dst);
 	if (insn->kind == FORT_JCC_X) { /* what is compared may be worth relating */
 		name_number(rule, insn->dst);
 		name_number(rule, insn->src);

@@ -1,326 +1,133 @@
-/* Calls of helpers: arguments against the prototype, then what the call leaves. */
-#include "step/rules.h"
+/* Calls of helpers: may it be called here, are its arguments good, what does it leave? What a
+ * helper is, is a row of abi/helpers.def. (K: check_helper_call)
+ */
+#include "step/call.h"
 
 #include "abi/uapi.h"
 
-/* One call being checked. */
-struct call {
-	const struct fort_helper_info *helper;
-	const struct fort_map_shape *map; /* arg1 of map helpers */
-	uint32_t map_index;
-	uint32_t const_size;                               /* CONST_SIZE */
-	uint64_t most;                                     /* the last SIZE argument at most */
-	bool found;                                        /* the key is surely in the map */
-	uint32_t released;                                 /* reference given back; 0 for none */
-	struct fort_stack_reach written[FORT_HELPER_ARGS]; /* stack memory the helper fills */
-	unsigned n_written;
-};
+/* --- may it be called? --- */
 
-static bool arg_bad(struct fort_rule *rule, enum fort_diag diag, unsigned reg,
-		    const struct call *call, int64_t extra)
+static enum fort_diag why_not(const struct fort_rule *rule, const struct fort_helper_info *helper,
+			      uint32_t number)
 {
-	return fort_rule_bad(rule, diag, reg, reg, call->helper->number,
-			     call->helper->args[reg - 1], extra);
-}
+	const struct fort_env *env = rule->env;
 
-/* --- memory arguments --- */
-
-/* [pointer, pointer + bytes) is the program's and may be used this way. */
-static bool memory_arg(struct fort_rule *rule, struct call *call, unsigned reg, uint32_t bytes,
-		       bool write)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-	struct fort_reach reach = {.reg = reg, .bytes = bytes, .write = write, .helper = true};
-	struct fort_stack_reach where;
-
-	if (value->flags & FORT_MAYBE_NULL)
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	switch (value->type) {
-	case FORT_MAP_VALUE: return fort_rule_in_value(rule, &reach);
-	case FORT_RING_MEM:
-		return fort_rule_in_object(rule, &reach, value->object, FORT_DIAG_RING_BOUNDS);
-	case FORT_PACKET:
-	case FORT_PACKET_META:
-		if (!(call->helper->flags & FORT_HELPER_PACKET))
-			return arg_bad(rule, FORT_DIAG_HELPER_PACKET, reg, call, 0);
-		return fort_rule_in_packet(rule, &reach);
-	case FORT_STACK:
-		if (!fort_rule_in_stack(rule, &reach, &where))
-			return false;
-		/* A variable place cannot count as written. */
-		if ((!write || !where.fixed) && !fort_stack_readable(rule, &reach, &where))
-			return false;
-		if (write)
-			call->written[call->n_written++] = where;
-		return true;
-	default: return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	}
-}
-
-/* The size argument of the memory in the register before it. */
-static bool size_arg(struct fort_rule *rule, struct call *call, unsigned reg, bool zero_allowed)
-{
-	const struct fort_value *size = fort_rule_reg(rule, reg);
-	bool write = call->helper->args[reg - 2] == FORT_ARG_MEM_OUT;
-	uint64_t low, high;
-
-	if (size->type != FORT_NUM)
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	low = fort_scalar_umin(&size->num);
-	high = fort_scalar_umax(&size->num);
-	if (fort_scalar_smin(&size->num) < 0)
-		return fort_rule_bad(rule, FORT_DIAG_SIZE_NEGATIVE, reg,
-				     fort_scalar_smin(&size->num), 0, 0, 0);
-	if (!low && !zero_allowed)
-		return fort_rule_bad(rule, FORT_DIAG_SIZE_ZERO, reg, (int64_t)low, (int64_t)high, 0,
-				     0);
-	if (high >= FORT_ACCESS_BYTES_MAX)
-		return fort_rule_bad(rule, FORT_DIAG_SIZE_UNBOUNDED, reg, (int64_t)high, 0, 0, 0);
-	call->most = high;
-	if (!memory_arg(rule, call, reg - 1, (uint32_t)high, write))
-		return false;
-	/* Of a buffer that may be filled in part, nothing is surely written. */
-	if (write && low != high && call->n_written)
-		call->written[call->n_written - 1].fixed = false;
-	return true;
-}
-
-/* --- other arguments --- */
-
-static bool map_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-	const struct fort_hook hook = {.prog = rule->env->hook.prog};
-	const struct fort_map_info *info;
-
-	if (value->type != FORT_MAP)
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	call->map_index = value->object;
-	call->map = &rule->env->maps[value->object];
-	info = fort_map_runs(call->map->type);
-	if (!info || !fort_helper_takes_map(call->helper, info, &hook))
-		return fort_rule_bad(rule, FORT_DIAG_MAP_KIND, reg, call->map->type,
-				     call->helper->number, 0, 0);
-	if (call->helper->flags & FORT_HELPER_CHANGES && (call->map->flags & BPF_F_RDONLY_PROG))
-		return fort_rule_bad(rule, FORT_DIAG_MAP_READONLY, reg, 0, 0, 0, 0);
-	return true;
-}
-
-static bool const_size_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-	uint64_t number;
-
-	if (!fort_value_known(value, &number))
-		return fort_rule_bad(rule, FORT_DIAG_NOT_CONST, reg, 0, 0, 0, 0);
-	if (number >= FORT_ACCESS_BYTES_MAX)
-		return fort_rule_bad(rule, FORT_DIAG_SIZE_UNBOUNDED, reg, (int64_t)number, 0, 0, 0);
-	call->const_size = (uint32_t)number;
-	return true;
-}
-
-/* Arrays have a value for each index. (K 6.14: the same, for a constant on the stack.) */
-static bool key_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-	struct fort_reach reach = {
-		.reg = reg, .bytes = call->map->key_bytes, .write = false, .helper = true};
-	bool array = call->map->type == BPF_MAP_TYPE_ARRAY ||
-		     call->map->type == BPF_MAP_TYPE_PERCPU_ARRAY;
-	struct fort_stack_reach where;
-	uint64_t index;
-
-	if (!memory_arg(rule, call, reg, reach.bytes, false))
-		return false;
-	if (!array || value->type != FORT_STACK)
-		return true;
-	if (!fort_rule_in_stack(rule, &reach, &where))
-		return false;
-	call->found = fort_stack_known(&reach, &where, &index) && index < call->map->max_entries;
-	return true;
-}
-
-/* What a reserve call returned, unchanged and still held. */
-static bool ring_mem_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-
-	if (value->type != FORT_RING_MEM || (value->flags & FORT_MAYBE_NULL))
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	if (!fort_scalar_is_const(&value->num) || value->num.arc.base)
-		return arg_bad(rule, FORT_DIAG_ARG_MODIFIED, reg, call, 0);
-	if (!value->ref)
-		return arg_bad(rule, FORT_DIAG_REF_NONE, reg, call, 0);
-	call->released = value->ref;
-	return true;
-}
-
-static bool ctx_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-
-	if (value->type != FORT_CTX)
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	if (!fort_scalar_is_const(&value->num) || value->num.arc.base)
-		return fort_rule_bad(rule, FORT_DIAG_CTX_MODIFIED, reg,
-				     fort_scalar_smin(&value->num), 0, 0, 0);
-	return true;
-}
-
-/* A function of the program, as ld_imm64 gave it. */
-static bool func_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-
-	if (value->type != FORT_FUNC || !fort_scalar_is_const(&value->num) || value->num.arc.base)
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	return true;
-}
-
-/* What a function that is called back gets from the caller: an address in its stack, or NULL. */
-static bool stack_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-	uint64_t number;
-
-	if (value->type != FORT_STACK && (!fort_value_known(value, &number) || number))
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	return true;
-}
-
-/* Something in the value of a map. */
-static bool field_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	const struct fort_value *value = fort_rule_reg(rule, reg);
-
-	if (value->type != FORT_MAP_VALUE || (value->flags & FORT_MAYBE_NULL))
-		return arg_bad(rule, FORT_DIAG_ARG_TYPE, reg, call, 0);
-	return call->helper->args[reg - 1] == FORT_ARG_TIMER ? fort_rule_arg_timer(rule, reg)
-							     : fort_rule_arg_lock(rule, reg);
-}
-
-static bool check_arg(struct fort_rule *rule, struct call *call, unsigned reg)
-{
-	enum fort_arg kind = call->helper->args[reg - 1];
-
-	if (kind == FORT_ARG_NONE)
-		return true;
-	if (kind == FORT_ARG_ANY_OPT && fort_rule_reg(rule, reg)->type == FORT_NONE)
-		return true; /* the format decides at run time how many are read */
-	if (!fort_rule_readable(rule, reg))
-		return false;
-	switch (kind) {
-	case FORT_ARG_MAP: return map_arg(rule, call, reg);
-	case FORT_ARG_KEY: return key_arg(rule, call, reg);
-	case FORT_ARG_VALUE: return memory_arg(rule, call, reg, call->map->value_bytes, false);
-	case FORT_ARG_SIZE: return size_arg(rule, call, reg, false);
-	case FORT_ARG_SIZE_OR_ZERO: return size_arg(rule, call, reg, true);
-	case FORT_ARG_CONST_SIZE: return const_size_arg(rule, call, reg);
-	case FORT_ARG_RING_MEM: return ring_mem_arg(rule, call, reg);
-	case FORT_ARG_CTX: return ctx_arg(rule, call, reg);
-	case FORT_ARG_FUNC: return func_arg(rule, call, reg);
-	case FORT_ARG_STACK_OPT: return stack_arg(rule, call, reg);
-	case FORT_ARG_SPIN_LOCK:
-	case FORT_ARG_TIMER: return field_arg(rule, call, reg);
-	default: return true; /* memory is checked with its size */
-	}
-}
-
-/* --- the call --- */
-
-/* Helpers that no engine runs, and whose effects the semantics know. */
-static bool is_modelled(const struct fort_helper_info *helper)
-{
-	return (helper->flags & FORT_HELPER_CALLS) || helper->args[0] == FORT_ARG_SPIN_LOCK ||
-	       helper->args[0] == FORT_ARG_TIMER;
+	if (!helper)
+		return fort_helper_by_number(number) ? FORT_DIAG_HELPER_TYPE
+						     : FORT_DIAG_HELPER_UNKNOWN;
+	if (helper->right == FORT_RIGHT_PERF && !(env->rights & FORT_MAY_USE_PERF_HELPERS))
+		return FORT_DIAG_HELPER_RIGHT;
+	if (helper->license == FORT_LICENSE_GPL && !env->gpl)
+		return FORT_DIAG_HELPER_GPL;
+	if (!fort_helper_is_listed(helper, &env->hook))
+		return FORT_DIAG_HELPER_LISTED;
+	if (helper->flags & FORT_HELPER_SLEEPS && !fort_rule_may_sleep(rule))
+		return FORT_DIAG_HELPER_SLEEPS;
+	if (!fort_callback_is_known(helper))
+		return FORT_DIAG_CALLBACK_LATER;
+	return fort_call_is_known(helper) ? FORT_DIAG_NONE : FORT_DIAG_HELPER_LATER;
 }
 
 static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 {
 	uint32_t number = (uint32_t)rule->insn->imm;
 	const struct fort_helper_info *helper = fort_helper_for(number, &rule->env->hook);
-	enum fort_diag diag = FORT_DIAG_NONE;
+	enum fort_diag diag = why_not(rule, helper, number);
 
-	if (!helper)
-		diag = fort_helper_by_number(number) ? FORT_DIAG_HELPER_TYPE
-						     : FORT_DIAG_HELPER_UNKNOWN;
-	else if (!helper->runs && !is_modelled(helper))
-		diag = FORT_DIAG_HELPER_LATER;
-	else if (helper->right == FORT_RIGHT_PERF &&
-		 !(rule->env->rights & FORT_MAY_USE_PERF_HELPERS))
-		diag = FORT_DIAG_HELPER_RIGHT;
-	else if (helper->license == FORT_LICENSE_GPL && !rule->env->gpl)
-		diag = FORT_DIAG_HELPER_GPL;
 	if (diag == FORT_DIAG_NONE)
 		return helper;
 	fort_rule_bad(rule, diag, FORT_REGS, number, number, 0, 0);
 	return NULL;
 }
 
-static bool returned_value(struct fort_rule *rule, const struct call *call, struct fort_value *out)
-{
-	uint32_t id;
+/* --- what some of them ask besides --- */
 
-	switch (call->helper->returns) {
-	case FORT_RET_VOID: *out = (struct fort_value){0}; return true;
-	case FORT_RET_MAP_VALUE:
-		*out = fort_env_map_value(rule->env, rule->state, call->map_index);
-		if (call->found && call->helper->number == BPF_FUNC_map_lookup_elem)
-			return true;
-		out->id = out->base;
-		out->flags |= FORT_MAYBE_NULL;
+/* Another program takes the place of this function, and what it does and returns is not known. */
+static bool leaves(struct fort_rule *rule)
+{
+	const struct fort_value any = fort_value_unknown();
+	const struct fort_frame *top = fort_state_top(rule->state);
+
+	if (rule->state->n_frames == 1)
+		return fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_CALL, FORT_DIAG_TAIL_CALL_REF);
+	if (top->kind == FORT_FRAME_CALLBACK)
+		return fort_rule_bad(rule, FORT_DIAG_TAIL_CALL_CALLBACK, FORT_REGS, 0, 0, 0, 0);
+	return fort_rule_may_leave(rule, &any);
+}
+
+static bool is_zero(const struct fort_value *value)
+{
+	uint64_t number;
+
+	return fort_value_known(value, &number) && !number;
+}
+
+static bool special_rules(struct fort_rule *rule, const struct fort_call *call)
+{
+	switch (call->helper->number) {
+	case BPF_FUNC_get_local_storage:
+		if (!is_zero(fort_rule_reg(rule, FORT_R2)))
+			return fort_rule_bad(rule, FORT_DIAG_STORAGE_FLAGS, FORT_R2, 0, 0, 0, 0);
 		return true;
-	case FORT_RET_RING_MEM:
-		if (!fort_ref_acquire(rule, &id))
-			return false;
-		*out = fort_value_pointer(FORT_RING_MEM, call->const_size);
-		out->id = id;
-		out->ref = id;
-		out->flags = FORT_MAYBE_NULL;
-		return true;
-	case FORT_RET_LENGTH:
-		*out = fort_value_number(
-			fort_scalar_signed_range(-FORT_ERRNO_MAX, (int64_t)call->most));
-		return true;
-	default: *out = fort_value_unknown(); return true;
+	case BPF_FUNC_timer_init: return fort_rule_timer_map(rule, FORT_R1, FORT_R2);
+	default: return true;
 	}
 }
 
-/* Effects of helpers of their own. */
-static bool own_effect(struct fort_rule *rule, const struct call *call)
+/* What changes in the state besides r0 and memory. */
+static bool effect(struct fort_rule *rule, const struct fort_call *call)
 {
 	switch (call->helper->number) {
 	case BPF_FUNC_spin_lock: fort_rule_lock(rule, FORT_R1); return true;
 	case BPF_FUNC_spin_unlock: return fort_rule_unlock(rule, FORT_R1);
-	case BPF_FUNC_timer_init: return fort_rule_timer_map(rule, FORT_R1, FORT_R2);
 	case BPF_FUNC_timer_set_callback: return fort_rule_call_later(rule, FORT_R1, FORT_R2);
 	default: return true;
 	}
 }
 
-bool fort_rule_call(struct fort_rule *rule)
+static bool is_probe(struct fort_rule *rule, const struct fort_call *call)
 {
-	struct call call = {.helper = allowed_helper(rule)};
-	struct fort_value result;
+	const struct fort_hook *hook = &rule->env->hook;
 
-	if (!call.helper)
+	if (!(call->helper->flags & FORT_HELPER_PROBES) || fort_hook_is_probe(hook))
+		return true;
+	return fort_rule_bad(rule,
+			     hook->prog->bit == FORT_BIT_TRC ? FORT_DIAG_HELPER_TRAMPOLINE
+							     : FORT_DIAG_HELPER_PROBE,
+			     FORT_REGS, call->helper->number, hook->prog->number, 0, 0);
+}
+
+/* --- the call --- */
+
+static bool is_good(struct fort_rule *rule, struct fort_call *call)
+{
+	call->helper = allowed_helper(rule);
+	if (!call->helper)
 		return false;
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
-		if (!check_arg(rule, &call, reg))
+		if (!fort_call_arg(rule, call, reg))
 			return false;
-	if (!own_effect(rule, &call))
+	return special_rules(rule, call) && fort_call_fits_map(rule, call) && is_probe(rule, call);
+}
+
+bool fort_rule_call(struct fort_rule *rule)
+{
+	const struct fort_value remains = fort_rule_remains(rule);
+	struct fort_call call = {0};
+	struct fort_value result;
+
+	if (!is_good(rule, &call))
 		return false;
 	for (unsigned i = 0; i < call.n_written; i++)
 		fort_stack_clobber(&call.written[i]);
-	if (call.released)
-		fort_ref_release(rule->state, call.released);
-	if (call.helper->flags & FORT_HELPER_CALLS) {
-		if (!fort_rule_call_back(rule, call.helper, call.map_index))
-			return false;
-		result = fort_rule_called_back(rule, call.helper);
-	} else if (!returned_value(rule, &call, &result)) {
+	if (call.releases)
+		fort_ref_release(rule->state, call.ref, &remains);
+	if (call.helper->flags & (FORT_HELPER_MOVES | FORT_HELPER_LEAVES))
+		fort_rule_move_packet(rule);
+	if ((call.helper->flags & FORT_HELPER_LEAVES && !leaves(rule)) || !effect(rule, &call) ||
+	    (call.helper->flags & FORT_HELPER_CALLS && !fort_rule_call_back(rule, &call)) ||
+	    !fort_call_result(rule, &call, &result))
 		return false;
-	}
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 		*fort_rule_reg(rule, reg) = (struct fort_value){0};
 	*fort_rule_reg(rule, FORT_R0) = result;

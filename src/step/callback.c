@@ -5,7 +5,7 @@
  * counts the turns, from 0 at each call; nothing else keeps the loop from being endless. (K:
  * push_callback_call and the set_..._callback_state functions.)
  */
-#include "step/rules.h"
+#include "step/call.h"
 
 #include <errno.h>
 
@@ -62,22 +62,22 @@ static bool learn_index(struct fort_rule *rule, struct fort_state *state)
 /* --- arguments --- */
 
 /* What the function gets, from the caller's arguments `a`. False: it is not called here. */
-static bool pass_arguments(struct fort_rule *rule, struct fort_state *state, uint32_t helper,
-			   uint32_t map)
+static bool pass_arguments(struct fort_rule *rule, struct fort_state *state,
+			   const struct fort_call *call)
 {
 	struct fort_frame *caller = state->frames[state->n_frames - 2];
 	struct fort_frame *callee = fort_state_top(state);
 	struct fort_value *out = &callee->regs[FORT_R1];
 
-	switch (helper) {
+	switch (call->helper->number) {
 	case BPF_FUNC_loop:
 		out[0] = caller->turns;
 		out[1] = caller->regs[FORT_R3];
 		return true;
 	case BPF_FUNC_for_each_map_elem:
 		out[0] = caller->regs[FORT_R1];
-		out[1] = fort_value_pointer(FORT_MAP_KEY, map);
-		out[2] = fort_env_map_value(rule->env, state, map);
+		out[1] = fort_value_pointer(FORT_MAP_KEY, call->map_index);
+		out[2] = fort_env_map_value(rule->env, state, call->map_index, call->map_base);
 		out[3] = caller->regs[FORT_R3];
 		return true;
 	case BPF_FUNC_user_ringbuf_drain:
@@ -86,6 +86,11 @@ static bool pass_arguments(struct fort_rule *rule, struct fort_state *state, uin
 		return true;
 	default: return false;
 	}
+}
+
+bool fort_callback_is_known(const struct fort_helper_info *helper)
+{
+	return helper->number != BPF_FUNC_find_vma;
 }
 
 /* The argument that is the function. */
@@ -98,21 +103,21 @@ static unsigned func_arg(const struct fort_helper_info *helper)
 }
 
 /* The side on which the function is called once more; *called is NULL if it is not. */
-static bool call_once_more(struct fort_rule *rule, const struct fort_helper_info *helper,
-			   uint32_t map, struct fort_state **called)
+static bool call_once_more(struct fort_rule *rule, const struct fort_call *call,
+			   struct fort_state **called)
 {
-	uint32_t subprog = fort_rule_reg(rule, func_arg(helper))->object;
+	uint32_t subprog = fort_rule_reg(rule, func_arg(call->helper))->object;
 	struct fort_state *state = fort_state_clone(rule->pool, rule->state);
 
 	*called = NULL;
 	if (!state)
 		return fort_rule_no_memory(rule);
-	if (helper->number == BPF_FUNC_loop && !learn_index(rule, state)) {
+	if (call->helper->number == BPF_FUNC_loop && !learn_index(rule, state)) {
 		fort_state_free(rule->pool, state);
 		return true;
 	}
 	if (!fort_rule_push(rule, state, FORT_FRAME_CALLBACK, subprog, rule->pc) ||
-	    !pass_arguments(rule, state, helper->number, map)) {
+	    !pass_arguments(rule, state, call)) {
 		fort_state_free(rule->pool, state);
 		return false;
 	}
@@ -120,16 +125,12 @@ static bool call_once_more(struct fort_rule *rule, const struct fort_helper_info
 	return true;
 }
 
-bool fort_rule_call_back(struct fort_rule *rule, const struct fort_helper_info *helper,
-			 uint32_t map)
+bool fort_rule_call_back(struct fort_rule *rule, const struct fort_call *call)
 {
-	uint32_t subprog = fort_rule_reg(rule, func_arg(helper))->object;
+	uint32_t subprog = fort_rule_reg(rule, func_arg(call->helper))->object;
 	struct fort_state *called;
 
-	if (helper->number == BPF_FUNC_find_vma)
-		return fort_rule_bad(rule, FORT_DIAG_CALLBACK_LATER, FORT_REGS, helper->number, 0,
-				     0, 0);
-	if (!call_once_more(rule, helper, map, &called))
+	if (!call_once_more(rule, call, &called))
 		return false;
 	if (!called)
 		return true;
@@ -140,14 +141,13 @@ bool fort_rule_call_back(struct fort_rule *rule, const struct fort_helper_info *
 }
 
 /* What the helper returns behind the last turn; the count starts anew. */
-struct fort_value fort_rule_called_back(struct fort_rule *rule,
-					const struct fort_helper_info *helper)
+struct fort_value fort_rule_called_back(struct fort_rule *rule, const struct fort_call *call)
 {
 	struct fort_frame *frame = fort_state_top(rule->state);
 	uint64_t most = most_turns(rule->state), turns = fort_scalar_umax(&frame->turns.num);
 
 	frame->turns = fort_value_const(0);
-	if (helper->number != BPF_FUNC_loop)
+	if (call->helper->number != BPF_FUNC_loop)
 		return fort_value_unknown();
 	return fort_value_number(
 		fort_scalar_signed_range(-EINVAL, (int64_t)(turns < most ? turns : most)));

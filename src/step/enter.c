@@ -37,7 +37,10 @@ static void enter_async(const struct fort_env *env, struct fort_state *state, ui
 {
 	*fort_state_reg(state, FORT_R1) = fort_value_pointer(FORT_MAP, map);
 	*fort_state_reg(state, FORT_R2) = fort_value_pointer(FORT_MAP_KEY, map);
-	*fort_state_reg(state, FORT_R3) = fort_env_map_value(env, state, map);
+	if (map >= env->n_maps)
+		fort_state_reg(state, FORT_R1)->base = state->next_id++;
+	*fort_state_reg(state, FORT_R3) =
+		fort_env_map_value(env, state, map, fort_state_reg(state, FORT_R1)->base);
 }
 
 /* Is it a root of this program, as far as that can be said without its arguments? */
@@ -53,7 +56,7 @@ static bool is_root(const struct fort_env *env, const struct fort_root *root)
 	case FORT_ROOT_ASYNC:
 		return root->subprog && root->subprog < env->graph->program.n_subprogs &&
 		       fort_env_linkage(env, root->subprog) == FORT_LINKAGE_STATIC &&
-		       root->object < env->n_maps &&
+		       root->object < env->n_maps + env->n_inner &&
 		       fort_env_field(env, root->object, FORT_FIELD_TIMER);
 	default: return false;
 	}

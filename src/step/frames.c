@@ -56,7 +56,7 @@ static bool leave_global(struct fort_rule *rule)
 {
 	const struct fort_value *result = fort_rule_reg(rule, FORT_R0);
 
-	if (fort_value_is_pointer(result) && !(rule->env->rights & FORT_MAY_LEAK_POINTERS))
+	if (fort_rule_is_secret(rule, result))
 		return fort_rule_bad(rule, FORT_DIAG_RETURN_LEAK, FORT_R0, 0, 0, 0, 0);
 	if (result->type != FORT_NUM)
 		return fort_rule_bad(rule, FORT_DIAG_GLOBAL_RETURN, FORT_R0, 0, 0, 0, 0);
@@ -68,22 +68,16 @@ static bool leave_root(struct fort_rule *rule)
 {
 	uint32_t root = rule->state->frames[0]->subprog;
 
-	if (rule->state->lock.type)
-		return fort_rule_bad(rule, FORT_DIAG_LOCK_EXIT, FORT_REGS, 0, 0, 0, 0);
-	if (rule->state->n_refs)
-		return fort_rule_bad(rule, FORT_DIAG_REF_LEAK, FORT_REGS, rule->state->refs[0].id,
-				     rule->state->refs[0].pc, 0, 0);
+	rule->out->outcome = FORT_STEP_END;
+	if (!fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_EXIT, FORT_DIAG_REF_LEAK))
+		return false;
+	if (!root)
+		return fort_rule_result(rule);
 	if (!fort_rule_readable(rule, FORT_R0))
 		return false;
-	if (root && fort_env_linkage(rule->env, root) == FORT_LINKAGE_GLOBAL) {
-		if (!leave_global(rule))
-			return false;
-	} else if (root &&
-		   !returns_within(rule, 0, 0, FORT_DIAG_ASYNC_POINTER, FORT_DIAG_ASYNC_RETURN)) {
-		return false;
-	}
-	rule->out->outcome = FORT_STEP_END;
-	return true;
+	if (fort_env_linkage(rule->env, root) == FORT_LINKAGE_GLOBAL)
+		return leave_global(rule);
+	return returns_within(rule, 0, 0, FORT_DIAG_ASYNC_POINTER, FORT_DIAG_ASYNC_RETURN);
 }
 
 /* Back to the helper, which may call again: the caller is as it was, but for what it let the

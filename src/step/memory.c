@@ -1,8 +1,6 @@
 /* Loads, stores and atomics: whatever the address register points to. */
 #include "step/rules.h"
 
-#include <string.h>
-
 #include "abi/uapi.h"
 
 static struct fort_reach instruction_reach(const struct fort_rule *rule, unsigned reg, bool write)
@@ -11,232 +9,109 @@ static struct fort_reach instruction_reach(const struct fort_rule *rule, unsigne
 		.reg = reg, .off = rule->insn->off, .bytes = rule->insn->bits / 8, .write = write};
 }
 
-/* --- objects of known size --- */
-
-bool fort_rule_in_object(struct fort_rule *rule, const struct fort_reach *reach, int64_t limit,
-			 enum fort_diag bounds)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
-	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at);
-	int64_t bytes = reach->bytes;
-
-	if (low >= 0 && high <= limit && bytes <= limit - high)
-		return true;
-	if (fort_scalar_is_const(&at))
-		return fort_rule_bad(rule, bounds, reach->reg, low, bytes, reach->write, limit);
-	if (low < 0 && high >= 0 && low == INT64_MIN)
-		return fort_rule_bad(rule, FORT_DIAG_MEM_MIN_NEGATIVE, reach->reg, low, bytes,
-				     reach->write, limit);
-	if (low < 0)
-		return fort_rule_bad(rule,
-				     fort_scalar_smin(&base->num) < 0 ? FORT_DIAG_MEM_MIN_NEGATIVE
-								      : FORT_DIAG_MEM_MIN,
-				     reach->reg, low, bytes, reach->write, limit);
-	if (low > limit || bytes > limit - low)
-		return fort_rule_bad(rule, FORT_DIAG_MEM_MIN, reach->reg, low, bytes, reach->write,
-				     limit);
-	if (high >= FORT_PTR_OFFSET_MAX)
-		return fort_rule_bad(rule, FORT_DIAG_MEM_UNBOUNDED, reach->reg, high, bytes,
-				     reach->write, limit);
-	return fort_rule_bad(rule, FORT_DIAG_MEM_MAX, reach->reg, high, bytes, reach->write, limit);
-}
-
-bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	const struct fort_map_shape *map = &rule->env->maps[base->object];
-	int64_t off = fort_wrap_add(fort_scalar_smin(&base->num), reach->off);
-
-	if (reach->write && (map->flags & BPF_F_RDONLY_PROG))
-		return fort_rule_bad(rule, FORT_DIAG_VALUE_WRITE, reach->reg, off, reach->bytes, 1,
-				     map->value_bytes);
-	if (!reach->write && (map->flags & BPF_F_WRONLY_PROG))
-		return fort_rule_bad(rule, FORT_DIAG_VALUE_READ, reach->reg, off, reach->bytes, 0,
-				     map->value_bytes);
-	return fort_rule_in_object(rule, reach, map->value_bytes, FORT_DIAG_VALUE_BOUNDS) &&
-	       fort_rule_beside_fields(rule, reach);
-}
-
-bool fort_rule_in_memory(struct fort_rule *rule, const struct fort_reach *reach)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	enum fort_diag bounds =
-		base->type == FORT_RING_MEM ? FORT_DIAG_RING_BOUNDS : FORT_DIAG_MEM_BOUNDS;
-
-	if (reach->write && (base->flags & FORT_RDONLY))
-		return fort_rule_bad(rule, FORT_DIAG_MEM_WRITE, reach->reg,
-				     fort_scalar_smin(&base->num), reach->bytes, 1, base->object);
-	/* Loads from memory that is not trusted may fault: where they go does not matter. */
-	if (base->flags & FORT_UNTRUSTED)
-		return true;
-	return fort_rule_in_object(rule, reach, base->object, bounds);
-}
-
-bool fort_rule_in_key(struct fort_rule *rule, const struct fort_reach *reach)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-
-	if (reach->write)
-		return fort_rule_bad(rule,
-				     reach->helper ? FORT_DIAG_MEM_WRITE : FORT_DIAG_KEY_WRITE,
-				     reach->reg, fort_scalar_smin(&base->num), reach->bytes, 1, 0);
-	return fort_rule_in_object(rule, reach, rule->env->maps[base->object].key_bytes,
-				   FORT_DIAG_KEY_BOUNDS);
-}
-
-/* K: bpf_map_is_rdonly. What a load of a known part of a constant value gives. */
-static struct fort_value value_load(const struct fort_rule *rule, const struct fort_reach *reach)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	const struct fort_map_shape *map = &rule->env->maps[base->object];
-	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
-	uint64_t word = 0;
-
-	if (!map->frozen || !rule->env->constants || !rule->env->constants[base->object] ||
-	    !fort_scalar_is_const(&at))
-		return fort_value_number(fort_scalar_of_width(reach->bytes * 8));
-	memcpy(&word, rule->env->constants[base->object] + fort_scalar_umin(&at), reach->bytes);
-	return fort_value_const(word);
-}
-
-/* --- packets --- */
-
-bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
-	int64_t proven = fort_packet_proven(rule->state, base);
-	int64_t off = reach->off;
-
-	if (reach->write && rule->env->hook.prog->packet < FORT_PACKET_RW)
-		return fort_rule_bad(rule, FORT_DIAG_PACKET_WRITE, reach->reg, off, reach->bytes, 1,
-				     proven);
-	if (!fort_scalar_is_const(&at) &&
-	    (fort_scalar_smin(&at) < 0 || fort_scalar_smin(&base->num) < -(int64_t)INT32_MAX))
-		return fort_rule_bad(rule, FORT_DIAG_PACKET_MIN_NEGATIVE, reach->reg,
-				     fort_scalar_smin(&at), reach->bytes, reach->write, proven);
-	if (fort_scalar_smin(&at) < 0 || !fort_value_is_near(base) ||
-	    off + (int64_t)reach->bytes > proven)
-		return fort_rule_bad(rule, FORT_DIAG_PACKET_BOUNDS, reach->reg, off, reach->bytes,
-				     base->sym, proven);
-	return true;
-}
-
-/* --- the context --- */
-
-/* Records what harden does with this instruction; one instruction has one answer. */
-static bool note_access(struct fort_rule *rule, const struct fort_ctx_field *field)
-{
-	struct fort_access *access = &rule->env->access[rule->pc];
-	bool pointer = field && field->yields != FORT_YIELD_SCALAR;
-	struct fort_access now = {
-		.kind = pointer ? FORT_ACCESS_CTX_POINTER : FORT_ACCESS_PLAIN,
-		.field = pointer ? (uint8_t)(field - rule->env->hook.prog->ctx->fields) : 0};
-
-	if (access->kind != FORT_ACCESS_UNSEEN &&
-	    (access->kind != now.kind || access->field != now.field))
-		return fort_rule_bad(rule, FORT_DIAG_MIXED_POINTERS, FORT_REGS, 0, 0, 0, 0);
-	*access = now;
-	return true;
-}
-
-bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
-		      const struct fort_ctx_field **field)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	int64_t moved = fort_scalar_smin(&base->num);
-
-	if (!fort_scalar_is_const(&base->num))
-		return fort_rule_bad(rule, FORT_DIAG_CTX_VARIABLE, reach->reg, reach->off,
-				     reach->bytes, reach->write, 0);
-	if (moved)
-		return fort_rule_bad(rule,
-				     moved < 0 ? FORT_DIAG_CTX_NEGATIVE : FORT_DIAG_CTX_MODIFIED,
-				     reach->reg, moved, reach->bytes, reach->write, 0);
-	*field = fort_ctx_access(&rule->env->hook, reach->off, reach->bytes, reach->write,
-				 sign_extends);
-	if (!*field)
-		return fort_rule_bad(rule, FORT_DIAG_CTX_ACCESS, reach->reg, reach->off,
-				     reach->bytes, reach->write, 0);
-	if (!fort_yield_runs((*field)->yields))
-		return fort_rule_bad(rule, FORT_DIAG_CTX_LATER, reach->reg, reach->off,
-				     reach->bytes, reach->write, 0);
-	return true;
-}
-
-static struct fort_value ctx_load(const struct fort_ctx_field *field, const struct fort_insn *insn)
-{
-	switch (field->yields) {
-	case FORT_YIELD_PACKET: return fort_value_pointer(FORT_PACKET, 0);
-	case FORT_YIELD_PACKET_META: return fort_value_pointer(FORT_PACKET_META, 0);
-	case FORT_YIELD_PACKET_END: return fort_value_pointer(FORT_PACKET_END, 0);
-	default: return fort_value_number(fort_scalar_of_width(insn->bits));
-	}
-}
-
 /* --- one access of any kind --- */
 
 static bool bad_pointer(struct fort_rule *rule, unsigned reg)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reg);
 
-	if (base->type == FORT_MAP)
-		return fort_rule_bad(rule, FORT_DIAG_MAP_DIRECT, reg, 0, 0, 0, 0);
-	return fort_rule_bad(rule,
-			     base->flags & FORT_MAYBE_NULL ? FORT_DIAG_MEM_NULL
-							   : FORT_DIAG_MEM_SCALAR,
-			     reg, 0, 0, 0, 0);
+	if (base->flags & FORT_MAYBE_NULL)
+		return fort_rule_bad(rule, FORT_DIAG_MEM_NULL, reg, 0, 0, 0, 0);
+	switch (base->type) {
+	case FORT_MAP: return fort_rule_bad(rule, FORT_DIAG_MAP_DIRECT, reg, 0, 0, 0, 0);
+	case FORT_BTF: return fort_rule_bad(rule, FORT_DIAG_BTF_LATER, reg, 0, 0, 0, 0);
+	default: return fort_rule_bad(rule, FORT_DIAG_MEM_SCALAR, reg, 0, 0, 0, 0);
+	}
+}
+
+/* An address goes where others may read it. */
+static bool keeps_secrets(struct fort_rule *rule, const struct fort_reach *reach,
+			  const struct fort_value *stored)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+
+	if (!reach->write || base->type == FORT_STACK || !fort_rule_is_secret(rule, stored))
+		return true;
+	return fort_rule_bad(rule, FORT_DIAG_LEAK_STORE, rule->insn->src, base->type, 0, 0, 0);
+}
+
+static bool access_stack(struct fort_rule *rule, const struct fort_reach *reach,
+			 const struct fort_value *stored, struct fort_value *out)
+{
+	struct fort_stack_reach where;
+
+	return fort_rule_in_stack(rule, reach, &where) &&
+	       (reach->write ? fort_stack_store(rule, reach, &where, stored)
+			     : fort_stack_load(rule, reach, &where, out));
+}
+
+/* Is it allowed? What comes out of memory is a number, unless *out says otherwise. */
+static bool access_object(struct fort_rule *rule, const struct fort_reach *reach,
+			  const struct fort_value *stored, struct fort_value *out)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+
+	switch (base->type) {
+	case FORT_MAP_VALUE:
+		if (!fort_rule_in_value(rule, reach))
+			return false;
+		*out = fort_rule_value_load(rule, reach);
+		return true;
+	case FORT_MAP_KEY: return fort_rule_in_key(rule, reach);
+	case FORT_MEM:
+	case FORT_RING_MEM: return fort_rule_in_memory(rule, reach);
+	case FORT_BUF:
+	case FORT_TP_BUFFER: return fort_rule_in_buffer(rule, reach);
+	case FORT_PACKET:
+	case FORT_PACKET_META: return fort_rule_in_packet(rule, reach);
+	case FORT_SOCKET:
+	case FORT_SOCK_COMMON:
+	case FORT_TCP_SOCK:
+	case FORT_XDP_SOCK:
+	case FORT_FLOW_KEYS: return fort_rule_behind(rule, reach);
+	case FORT_STACK: return access_stack(rule, reach, stored, out);
+	default: return bad_pointer(rule, reach->reg);
+	}
 }
 
 /* Checks the access; for loads *out is what comes out of memory, not yet extended. `stored` is
- * what a store puts there, NULL for something unknown. */
+ * what a store puts there. */
 static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach,
 			  const struct fort_value *stored, struct fort_value *out)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
 	bool sign_extends = rule->insn->op == FORT_OP_LDXS;
 	const struct fort_ctx_field *field = NULL;
-	struct fort_stack_reach where;
 
 	*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
 	if (base->flags & FORT_MAYBE_NULL)
 		return bad_pointer(rule, reach->reg);
-	switch (base->type) {
-	case FORT_MAP_VALUE:
-		if (!fort_rule_in_value(rule, reach))
-			return false;
-		*out = value_load(rule, reach);
-		break;
-	case FORT_MEM:
-	case FORT_RING_MEM:
-		if (!fort_rule_in_memory(rule, reach))
-			return false;
-		break;
-	case FORT_MAP_KEY:
-		if (!fort_rule_in_key(rule, reach))
-			return false;
-		break;
-	case FORT_PACKET:
-	case FORT_PACKET_META:
-		if (!fort_rule_in_packet(rule, reach))
-			return false;
-		break;
-	case FORT_CTX:
+	if (!keeps_secrets(rule, reach, stored))
+		return false;
+	if (base->type == FORT_CTX) {
 		if (!fort_rule_in_ctx(rule, reach, sign_extends, &field))
 			return false;
-		*out = ctx_load(field, rule->insn);
-		break;
-	case FORT_STACK:
-		if (!fort_rule_in_stack(rule, reach, &where))
-			return false;
-		if (reach->write ? !fort_stack_store(rule, reach, &where, stored)
-				 : !fort_stack_load(rule, reach, &where, out))
-			return false;
-		break;
-	default: return bad_pointer(rule, reach->reg);
+		*out = fort_rule_ctx_load(rule, field);
+	} else if (!access_object(rule, reach, stored, out)) {
+		return false;
 	}
-	return note_access(rule, field);
+	return fort_rule_note_access(rule, base, field);
+}
+
+/* K: atomic_ptr_type_ok */
+static bool takes_atomics(const struct fort_value *base)
+{
+	switch (base->type) {
+	case FORT_CTX:
+	case FORT_PACKET:
+	case FORT_PACKET_META:
+	case FORT_FLOW_KEYS:
+	case FORT_SOCKET:
+	case FORT_SOCK_COMMON:
+	case FORT_TCP_SOCK:
+	case FORT_XDP_SOCK: return false;
+	default: return true;
+	}
 }
 
 /* Atomic accesses need natural alignment and memory that belongs to the program. */
@@ -246,7 +121,7 @@ static bool atomic_access(struct fort_rule *rule, const struct fort_reach *reach
 	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
 	uint64_t low = reach->bytes - 1;
 
-	if (base->type == FORT_CTX || base->type == FORT_PACKET || base->type == FORT_PACKET_META)
+	if (!takes_atomics(base))
 		return fort_rule_bad(rule,
 				     reach->write ? FORT_DIAG_ATOMIC_TARGET
 						  : FORT_DIAG_ATOMIC_SOURCE,
@@ -303,6 +178,27 @@ static unsigned old_value_to(const struct fort_insn *insn)
 	return fort_insn_uses(insn, 's') ? insn->src : FORT_REGS;
 }
 
+/* What goes into memory, and what it is compared with, is no address. */
+static bool shows_no_address(struct fort_rule *rule, unsigned reg)
+{
+	if (!fort_rule_is_secret(rule, fort_rule_reg(rule, reg)))
+		return true;
+	return fort_rule_bad(rule, FORT_DIAG_LEAK_STORE, reg, FORT_MEM, 0, 0, 0);
+}
+
+/* A stored address that is taken for a number. (K: "leaking pointer from stack") */
+static bool takes_no_address(struct fort_rule *rule, const struct fort_reach *reach,
+			     const struct fort_value *old)
+{
+	if (!fort_rule_is_secret(rule, old))
+		return true;
+	fort_rule_bad(rule, FORT_DIAG_LEAK_ATOMIC, reach->reg,
+		      fort_scalar_smin(&fort_rule_reg(rule, reach->reg)->num) + reach->off, 0, 0,
+		      0);
+	rule->out->violation.value = *old;
+	return false;
+}
+
 bool fort_rule_atomic(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
@@ -312,10 +208,13 @@ bool fort_rule_atomic(struct fort_rule *rule)
 	unsigned to = old_value_to(insn);
 
 	if (!fort_rule_readable(rule, insn->src) || !fort_rule_readable(rule, insn->dst) ||
-	    (to == FORT_R0 && !fort_rule_readable(rule, FORT_R0)) ||
+	    (to == FORT_R0 &&
+	     (!fort_rule_readable(rule, FORT_R0) || !shows_no_address(rule, FORT_R0))) ||
+	    !shows_no_address(rule, insn->src) ||
 	    (to < FORT_REGS && !fort_rule_writable(rule, to)) || !atomic_access(rule, &write))
 		return false;
-	if (!access_memory(rule, &read, NULL, &old) || !access_memory(rule, &write, &sum, &unused))
+	if (!access_memory(rule, &read, NULL, &old) || !takes_no_address(rule, &read, &old) ||
+	    !access_memory(rule, &write, &sum, &unused))
 		return false;
 	if (to < FORT_REGS)
 		*fort_rule_reg(rule, to) = old;
@@ -324,38 +223,84 @@ bool fort_rule_atomic(struct fort_rule *rule)
 
 /* --- 64-bit immediates --- */
 
+/* K: check_map_prog_compatibility. Programs that may run where a lock is held take none, and have
+ * no values that work later. */
+static bool may_name(struct fort_rule *rule, uint32_t index)
+{
+	static const uint8_t specials[FORT_FIELD_KINDS] = {
+		[FORT_FIELD_SPIN_LOCK] = 1 + FORT_SPECIAL_SPIN_LOCK,
+		[FORT_FIELD_RES_SPIN_LOCK] = 1 + FORT_SPECIAL_RES_SPIN_LOCK,
+		[FORT_FIELD_TIMER] = 1 + FORT_SPECIAL_TIMER,
+		[FORT_FIELD_WORK_QUEUE] = 1 + FORT_SPECIAL_WORKQUEUE,
+		[FORT_FIELD_LIST_HEAD] = 1 + FORT_SPECIAL_LIST_HEAD,
+		[FORT_FIELD_RB_ROOT] = 1 + FORT_SPECIAL_RB_ROOT,
+	};
+	const struct fort_map_info *info = fort_map_info_of(&rule->env->maps[index]);
+	const struct fort_btf_record *record = fort_env_record(rule->env, index);
+	const struct fort_prog_info *prog = rule->env->hook.prog;
+
+	if (!info || info->traits & FORT_TRAIT_BARRED)
+		return fort_rule_bad(rule, FORT_DIAG_MAP_BARRED, FORT_REGS, index, 0, 0, 0);
+	if (rule->env->sleepable && !(info->traits & FORT_TRAIT_SLEEPY))
+		return fort_rule_bad(rule, FORT_DIAG_MAP_SLEEPS, FORT_REGS, info->number, 0, 0, 0);
+	for (uint32_t i = 0; record && i < record->count; i++) {
+		uint8_t special = specials[record->fields[i].kind];
+
+		if (!special || !(fort_specials[special - 1].barred & prog->bit))
+			continue;
+		fort_rule_bad(rule, FORT_DIAG_MAP_SPECIAL, FORT_REGS, info->number, 0, 0, 0);
+		rule->out->violation.text = fort_specials[special - 1].words;
+		rule->out->violation.field = prog->bit == FORT_BIT_SF ? "socket filter" : "tracing";
+		return false;
+	}
+	return true;
+}
+
+/* A map, or a place in the only value of an array. (K: resolve_pseudo_ldimm64,
+ * map_direct_value_addr of array and arena) */
+static bool load_map(struct fort_rule *rule, struct fort_value *dst)
+{
+	uint32_t index = (uint32_t)rule->insn->imm;
+	int64_t off = (int64_t)((uint64_t)rule->insn->imm >> 32);
+	const struct fort_map_shape *map = &rule->env->maps[index];
+	const struct fort_map_info *info = fort_map_info_of(map);
+
+	if (!may_name(rule, index))
+		return false;
+	if (rule->insn->op == FORT_OP_MAP_IDX) {
+		*dst = fort_value_pointer(FORT_MAP, index);
+		return true;
+	}
+	if (info == &fort_maps[FORT_MAP_ARENA])
+		return fort_rule_bad(rule, FORT_DIAG_ARENA_LATER, FORT_REGS, 0, 0, 0, 0);
+	if (!(info->traits & FORT_TRAIT_DIRECT))
+		return fort_rule_bad(rule, FORT_DIAG_LDIMM_TYPE, FORT_REGS, map->type, 0, 0, 0);
+	if (map->max_entries != 1)
+		return fort_rule_bad(rule, FORT_DIAG_LDIMM_MAP, FORT_REGS, off, 0, 0,
+				     map->value_bytes);
+	if (off >= map->value_bytes)
+		return fort_rule_bad(rule, FORT_DIAG_LDIMM_VALUE, FORT_REGS, off, 0, 0,
+				     map->value_bytes);
+	*dst = fort_rule_map_value(rule, index, 0);
+	dst->num = fort_scalar_const((uint64_t)off);
+	return true;
+}
+
 bool fort_rule_ldimm(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
-	uint32_t map = (uint32_t)insn->imm;
-	int64_t off = (int64_t)((uint64_t)insn->imm >> 32);
 
 	if (!fort_rule_writable(rule, insn->dst))
 		return false;
-	if (insn->op == FORT_OP_CONST) {
-		*dst = fort_value_const((uint64_t)insn->imm);
-		return true;
+	switch (insn->op) {
+	case FORT_OP_CONST: *dst = fort_value_const((uint64_t)insn->imm); return true;
+	case FORT_OP_FUNC: return fort_rule_ldimm_func(rule);
+	case FORT_OP_MAP_IDX:
+	case FORT_OP_MAP_IDX_VALUE:
+		if ((uint32_t)insn->imm < rule->env->n_maps)
+			return load_map(rule, dst);
+		__attribute__((fallthrough));
+	default: return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, insn->imm, 0, 0, 0);
 	}
-	if (insn->op == FORT_OP_FUNC)
-		return fort_rule_ldimm_func(rule);
-	if ((insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
-	    map >= rule->env->n_maps)
-		return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, insn->imm, 0, 0, 0);
-	if (!fort_rule_may_use(rule, map))
-		return false;
-	if (insn->op == FORT_OP_MAP_IDX) {
-		*dst = fort_value_pointer(FORT_MAP, map);
-		return true;
-	}
-	if (rule->env->maps[map].type != BPF_MAP_TYPE_ARRAY ||
-	    rule->env->maps[map].max_entries != 1)
-		return fort_rule_bad(rule, FORT_DIAG_LDIMM_MAP, FORT_REGS, off, 0, 0,
-				     rule->env->maps[map].value_bytes);
-	if (off >= rule->env->maps[map].value_bytes)
-		return fort_rule_bad(rule, FORT_DIAG_LDIMM_VALUE, FORT_REGS, off, 0, 0,
-				     rule->env->maps[map].value_bytes);
-	*dst = fort_value_pointer(FORT_MAP_VALUE, map);
-	dst->num = fort_scalar_const((uint64_t)off);
-	return true;
 }

@@ -3,6 +3,7 @@
 
 #include "step/relate.h"
 #include "step/step.h"
+#include "step/types.h"
 
 /* One instruction being applied. */
 struct fort_rule {
@@ -44,12 +45,37 @@ bool fort_rule_ldx(struct fort_rule *rule);    /* LDX, LDACQ */
 bool fort_rule_store(struct fort_rule *rule);  /* ST, STX, STREL */
 bool fort_rule_atomic(struct fort_rule *rule); /* ATOMIC */
 bool fort_rule_ldimm(struct fort_rule *rule);
+bool fort_rule_legacy(struct fort_rule *rule);     /* LDABS, LDIND */
 bool fort_rule_branch(struct fort_rule *rule);     /* JCC_K, JCC_X; sets out->pc */
 bool fort_rule_call(struct fort_rule *rule);       /* helpers */
 bool fort_rule_ldimm_func(struct fort_rule *rule); /* the address of a function */
 bool fort_rule_may_goto(struct fort_rule *rule);
 bool fort_rule_call_local(struct fort_rule *rule);
 bool fort_rule_exit(struct fort_rule *rule);
+
+/* Does the value show addresses to a program that may not see any? */
+static inline bool fort_rule_is_secret(const struct fort_rule *rule, const struct fort_value *value)
+{
+	return fort_value_is_pointer(value) && !(rule->env->rights & FORT_MAY_LEAK_POINTERS);
+}
+
+/* What is left of a pointer that is good for nothing any more: a number, for those who may know. */
+static inline struct fort_value fort_rule_remains(const struct fort_rule *rule)
+{
+	return rule->env->rights & FORT_MAY_LEAK_POINTERS ? fort_value_unknown()
+							  : (struct fort_value){0};
+}
+
+/* r0 as what the program returns: in the range of its type. */
+bool fort_rule_result(struct fort_rule *rule);
+/* Nothing is held that must be given back; the diagnostics say what would keep a lock, or lose a
+ * reference. */
+bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag locked, enum fort_diag leaks);
+/* May what happens here sleep? */
+bool fort_rule_may_sleep(const struct fort_rule *rule);
+/* This function ends here, if it has a caller, with *result: what helpers and loads of the old kind
+ * may do instead of going on. Forks; the other side is the caller. */
+bool fort_rule_may_leave(struct fort_rule *rule, const struct fort_value *result);
 
 /* --- functions --- */
 
@@ -58,39 +84,54 @@ bool fort_rule_push(struct fort_rule *rule, struct fort_state *state, enum fort_
 		    uint32_t subprog, uint32_t return_pc);
 /* A local call of a global function. */
 bool fort_rule_call_global(struct fort_rule *rule, uint32_t callee);
-/* A call of a helper that calls back, its arguments checked: forks off the run of the function,
- * for which r1 to r5 of the caller stay. What is left to do is the end of the call in rule->state,
- * with the result of fort_rule_called_back. `map`: the map argument, if there is one. */
-bool fort_rule_call_back(struct fort_rule *rule, const struct fort_helper_info *helper,
-			 uint32_t map);
-struct fort_value fort_rule_called_back(struct fort_rule *rule,
-					const struct fort_helper_info *helper);
-/* May what happens here sleep? */
-bool fort_rule_may_sleep(const struct fort_rule *rule);
-/* The packet may have been moved or resized: pointers into it are worth nothing any more. */
-void fort_rule_move_packet(struct fort_rule *rule);
 
 /* --- memory --- */
 
 /* One access through a register: where and how. */
 struct fort_reach {
-	unsigned reg; /* holds the address */
-	int32_t off;  /* added to it */
-	uint32_t bytes;
+	unsigned reg;                  /* holds the address */
+	int32_t off;                   /* added to it */
+	uint32_t bytes;                /* at most, with a size */
+	const struct fort_value *size; /* a register's, if that says how many bytes */
 	bool write;
-	bool helper; /* by a helper, not by this instruction */
+	bool helper;  /* by a helper, not by this instruction */
+	bool zero_ok; /* of no bytes as well */
 };
 
-/* Is [off, off + bytes) of an object of `limit` bytes? Shared by values and ring memory. */
+/* Is [off, off + bytes) of an object of `limit` bytes? Shared by all that have a size. */
 bool fort_rule_in_object(struct fort_rule *rule, const struct fort_reach *reach, int64_t limit,
 			 enum fort_diag bounds);
-bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach);
-bool fort_rule_in_key(struct fort_rule *rule, const struct fort_reach *reach);
-/* MEM, RING_MEM. */
-bool fort_rule_in_memory(struct fort_rule *rule, const struct fort_reach *reach);
+bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach); /* MAP_VALUE */
+bool fort_rule_in_key(struct fort_rule *rule, const struct fort_reach *reach);   /* MAP_KEY */
+bool fort_rule_in_memory(struct fort_rule *rule,
+			 const struct fort_reach *reach); /* MEM, RING_MEM */
+bool fort_rule_in_buffer(struct fort_rule *rule,
+			 const struct fort_reach *reach); /* BUF, TP_BUFFER */
 bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach);
+/* Sockets and flow keys. */
+bool fort_rule_behind(struct fort_rule *rule, const struct fort_reach *reach);
+/* K: bpf_map_is_rdonly. What a load from a map's value gives. */
+struct fort_value fort_rule_value_load(const struct fort_rule *rule,
+				       const struct fort_reach *reach);
+/* May programs not write the values of such a map? */
+bool fort_map_is_fixed(const struct fort_map_shape *map);
+
+/* The packet may have been moved or resized: pointers into it are worth nothing any more. */
+void fort_rule_move_packet(struct fort_rule *rule);
+
+/* The context pointer in the register is as the program got it. */
+bool fort_rule_is_ctx(struct fort_rule *rule, unsigned reg);
 bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bool sign_extends,
 		      const struct fort_ctx_field **field);
+struct fort_value fort_rule_ctx_load(struct fort_rule *rule, const struct fort_ctx_field *field);
+/* Records what harden does with this instruction, which accesses memory through `base`; one
+ * instruction has one answer. `field`: of a context that is loaded from. */
+bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base,
+			   const struct fort_ctx_field *field);
+static inline void fort_rule_barrier(struct fort_rule *rule, enum fort_barrier barrier)
+{
+	rule->env->access[rule->pc].barriers |= (uint8_t)barrier;
+}
 
 /* Bytes of stack that an access may touch: offsets from fp, in the frame it points to. */
 struct fort_stack_reach {
@@ -115,6 +156,9 @@ bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
 			 const struct fort_stack_reach *where);
 /* Something unknown was written there. */
 void fort_stack_clobber(const struct fort_stack_reach *where);
+/* May they be overwritten in parts? What is left of a pointer there must not be seen. */
+bool fort_stack_breakable(struct fort_rule *rule, const struct fort_reach *reach,
+			  const struct fort_stack_reach *where);
 
 /* The instruction relies on this root. Rejects where there are too many. */
 bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root);
@@ -123,11 +167,11 @@ bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root);
 
 /* The access touches none of them. */
 bool fort_rule_beside_fields(struct fort_rule *rule, const struct fort_reach *reach);
-/* May this program use the map at all? */
-bool fort_rule_may_use(struct fort_rule *rule, uint32_t map);
-/* A pointer to some value of the map, different from all others that are known. */
+/* A pointer to some value of the map, for all that is known of it another than all others. `base`:
+ * which of the inner maps of its kind the map is; 0 for others. */
 struct fort_value fort_env_map_value(const struct fort_env *env, struct fort_state *state,
-				     uint32_t map);
+				     uint32_t map, uint32_t base);
+struct fort_value fort_rule_map_value(struct fort_rule *rule, uint32_t map, uint32_t base);
 /* The field of this kind in the map's values, or NULL. */
 const struct fort_btf_field *fort_env_field(const struct fort_env *env, uint32_t map,
 					    enum fort_btf_field_kind kind);
@@ -148,5 +192,9 @@ bool fort_rule_call_later(struct fort_rule *rule, unsigned timer, unsigned func)
 /* --- references --- */
 
 bool fort_ref_acquire(struct fort_rule *rule, uint32_t *id);
-/* Gives back: all copies become unreadable. */
-void fort_ref_release(struct fort_state *state, uint32_t id);
+/* Ends all values that match: what is left of them `remains`. */
+typedef bool fort_value_match(const struct fort_value *value, const void *context);
+void fort_state_forget(struct fort_state *state, fort_value_match *match, const void *context,
+		       const struct fort_value *remains);
+/* Gives back: of all copies, and of what was made from it, is left what `remains`. */
+void fort_ref_release(struct fort_state *state, uint32_t id, const struct fort_value *remains);

@@ -3,15 +3,10 @@
  */
 #include "step/rules.h"
 
-static const struct fort_btf_record *record_of(const struct fort_env *env, uint32_t map)
-{
-	return env->fields ? &env->fields[map].record : NULL;
-}
-
 const struct fort_btf_field *fort_env_field(const struct fort_env *env, uint32_t map,
 					    enum fort_btf_field_kind kind)
 {
-	const struct fort_btf_record *record = record_of(env, map);
+	const struct fort_btf_record *record = fort_env_record(env, map);
 
 	for (uint32_t i = 0; record && i < record->count; i++)
 		if (record->fields[i].kind == kind)
@@ -20,14 +15,22 @@ const struct fort_btf_field *fort_env_field(const struct fort_env *env, uint32_t
 }
 
 struct fort_value fort_env_map_value(const struct fort_env *env, struct fort_state *state,
-				     uint32_t map)
+				     uint32_t map, uint32_t base)
 {
 	struct fort_value value = fort_value_pointer(FORT_MAP_VALUE, map);
 
-	value.base = state->next_id++;
-	if (fort_env_field(env, map, FORT_FIELD_SPIN_LOCK))
+	if (fort_env_field(env, map, FORT_FIELD_SPIN_LOCK)) {
+		value.base = state->next_id++;
 		value.flags = FORT_LOCKABLE;
+	} else if (fort_env_field(env, map, FORT_FIELD_TIMER)) {
+		value.base = base; /* of all values of one inner map: that is what matters of them */
+	}
 	return value;
+}
+
+struct fort_value fort_rule_map_value(struct fort_rule *rule, uint32_t map, uint32_t base)
+{
+	return fort_env_map_value(rule->env, rule->state, map, base);
 }
 
 static bool is_pointer(uint8_t kind)
@@ -39,58 +42,22 @@ static bool is_pointer(uint8_t kind)
 bool fort_rule_beside_fields(struct fort_rule *rule, const struct fort_reach *reach)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	const struct fort_btf_record *record = record_of(rule->env, base->object);
+	const struct fort_btf_record *record = fort_env_record(rule->env, base->object);
 	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
 	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at) + reach->bytes;
 
 	for (uint32_t i = 0; record && i < record->count; i++) {
 		const struct fort_btf_field *field = &record->fields[i];
+		enum fort_diag diag;
 
 		if (low >= (int64_t)field->offset + field->bytes || high <= field->offset)
 			continue;
 		if (!is_pointer(field->kind))
-			return fort_rule_bad(rule, FORT_DIAG_FIELD_DIRECT, reach->reg, field->kind,
-					     field->offset, low, reach->bytes);
-		if (reach->helper)
-			return fort_rule_bad(rule, FORT_DIAG_KPTR_HELPER, reach->reg, field->kind,
-					     field->offset, low, reach->bytes);
-		return fort_rule_bad(rule, FORT_DIAG_KPTR_LATER, reach->reg, field->kind,
-				     field->offset, low, reach->bytes);
-	}
-	return true;
-}
-
-/* What abi/maps.def says of fields of this kind. */
-static enum fort_special special_of(uint8_t kind)
-{
-	switch (kind) {
-	case FORT_FIELD_SPIN_LOCK: return FORT_SPECIAL_SPIN_LOCK;
-	case FORT_FIELD_RES_SPIN_LOCK: return FORT_SPECIAL_RES_SPIN_LOCK;
-	case FORT_FIELD_TIMER: return FORT_SPECIAL_TIMER;
-	case FORT_FIELD_WORK_QUEUE: return FORT_SPECIAL_WORKQUEUE;
-	case FORT_FIELD_TASK_WORK: return FORT_SPECIAL_TASK_WORK;
-	case FORT_FIELD_LIST_HEAD: return FORT_SPECIAL_LIST_HEAD;
-	case FORT_FIELD_RB_ROOT: return FORT_SPECIAL_RB_ROOT;
-	case FORT_FIELD_REFCOUNT: return FORT_SPECIAL_REFCOUNT;
-	case FORT_FIELD_KPTR_UNTRUSTED: return FORT_SPECIAL_KPTR_UNTRUSTED;
-	case FORT_FIELD_KPTR: return FORT_SPECIAL_KPTR;
-	case FORT_FIELD_KPTR_PERCPU: return FORT_SPECIAL_PERCPU_KPTR;
-	case FORT_FIELD_UPTR: return FORT_SPECIAL_UPTR;
-	default: return FORT_SPECIALS; /* nodes of lists and trees: in no map */
-	}
-}
-
-bool fort_rule_may_use(struct fort_rule *rule, uint32_t map)
-{
-	const struct fort_btf_record *record = record_of(rule->env, map);
-
-	for (uint32_t i = 0; record && i < record->count; i++) {
-		enum fort_special special = special_of(record->fields[i].kind);
-
-		if (special < FORT_SPECIALS &&
-		    (fort_specials[special].barred & rule->env->hook.prog->bit))
-			return fort_rule_bad(rule, FORT_DIAG_FIELD_BARRED, FORT_REGS,
-					     record->fields[i].kind, special, 0, 0);
+			diag = FORT_DIAG_VALUE_FIELD;
+		else
+			diag = reach->helper ? FORT_DIAG_KPTR_HELPER : FORT_DIAG_KPTR_LATER;
+		return fort_rule_bad(rule, diag, reach->reg, low, reach->bytes, reach->write,
+				     field->kind);
 	}
 	return true;
 }
@@ -104,7 +71,7 @@ static bool field_arg(struct fort_rule *rule, unsigned reg, uint8_t kind)
 
 	if (!fort_scalar_is_const(&value->num))
 		return fort_rule_bad(rule, FORT_DIAG_FIELD_VARIABLE, reg, kind, 0, 0, 0);
-	if (!rule->env->fields || !rule->env->fields[value->object].typed)
+	if (!fort_env_record(rule->env, value->object))
 		return fort_rule_bad(rule, FORT_DIAG_FIELD_NO_BTF, reg, kind, 0, 0, 0);
 	field = fort_env_field(rule->env, value->object, kind);
 	if (!field)
@@ -147,13 +114,14 @@ void fort_rule_lock(struct fort_rule *rule, unsigned reg)
 						.num = fort_scalar_const(0)};
 }
 
-/* Which value of a map it is does not matter where there is only one. */
+/* Which value of a map it is does not matter where there is only one; of inner maps there may be
+ * more. */
 static bool is_single(const struct fort_rule *rule, uint32_t map)
 {
 	const struct fort_map_shape *shape = &rule->env->maps[map];
 	const struct fort_map_info *info = fort_map_info_of(shape);
 
-	return info && (info->traits & FORT_TRAIT_DIRECT) && shape->max_entries == 1;
+	return map < rule->env->n_maps && info && (info->traits & FORT_TRAIT_DIRECT) && shape->max_entries == 1;
 }
 
 bool fort_rule_unlock(struct fort_rule *rule, unsigned reg)
@@ -178,7 +146,10 @@ bool fort_rule_arg_timer(struct fort_rule *rule, unsigned reg)
 
 bool fort_rule_timer_map(struct fort_rule *rule, unsigned timer, unsigned map)
 {
-	if (fort_rule_reg(rule, timer)->object == fort_rule_reg(rule, map)->object)
+	const struct fort_value *of = fort_rule_reg(rule, map), *in = fort_rule_reg(rule, timer);
+
+	if (in->object == of->object &&
+	    (of->object < rule->env->n_maps || (of->base && of->base == in->base)))
 		return true;
 	return fort_rule_bad(rule, FORT_DIAG_TIMER_MAP, map, 0, 0, 0, 0);
 }

@@ -26,29 +26,53 @@ static void note_depth(struct fort_rule *rule, uint32_t subprog, uint32_t bytes)
 	*most = bytes > *most ? bytes : *most;
 }
 
+/* Where the access ends at most. With a size, its sum with the address may be known better than
+ * both. */
+static int64_t end_of(const struct fort_rule *rule, const struct fort_reach *reach, int64_t high)
+{
+	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
+	int64_t end = high + (int64_t)reach->bytes, sum;
+
+	if (!reach->size)
+		return end;
+	sum = fort_relate_most(rule->state, base, reach->size, NULL);
+	return sum < end ? sum : end;
+}
+
+static bool may_read_unwritten(const struct fort_rule *rule)
+{
+	const uint32_t uninit = FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS;
+
+	return (rule->env->rights & uninit) == uninit;
+}
+
 bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 			struct fort_stack_reach *where)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
 	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
-	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at);
+	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at), end;
 	struct fort_frame *frame = rule->state->frames[base->frame];
 
-	if (low < -(int64_t)FORT_STACK_BYTES || high > 0 || high + (int64_t)reach->bytes > 0 ||
-	    (!reach->bytes && low == 0 && high == 0)) {
+	if (!reach->bytes && !reach->zero_ok)
+		return stack_bad(rule, reach, &at, FORT_DIAG_ZERO_READ);
+	end = high > 0 ? high : end_of(rule, reach, high);
+	if (low < -(int64_t)FORT_STACK_BYTES || end > 0 || low == 0) {
 		if (fort_scalar_is_const(&at))
 			return stack_bad(rule, reach, &at, FORT_DIAG_STACK_BOUNDS);
 		if (high >= (int64_t)FORT_PTR_OFFSET_MAX || low <= -(int64_t)FORT_PTR_OFFSET_MAX)
 			return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNBOUNDED);
 		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_VAR_BOUNDS);
 	}
+	/* K: deeper than anything was written (check_stack_slot_within_bounds). */
+	if (!reach->write && reach->bytes && slot_of((int32_t)low) >= frame->n_slots &&
+	    !may_read_unwritten(rule))
+		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNTOUCHED);
 	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
 		return fort_rule_no_memory(rule);
 	note_depth(rule, frame->subprog, 8 * (slot_of((int32_t)low) + 1));
-	*where = (struct fort_stack_reach){.frame = frame,
-					   .low = (int32_t)low,
-					   .high = (int32_t)(high + reach->bytes),
-					   .fixed = low == high};
+	*where = (struct fort_stack_reach){
+		.frame = frame, .low = (int32_t)low, .high = (int32_t)end, .fixed = low == high};
 	return true;
 }
 
@@ -73,15 +97,19 @@ static struct fort_value fill(struct fort_rule *rule, struct fort_slot *slot, un
 static bool byte_readable(struct fort_rule *rule, const struct fort_reach *reach,
 			  const struct fort_stack_reach *where, int32_t off, bool may_leak)
 {
-	const uint32_t uninit = FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS;
 	const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
 	uint8_t byte = slot->bytes[byte_of(off)];
 
-	if (byte == FORT_BYTE_INVALID && (rule->env->rights & uninit) != uninit)
-		return fort_rule_bad(rule, FORT_DIAG_STACK_UNINIT, reach->reg, where->low,
-				     reach->bytes, 0, off - where->low);
+	if (byte == FORT_BYTE_INVALID && !may_read_unwritten(rule))
+		return fort_rule_bad(rule,
+				     reach->helper ? FORT_DIAG_STACK_ARG_UNINIT
+						   : FORT_DIAG_STACK_UNINIT,
+				     reach->reg, where->low, reach->bytes, 0, off - where->low);
 	if (byte != FORT_BYTE_SPILL || !fort_value_is_pointer(&slot->spill) || may_leak)
 		return true;
+	if (reach->helper)
+		return fort_rule_bad(rule, FORT_DIAG_STACK_ARG_POINTER, reach->reg, where->low,
+				     reach->bytes, 0, off - where->low);
 	fort_rule_bad(rule, FORT_DIAG_STACK_READ, reach->reg, where->low, reach->bytes, 0,
 		      off - where->low);
 	rule->out->violation.value = slot->spill;
@@ -176,6 +204,28 @@ static void break_spill(struct fort_slot *slot)
 	slot->spill = (struct fort_value){0};
 }
 
+static bool is_zero(const struct fort_value *value)
+{
+	uint64_t number;
+
+	return fort_value_known(value, &number) && !number;
+}
+
+/* A zero somewhere: what is zero stays so. */
+static void store_zero(const struct fort_stack_reach *where)
+{
+	for (int32_t off = where->low; off < where->high; off++) {
+		struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+		uint8_t *byte = &slot->bytes[byte_of(off)];
+
+		if (byte_is_zero(where, off))
+			continue;
+		break_spill(slot);
+		if (*byte != FORT_BYTE_INVALID)
+			*byte = FORT_BYTE_MISC;
+	}
+}
+
 void fort_stack_clobber(const struct fort_stack_reach *where)
 {
 	for (int32_t off = where->low; off < where->high; off++) {
@@ -202,12 +252,54 @@ static void spill(struct fort_slot *slot, const struct fort_value *value, uint32
 /* Fixed bytes that do not start a slot: zeroes are worth remembering, nothing else is. */
 static void store_bytes(const struct fort_stack_reach *where, const struct fort_value *value)
 {
-	uint64_t number;
-	bool zero = fort_value_known(value, &number) && !number;
+	bool zero = is_zero(value);
 
 	fort_stack_clobber(where);
 	for (int32_t off = where->low; zero && off < where->high; off++)
 		where->frame->slots[slot_of(off)].bytes[byte_of(off)] = FORT_BYTE_ZERO;
+}
+
+/* Is all of the slot overwritten at once? */
+static bool covers_slot(const struct fort_reach *reach, const struct fort_stack_reach *where,
+			int32_t off)
+{
+	int32_t start = -8 * (int32_t)(slot_of(off) + 1);
+
+	return !reach->helper && where->fixed && where->low <= start && start + 8 <= where->high;
+}
+
+bool fort_stack_breakable(struct fort_rule *rule, const struct fort_reach *reach,
+			  const struct fort_stack_reach *where)
+{
+	if (rule->env->rights & FORT_MAY_LEAK_POINTERS)
+		return true;
+	for (int32_t off = where->low; off < where->high; off++) {
+		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+
+		if (slot->bytes[0] != FORT_BYTE_SPILL || !fort_value_is_pointer(&slot->spill) ||
+		    covers_slot(reach, where, off))
+			continue;
+		fort_rule_bad(rule,
+			      where->fixed ? FORT_DIAG_SPILL_BROKEN : FORT_DIAG_SPILL_VARIABLE,
+			      reach->reg, off, reach->bytes, 1, where->low);
+		rule->out->violation.value = slot->spill;
+		return false;
+	}
+	return true;
+}
+
+/* Is something there, or put there, that is not just bytes? */
+static bool changes_kind(const struct fort_stack_reach *where, const struct fort_value *value)
+{
+	if (fort_value_is_pointer(value))
+		return true;
+	for (int32_t off = where->low; off < where->high; off++) {
+		uint8_t byte = where->frame->slots[slot_of(off)].bytes[byte_of(off)];
+
+		if (byte != FORT_BYTE_MISC && byte != FORT_BYTE_ZERO)
+			return true;
+	}
+	return false;
 }
 
 bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
@@ -222,10 +314,16 @@ bool fort_stack_store(struct fort_rule *rule, const struct fort_reach *reach,
 	if (value->type == FORT_STACK && where->frame != fort_state_top(rule->state))
 		return fort_rule_bad(rule, FORT_DIAG_SPILL_TO_CALLER, rule->insn->src, where->low,
 				     reach->bytes, 1, 0);
+	if (!fort_stack_breakable(rule, reach, where))
+		return false;
+	if (changes_kind(where, value))
+		fort_rule_barrier(rule, FORT_BARRIER_AFTER);
 	if (starts)
 		spill(&where->frame->slots[slot_of(where->low)], value, reach->bytes);
 	else if (where->fixed)
 		store_bytes(where, value);
+	else if (is_zero(value))
+		store_zero(where);
 	else
 		fort_stack_clobber(where);
 	return true;

@@ -53,7 +53,9 @@ enum fort_value_flag {
 	FORT_ALLOC = 128,     /* BTF: made by the program */
 	FORT_NON_OWN = 256,   /* BTF: owned by a list or tree */
 	FORT_DRAINED = 512,   /* ITER: there is no next element */
-	FORT_LOCKABLE = 1024, /* MAP_VALUE: has a lock, so which value it is stays known */
+	FORT_LENT = 1024,     /* MAYBE_NULL: its reference is that of what it was made from, which is
+			       * held whether this is NULL or not */
+	FORT_LOCKABLE = 2048, /* MAP_VALUE: has a lock, so which value it is stays known */
 };
 
 /* What a value is of, when `object` is a BTF type id. */

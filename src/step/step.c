@@ -109,6 +109,8 @@ static bool apply(struct fort_rule *rule)
 	case FORT_JCC_X: return fort_rule_branch(rule);
 	case FORT_MAY_GOTO: return fort_rule_may_goto(rule);
 	case FORT_EXIT: return fort_rule_exit(rule);
+	case FORT_LDABS:
+	case FORT_LDIND: return fort_rule_legacy(rule);
 	case FORT_CALL:
 		if (!fort_rule_lock_allows(rule))
 			return false;
@@ -133,6 +135,7 @@ int fort_step(struct fort_env *env, struct fort_pool *pool, struct fort_state *s
 	out->decided = false;
 	out->other = NULL;
 	out->pc = pc + fort_insn_slots(insn);
+	env->access[pc].reached = true;
 	(void)apply(&rule);
 	return rule.err;
 }

@@ -25,13 +25,25 @@ enum fort_verifier_right {
 /* What harden must know of each instruction, found while checking. */
 enum fort_access_kind {
 	FORT_ACCESS_UNSEEN,
-	FORT_ACCESS_PLAIN,      /* any memory access that runs as it is written */
-	FORT_ACCESS_CTX_POINTER /* load of a context pointer: field in `field` */
+	FORT_ACCESS_PLAIN,       /* any memory access that runs as it is written */
+	FORT_ACCESS_CTX_POINTER, /* load of a context pointer: field in `which` */
+	FORT_ACCESS_OBJECT,      /* of a socket, of kind `which` (enum fort_regtype) */
+};
+
+/* Where a processor that guesses may see what the program may not: for code that no window confines
+ * (isolation `none`), of programs that are not trusted. */
+enum fort_barrier {
+	FORT_BARRIER_BEFORE = 1, /* only a comparison says that the access is inside: one that was
+				  * guessed may not. (K: Spectre v1, nospec) */
+	FORT_BARRIER_AFTER = 2,  /* the store changes what the slot is: loads may still see what it
+				  * was.  (K: Spectre v4, sanitize_stack_spill) */
 };
 
 struct fort_access {
-	uint8_t kind;  /* enum fort_access_kind */
-	uint8_t field; /* index in the program type's fields */
+	uint8_t kind;     /* enum fort_access_kind */
+	uint8_t which;    /* by kind */
+	uint8_t barriers; /* enum fort_barrier */
+	bool reached;     /* some path leads to the instruction */
 };
 
 /* Where runs begin. */
@@ -87,25 +99,23 @@ struct fort_summary {
 	bool tail_calls; /* its own instructions: another program may take this one's place */
 };
 
-/* What is known of a map's values beside their size. Without padding: it is hashed as it is. */
-struct fort_map_fields {
-	uint32_t typed; /* 1: the map has BTF */
-	struct fort_btf_record record;
-};
-
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
  * to it. `access`, `stacks` and `demands` are outputs.
  */
 struct fort_env {
 	const struct fort_graph *graph;
 	struct fort_hook hook; /* program type, and where it is attached */
+	/* The maps that instructions name, then those that are in them (fort_map_shape.inner). */
 	const struct fort_map_shape *maps;
-	uint32_t n_maps;
+	uint32_t n_maps, n_inner;
+	/* Of each of them that has BTF the special fields of its values; else NULL. NULL altogether
+	 * when no map has BTF. */
+	const struct fort_btf_record *const *records;
 	/* Of each map whose shape says frozen: its only value, value_bytes long, for ever the same;
 	 * else NULL. NULL altogether when there is none. */
 	const uint8_t *const *constants;
-	const struct fort_map_fields *fields; /* one per map, or NULL: no map has special fields */
-	uint32_t rights;                      /* enum fort_verifier_right */
+	uint32_t rights; /* enum fort_verifier_right */
+	uint32_t cpus;   /* numbers of processors are less */
 	bool gpl, sleepable;
 	/* One per subprogram. Of prototypes and words perhaps nothing is known: NULL. */
 	const struct fort_prototype *prototypes;
@@ -119,6 +129,19 @@ struct fort_env {
 	struct fort_root *demands;
 	uint32_t n_demands;
 };
+
+/* The special fields of a map's values; its only value, if that is constant. Or NULL. */
+static inline const struct fort_btf_record *fort_env_record(const struct fort_env *env,
+							    uint32_t map)
+{
+	return env->records ? env->records[map] : NULL;
+}
+
+static inline const uint8_t *fort_env_constant(const struct fort_env *env, uint32_t map)
+{
+	return map < env->n_maps && env->maps[map].frozen && env->constants ? env->constants[map]
+									    : NULL;
+}
 
 enum fort_outcome {
 	FORT_STEP_NEXT, /* the state goes on at `pc` */

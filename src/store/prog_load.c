@@ -102,10 +102,10 @@ static int copy_program(struct fort_call *call, struct fort_prog_object *prog)
 		return -ENOKEY;
 	if (attr->prog_ifindex)
 		return -EINVAL;
-	prog->type = fort_prog_runs(attr->prog_type);
+	prog->type = fort_prog_by_number(attr->prog_type);
 	if (!prog->type)
 		return -EINVAL;
-	prog->expected_attach_type = attr->expected_attach_type;
+	prog->expected_attach_type = fort_hook_attach(prog->type, attr->expected_attach_type);
 	prog->flags = attr->prog_flags;
 	return fort_call_name(attr->prog_name, prog->name);
 }
@@ -177,13 +177,14 @@ static int copy_info(struct fort_call *call, struct fort_prog_object *prog)
 
 static int check_sleepable(struct fort_call *call, const struct fort_prog_object *prog)
 {
+	const struct fort_hook hook = {prog->type, prog->expected_attach_type, NULL};
 	bool sleepable = prog->flags & BPF_F_SLEEPABLE;
 
 	if (prog->type->sleepable == FORT_SLEEP_MUST && !sleepable) {
 		fort_log_add(&call->log, "Syscall programs can only be sleepable\n");
 		return -EINVAL;
 	}
-	if (prog->type->sleepable == FORT_SLEEP_NEVER && sleepable) {
+	if (sleepable && !fort_hook_may_sleep(&hook)) {
 		fort_log_add(&call->log, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and"
 					 " struct_ops programs can be sleepable\n");
 		return -EINVAL;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "abi/uapi.h"
+#include "engine/watch.h"
 #include "helper/services.h"
 #include "load/describe.h"
 #include "load/package.h"
@@ -249,10 +250,12 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 
 	if (err)
 		return err;
+	services.watched = fort_watch_take(program->host->watch);
 	pthread_mutex_lock(&program->lock);
 	err = fort_test_run(program->loaded, &services, &input, request->data_out, request->ctx_out,
 			    &out);
 	pthread_mutex_unlock(&program->lock);
+	fort_watch_give(program->host->watch, services.watched);
 	fort_services_end(&services);
 	if (err)
 		return err;

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "engine/watch.h"
 #include "helper/trace.h"
 #include "map/cpus.h"
 #include "store/event.h"
@@ -24,6 +25,8 @@ static int start(struct fort_store *store)
 	err = err ? err : fort_trace_create(store->shared, &store->trace);
 	if (!err)
 		fort_host_init(&store->host, store->shared, store->trace);
+	err = err ? err
+		  : fort_watch_open(FORT_RUN_NS_MAX, FORT_WATCH_PERIOD_NS, &store->host.watch);
 	store->engine = &fort_engine_interp;
 	store->isolation = FORT_ISOLATION_SFI;
 	store->uprobe_type = fort_event_uprobe_type();
@@ -53,6 +56,7 @@ void fort_store_free(struct fort_store *store)
 	if (!store)
 		return;
 	fort_handle_drop_all(store);
+	fort_watch_close(store->host.watch);
 	if (store->trace)
 		fort_map_close(store->trace);
 	fort_shared_close(store->shared);
@@ -89,6 +93,7 @@ void fort_store_after_fork(struct fort_store *store, bool child)
 	if (!child)
 		return;
 	fort_shared_forked(store->shared);
+	fort_watch_forked(store->host.watch);
 	fort_event_forked(store);
 	/* Without an epoll of its own the child only does not notice closed descriptors. */
 	if (fort_handle_forked(store))

@@ -252,38 +252,65 @@ static void local_effect(const struct fort_env *env, const struct fort_insn *ins
 		effect->kind = FORT_EFFECT_CALL;
 }
 
+/* Bytes of memory that an argument is about, as far as the state says; 0 for no memory. */
+static uint64_t memory_bytes(const struct fort_state *state, const struct fort_helper_info *helper,
+			     const struct fort_map_shape *map, unsigned reg)
+{
+	const struct fort_arg_info *info = &fort_args[helper->args[reg - 1]];
+
+	switch (info->base) {
+	case FORT_BASE_KEY: return map ? map->key_bytes : 0;
+	case FORT_BASE_VALUE: return map ? map->value_bytes : 0;
+	case FORT_BASE_MEM:
+		return info->bytes ? info->bytes
+				   : fort_scalar_umax(&fort_state_reg(state, reg + 1)->num);
+	default: return 0;
+	}
+}
+
+/* The map argument, if it is there. */
+static const struct fort_map_shape *map_of(const struct fort_env *env,
+					   const struct fort_state *state,
+					   const struct fort_helper_info *helper)
+{
+	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++) {
+		const struct fort_value *value = fort_state_reg(state, reg);
+
+		if (helper->args[reg - 1] == FORT_ARG_MAP && value->type == FORT_MAP &&
+		    value->object < env->n_maps + env->n_inner)
+			return &env->maps[value->object];
+	}
+	return NULL;
+}
+
 static void helper_effect(const struct fort_env *env, const struct fort_state *state,
 			  const struct fort_insn *insn, struct fort_effect *effect)
 {
 	const struct fort_helper_info *helper = fort_helper_for((uint32_t)insn->imm, &env->hook);
-	const struct fort_value *map = fort_state_reg(state, FORT_R1);
-	const struct fort_map_shape *shape =
-		map->type == FORT_MAP && map->object < env->n_maps ? &env->maps[map->object] : NULL;
+	const struct fort_map_shape *map = helper ? map_of(env, state, helper) : NULL;
 
 	for (unsigned reg = FORT_R1; helper && reg <= FORT_R5; reg++) {
-		enum fort_arg arg = helper->args[reg - 1];
+		const struct fort_arg_info *info = &fort_args[helper->args[reg - 1]];
 
-		if (arg == FORT_ARG_NONE || arg == FORT_ARG_ANY_OPT)
+		if (info->base == FORT_BASE_NONE || info->base == FORT_BASE_ANY_OPT)
 			continue;
 		effect->uses |= bit(reg);
-		if (arg == FORT_ARG_SIZE || arg == FORT_ARG_SIZE_OR_ZERO) {
+		if (info->base == FORT_BASE_SIZE || info->base == FORT_BASE_CONST_SIZE)
 			effect->exact |= bit(reg);
-			read_stack(state, reg - 1, 0,
-				   fort_scalar_umax(&fort_state_reg(state, reg)->num), effect);
-		}
-		if (arg == FORT_ARG_CONST_SIZE)
-			effect->exact |= bit(reg);
-		if (arg == FORT_ARG_KEY && shape) {
-			read_stack(state, reg, 0, shape->key_bytes, effect);
-			/* Which index decides whether there is a value. */
-			effect->reads_exact |= helper->returns == FORT_RET_MAP_VALUE &&
-					       (shape->type == BPF_MAP_TYPE_ARRAY ||
-						shape->type == BPF_MAP_TYPE_PERCPU_ARRAY);
-		}
-		if (arg == FORT_ARG_VALUE && shape)
-			read_stack(state, reg, 0, shape->value_bytes, effect);
+		if (!(info->flags & FORT_ARG_UNINIT))
+			read_stack(state, reg, 0, memory_bytes(state, helper, map, reg), effect);
+		/* Which index decides whether there is a value. */
+		if (info->base == FORT_BASE_KEY && map && helper->returns == FORT_RET_MAP_VALUE)
+			effect->reads_exact |= map->type == BPF_MAP_TYPE_ARRAY ||
+					       map->type == BPF_MAP_TYPE_PERCPU_ARRAY;
 	}
 	effect->defs |= 0x3f; /* r0 to r5 */
+}
+
+static void legacy_effect(const struct fort_insn *insn, struct fort_effect *effect)
+{
+	effect->uses |= bit(FORT_R6) | (insn->kind == FORT_LDIND ? bit(insn->src) : 0);
+	effect->defs |= 0x3f;
 }
 
 void fort_effect_before(const struct fort_env *env, const struct fort_state *state, uint32_t pc,
@@ -317,6 +344,8 @@ void fort_effect_before(const struct fort_env *env, const struct fort_state *sta
 		else
 			out->uses |= bit(FORT_R0);
 		break;
+	case FORT_LDABS:
+	case FORT_LDIND: legacy_effect(insn, out); break;
 	case FORT_JA:
 	case FORT_MAY_GOTO: break;
 	default: alu_effect(state, insn, out); break;

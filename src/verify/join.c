@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "step/relate.h"
+#include "step/types.h"
 
 /* --- what matters --- */
 
@@ -199,8 +200,8 @@ static bool is_null(const struct fort_value *value)
 /* At offset 0 of something that a call may return: it may be NULL as well. */
 static bool may_be_null(const struct fort_value *value)
 {
-	return value->type == FORT_MAP_VALUE && !value->ref && fort_scalar_is_const(&value->num) &&
-	       !value->num.arc.base;
+	return fort_type_is_nullable((enum fort_type)value->type) && !value->ref &&
+	       fort_scalar_is_const(&value->num) && !value->num.arc.base;
 }
 
 static uint32_t null_id(const struct fort_value *value)

@@ -150,7 +150,10 @@ static void scan_insn(struct scan *scan, uint32_t pc)
 	switch (insn->kind) {
 	case FORT_ALU_K:
 	case FORT_ALU_X: scan->regs[insn->dst] |= SCORE_MOVED; break;
-	case FORT_JCC_X: scan_compared(scan, pc, insn->src); __attribute__((fallthrough));
+	case FORT_JCC_X:
+		scan_compared(scan, pc, insn->src);
+		scan_compared(scan, pc, insn->dst);
+		break;
 	case FORT_JCC_K: scan_compared(scan, pc, insn->dst); break;
 	case FORT_MAY_GOTO: scan->goes = true; break;
 	case FORT_LDX: scan->holds[insn->dst] = slot_of(insn, insn->src); break;

@@ -115,6 +115,11 @@ static void transfer(struct finder *f, const struct fort_insn *insn, struct wher
 		}
 		where->reg[FORT_R0] = f->always ? ANYWHERE : NO_ADDRESS;
 		break;
+	case FORT_LDABS:
+	case FORT_LDIND:
+		for (unsigned reg = FORT_R0; reg <= FORT_R5; reg++)
+			where->reg[reg] = NO_ADDRESS;
+		break;
 	default: break;
 	}
 	where->reg[FORT_R10] = 0;
@@ -165,10 +170,11 @@ static bool pass_forward(struct finder *f, uint32_t n)
 
 /* --- effects --- */
 
-static uint16_t helper_uses(const struct fort_insn *insn)
+static uint16_t call_uses(const struct fort_env *env, const struct fort_insn *insn)
 {
 	const struct fort_helper_info *helper =
-		insn->op == FORT_OP_HELPER ? fort_helper_by_number((uint32_t)insn->imm) : NULL;
+		insn->op == FORT_OP_HELPER ? fort_helper_for((uint32_t)insn->imm, &env->hook)
+					   : NULL;
 	uint16_t uses = 0;
 
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
@@ -209,7 +215,8 @@ static void memory_effect(const struct fort_insn *insn, const struct where *wher
 	}
 }
 
-static struct effect effect_of(const struct fort_insn *insn, const struct where *where)
+static struct effect effect_of(const struct fort_env *env, const struct fort_insn *insn,
+			       const struct where *where)
 {
 	struct effect e = {0};
 
@@ -229,12 +236,17 @@ static struct effect effect_of(const struct fort_insn *insn, const struct where 
 	case FORT_JCC_X: e.uses = bit(insn->dst) | bit(insn->src); break;
 	case FORT_EXIT: e.uses = bit(FORT_R0); break;
 	case FORT_CALL:
-		e.uses = helper_uses(insn);
+		e.uses = call_uses(env, insn);
 		e.defs = 0x3f; /* r0 to r5 */
 		for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 			e.reads |= slots_from(where->reg[reg]);
 		break;
 	case FORT_MAY_GOTO: e.uses = FORT_LIVE_GOES; break;
+	case FORT_LDABS:
+	case FORT_LDIND:
+		e.uses = bit(FORT_R6) | (insn->kind == FORT_LDIND ? bit(insn->src) : 0);
+		e.defs = 0x3f;
+		break;
 	case FORT_JA: break;
 	default: memory_effect(insn, where, &e);
 	}
@@ -311,7 +323,7 @@ static void find_function(struct finder *f, const struct fort_subprog *of)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t pc = f->by_order[i];
 
-		f->effects[pc] = effect_of(&f->insns[pc], &f->where[pc]);
+		f->effects[pc] = effect_of(f->env, &f->insns[pc], &f->where[pc]);
 	}
 	if (!repeat(pass_backward, f, n))
 		for (uint32_t i = 0; i < n; i++)

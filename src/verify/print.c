@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "step/relate.h"
+#include "step/types.h"
 
 /* --- numbers: decimal while they fit 16 bits, as the kernel does --- */
 
@@ -93,28 +94,35 @@ static void put_scalar(struct fort_text *out, const struct fort_scalar *num, con
 
 /* --- values --- */
 
-static const char *const type_names[FORT_TYPES] = {
-	[FORT_NONE] = "?",
-	[FORT_NUM] = "scalar",
-	[FORT_CTX] = "ctx",
-	[FORT_STACK] = "fp",
-	[FORT_MAP] = "map_ptr",
-	[FORT_MAP_VALUE] = "map_value",
-	[FORT_MAP_KEY] = "map_key",
-	[FORT_MEM] = "mem",
-	[FORT_FUNC] = "func",
-	[FORT_DYNPTR] = "dynptr_ptr",
-	[FORT_PACKET] = "pkt",
-	[FORT_PACKET_META] = "pkt_meta",
-	[FORT_PACKET_END] = "pkt_end",
-	[FORT_RING_MEM] = "ringbuf_mem",
+/* K: reg_type_str. In front of the name come words for flags, in this order. */
+static const struct {
+	uint16_t flag;
+	const char *word;
+} flag_words[] = {
+	{FORT_RDONLY, "rdonly_"}, {FORT_USER, "user_"},           {FORT_PERCPU, "percpu_"},
+	{FORT_RCU, "rcu_"},       {FORT_UNTRUSTED, "untrusted_"}, {FORT_TRUSTED, "trusted_"},
 };
+
+/* What is got from a map is of the map, until it is known not to be NULL. */
+static bool is_element(const struct fort_value *value)
+{
+	return value->flags & FORT_MAYBE_NULL &&
+	       (value->type == FORT_MAP || value->type == FORT_XDP_SOCK);
+}
 
 void fort_type_text(const struct fort_value *value, struct fort_text *out)
 {
-	fort_text_add(out, "%s%s%s%s", value->flags & FORT_RDONLY ? "rdonly_" : "",
-		      value->flags & FORT_UNTRUSTED ? "untrusted_" : "", type_names[value->type],
-		      value->flags & FORT_MAYBE_NULL ? "_or_null" : "");
+	struct fort_value plain = {.type = value->type};
+	bool maybe_null = value->flags & FORT_MAYBE_NULL;
+
+	if (is_element(value))
+		plain.type = FORT_MAP_VALUE;
+	for (unsigned i = 0; i < FORT_LEN(flag_words); i++)
+		if (value->flags & flag_words[i].flag)
+			fort_text_add(out, "%s", flag_words[i].word);
+	fort_text_add(out, "%s", fort_regtype_text(fort_value_regtype(&plain)));
+	if (maybe_null)
+		fort_text_add(out, value->type == FORT_BTF ? "or_null_" : "_or_null");
 }
 
 static void put_map(const struct fort_env *env, const struct fort_print_names *names,

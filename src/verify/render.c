@@ -180,15 +180,17 @@ static void put_end(const struct fort_render *render, int64_t arg, struct fort_t
 static void put_object_line(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	const struct fort_violation *v = render->violation;
-	const char *object = "map value, value_size";
+	const char *format =
+		"invalid access to memory, mem_size=%" PRId64 " off=%" PRId64 " size=%" PRId64;
 
 	(void)arg;
-	if (v->value.type == FORT_RING_MEM || v->value.type == FORT_MEM)
-		object = "memory, mem_size";
+	if (v->value.type == FORT_MAP_VALUE)
+		format = "invalid access to map value, value_size=%" PRId64 " off=%" PRId64
+			 " size=%" PRId64;
 	else if (v->value.type == FORT_MAP_KEY)
-		object = "map key, key_size";
-	fort_text_add(out, "invalid access to %s=%" PRId64 " off=%" PRId64 " size=%" PRId64, object,
-		      v->args[3], v->args[0], v->args[1]);
+		format = "invalid access to map key, key_size=%" PRId64 " off=%" PRId64
+			 " size=%" PRId64;
+	fort_text_add(out, format, v->args[3], v->args[0], v->args[1]);
 }
 
 /* The same for packets: offsets from where the pointer's symbol was made. */
@@ -213,6 +215,71 @@ static void put_stack_access(const struct fort_render *render, int64_t arg, stru
 
 	(void)arg;
 	fort_text_add(out, args[2] ? "write to" : "read from");
+}
+
+/* Where an argument in the stack begins: what varies of it, if something does. */
+static void put_stack_place(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	if (fort_scalar_is_const(&render->violation->value.num)) {
+		fort_text_add(out, "off %" PRId64, render->violation->args[0]);
+	} else {
+		fort_text_add(out, "var_off ");
+		put_bits(render, 0, out);
+	}
+}
+
+/* The kernel's word for where an address goes, by enum fort_type. */
+static void put_into(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	switch (arg) {
+	case FORT_MAP_VALUE: fort_text_add(out, "map"); break;
+	case FORT_CTX: fort_text_add(out, "ctx"); break;
+	case FORT_PACKET:
+	case FORT_PACKET_META: fort_text_add(out, "packet"); break;
+	case FORT_FLOW_KEYS: fort_text_add(out, "flow keys"); break;
+	default: fort_text_add(out, "mem");
+	}
+}
+
+static void put_buffer(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_value *value = &render->violation->value;
+
+	(void)arg;
+	fort_text_add(out, value->type == FORT_TP_BUFFER          ? "tracepoint"
+			   : value->flags & (uint16_t)FORT_RDONLY ? "rdonly"
+								  : "rdwr");
+}
+
+/* A special field, by enum fort_btf_field_kind. */
+static void put_special(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)render;
+	fort_text_add(out, "%s", fort_btf_field_name((uint8_t)arg));
+}
+
+/* What is known of a returned number (K: verbose_invalid_scalar). */
+static void put_returned(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_scalar *num = &render->violation->value.num;
+	int64_t low = fort_scalar_smin(num), high = fort_scalar_smax(num);
+
+	(void)arg;
+	if (low > INT64_MIN)
+		fort_text_add(out, " smin=%" PRId64, low);
+	if (high < INT64_MAX)
+		fort_text_add(out, " smax=%" PRId64, high);
+	if (low == INT64_MIN && high == INT64_MAX)
+		fort_text_add(out, " unknown scalar value");
+}
+
+static void put_note(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	if (render->violation->field)
+		fort_text_add(out, "\n%s", render->violation->field);
 }
 
 /* What the kernel expects in place of a wrong argument; args[2] is the prototype's kind. */
@@ -303,38 +370,6 @@ static void put_inner(const struct fort_render *render, int64_t arg, struct fort
 }
 
 /* What is known of a returned number (K: verbose_invalid_scalar). */
-static void put_returned(const struct fort_render *render, int64_t arg, struct fort_text *out)
-{
-	const struct fort_scalar *num = &render->violation->value.num;
-	int64_t low = fort_scalar_smin(num), high = fort_scalar_smax(num);
-
-	(void)arg;
-	if (low > INT64_MIN)
-		fort_text_add(out, " smin=%" PRId64, low);
-	if (high < INT64_MAX)
-		fort_text_add(out, " smax=%" PRId64, high);
-	if (low == INT64_MIN && high == INT64_MAX)
-		fort_text_add(out, " unknown scalar value");
-}
-
-/* "bpf_spin_lock", ... */
-static void put_special(const struct fort_render *render, int64_t arg, struct fort_text *out)
-{
-	(void)render;
-	fort_text_add(out, "%s", fort_btf_field_name((uint8_t)arg));
-}
-
-/* Who may not use maps with a special field; args[1] is the kind, as maps.def has it. */
-static void put_barred(const struct fort_render *render, int64_t arg, struct fort_text *out)
-{
-	const struct fort_special_info *special = &fort_specials[render->violation->args[1]];
-	bool filter = render->env->hook.prog->bit == FORT_BIT_SF;
-
-	(void)arg;
-	fort_text_add(out, "%s progs cannot use %s yet", filter ? "socket filter" : "tracing",
-		      special->words);
-}
-
 /* The name of the map whose value the register points to. */
 static void put_map_name(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
@@ -367,6 +402,8 @@ static const struct placeholder placeholders[] = {
 	{"helper", true, put_helper},
 	{"op", true, put_operator},
 	{"rw", true, put_direction},
+	{"into", true, put_into},
+	{"special", true, put_special},
 	{"r", false, put_register},
 	{"type", false, put_type},
 	{"article", false, put_article},
@@ -383,15 +420,16 @@ static const struct placeholder placeholders[] = {
 	{"object_line", false, put_object_line},
 	{"packet_line", false, put_packet_line},
 	{"stack_access", false, put_stack_access},
+	{"stack_place", false, put_stack_place},
+	{"buffer", false, put_buffer},
+	{"returned", false, put_returned},
+	{"note", false, put_note},
 	{"expected", false, put_expected},
 	{"ctx_field", false, put_ctx_field},
 	{"callee", false, put_callee},
 	{"func", false, put_func},
 	{"prototype", false, put_prototype},
 	{"inner", false, put_inner},
-	{"returned", false, put_returned},
-	{"special", true, put_special},
-	{"barred", false, put_barred},
 	{"map", false, put_map_name},
 	{"fault", false, put_fault},
 	{"isa", false, put_isa},

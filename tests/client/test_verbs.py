@@ -119,7 +119,7 @@ def check_run():
                and result["isolation"] == "sfi" and result["aborted"] is None,
                "prog run --json: the keys of the format", result)
     results = set()
-    for engine, isolation in itertools.product(("interp", "x64"), ("none", "sfi")):
+    for engine, isolation in itertools.product(("interp", "x64"), ("none", "sfi-store", "sfi")):
         status, result = bpfort.json(*run, "name", "checksum", "data_in", PACKET, "engine",
                                      engine, "isolation", isolation)
         tap.report(status == 0 and result["engine"] == engine
@@ -138,7 +138,7 @@ def check_run():
     gives("a missing packet file", 2, *run, "name", "length", "data_in", "/none",
           err="No such file")
     gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp x64")
-    gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi")
+    gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi-store sfi")
     gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
           "no_null_check", "data_in", PACKET, err="needed:")
     big = file_of("big", bytes(2 << 20))

@@ -224,6 +224,8 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 	gate = DISPATCH_ALLOW;
 	if (one && fails(FAULT_SYSCALL, one->name, one->err))
 		regs[REG_RAX] = one->err;
+	else if (regs[REG_RAX] == SYS_clone3 || regs[REG_RAX] == SYS_clone)
+		regs[REG_RAX] = -EAGAIN; /* a thread would start in here: none is made */
 	else
 		regs[REG_RAX] = fort_sys6(regs[REG_RAX], regs[REG_RDI], regs[REG_RSI],
 					  regs[REG_RDX], regs[REG_R10], regs[REG_R8], regs[REG_R9]);

@@ -67,7 +67,7 @@ static void certificate_seeds(const struct lab_program *program, uint8_t number)
 static void case_seed(const struct lab_case *want, void *context)
 {
 	(void)context;
-	if (lab_open(&lab, want->type, want->assembly))
+	if (lab_case_open(&lab, want))
 		program_seed(want->type);
 	lab_free(&lab);
 }

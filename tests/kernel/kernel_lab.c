@@ -1,61 +1,49 @@
 #include "kernel_lab.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "abi/uapi.h"
+#include "base/sys.h"
+#include "kernel_maps.h"
 #include "lab_btf.h"
 
 #define LOG_BYTES (1u << 20)
 
-static int make_map(uint32_t map, int btf, const struct lab_btf *types)
-{
-	const struct fort_map_shape *shape = &lab_shapes[map];
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->flags);
-
-	if (lab_fields[map].typed) {
-		opts.btf_fd = (uint32_t)btf;
-		opts.btf_key_type_id = types->keys[shape->key_bytes == 8];
-		opts.btf_value_type_id = types->values[map];
-	}
-	return bpf_map_create(shape->type, "lab", shape->key_bytes, shape->value_bytes,
-			      shape->max_entries, &opts);
-}
-
 int kernel_lab_open(struct kernel_lab *kernel)
 {
-	static struct lab_btf types;
-	int btf, err = 0;
-
-	lab_btf_maps(&types);
-	btf = bpf_btf_load(types.build.blob, types.build.bytes, NULL);
-	for (uint32_t i = 0; i < LAB_ALL_MAPS; i++)
+	for (uint32_t i = 0; i < LAB_MAPS; i++)
 		kernel->fds[i] = -1;
-	for (uint32_t i = 0; !err && i < LAB_ALL_MAPS; i++) {
-		kernel->fds[i] = make_map(i, btf, &types);
-		err = kernel->fds[i] < 0 ? -errno : 0;
+	for (uint32_t i = 0; i < LAB_MAPS; i++) {
+		kernel->fds[i] = kernel_map_make(i);
+		if (kernel->fds[i] < 0) {
+			int err = kernel->fds[i];
+
+			kernel_lab_close(kernel);
+			return err;
+		}
 	}
-	if (btf >= 0)
-		close(btf);
-	if (err)
-		kernel_lab_close(kernel);
-	return err;
+	return 0;
 }
 
 void kernel_lab_close(struct kernel_lab *kernel)
 {
-	for (uint32_t i = 0; i < LAB_ALL_MAPS; i++)
+	for (uint32_t i = 0; i < LAB_MAPS; i++)
 		if (kernel->fds[i] >= 0)
 			close(kernel->fds[i]);
 }
 
 static void last_line(const char *log, char *out, size_t room)
 {
-	const char *end = strstr(log, "\nprocessed "), *start;
+	/* Now and then the kernel forgets to end a line. */
+	const char *end = strstr(log, "processed "), *start;
 
 	if (!end)
 		end = log + strlen(log);
@@ -82,6 +70,27 @@ static uint32_t last_insn(const char *log)
 	return last;
 }
 
+/* Takes what programs without rights are loaded without out of the effective set, or gives it back.
+ */
+static void set_rights(bool back)
+{
+	static const uint32_t without[] = {CAP_SYS_ADMIN, CAP_PERFMON};
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (fort_sys2(SYS_capget, (long)&header, (long)data))
+		abort(); /* what comes next would not be what it says */
+	for (size_t i = 0; i < FORT_LEN(without); i++) {
+		struct __user_cap_data_struct *word = &data[without[i] / 32];
+		uint32_t bit = 1u << without[i] % 32;
+
+		word->effective =
+			back ? word->effective | (word->permitted & bit) : word->effective & ~bit;
+	}
+	if (fort_sys2(SYS_capset, (long)&header, (long)data))
+		abort();
+}
+
 /* The functions of the program, as BTF. False when they cannot be said. */
 static bool add_functions(const struct lab *lab, struct bpf_prog_load_opts *opts)
 {
@@ -100,41 +109,58 @@ static bool add_functions(const struct lab *lab, struct bpf_prog_load_opts *opts
 	return true;
 }
 
-static void load(const struct lab *lab, bool gpl, struct bpf_prog_load_opts *opts,
-		 struct kernel_verdict *out)
+static int load(const struct lab *lab, struct bpf_prog_load_opts *opts)
 {
-	static char log[LOG_BYTES];
-	const struct fort_prog_info *prog = lab->env.hook.prog;
+	const struct fort_hook *hook = &lab->env.hook;
+	int fd;
 
-	out->fd = bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
-				(const struct bpf_insn *)lab->raw, lab->n_insns, opts);
-	if (out->fd >= 0)
-		return;
-	out->fd = -errno;
-	opts->log_buf = log;
-	opts->log_size = sizeof(log);
-	opts->log_level = FORT_LOG_PATH;
-	log[0] = 0;
-	/* A log that does not fit fails as well, so this never gives a program. */
-	(void)!bpf_prog_load(prog->number, "lab", gpl ? "GPL" : "none",
-			     (const struct bpf_insn *)lab->raw, lab->n_insns, opts);
-	out->pc = last_insn(log);
-	last_line(log, out->line, sizeof(out->line));
+	opts->prog_flags = lab->env.sleepable ? BPF_F_SLEEPABLE : 0;
+	opts->expected_attach_type = hook->attach;
+	if (hook->target) {
+		int id = libbpf_find_vmlinux_btf_id(hook->target, hook->attach);
+
+		opts->attach_btf_id = id < 0 ? 0 : (uint32_t)id;
+	}
+	if (lab->env.prototypes && !add_functions(lab, opts))
+		return -ENODATA;
+	if (!lab->env.rights)
+		set_rights(false);
+	fd = bpf_prog_load(hook->prog->number, "lab", lab->env.gpl ? "GPL" : "none",
+			   (const struct bpf_insn *)lab->raw, lab->n_insns, opts);
+	fd = fd < 0 ? -errno : fd;
+	if (!lab->env.rights)
+		set_rights(true);
+	if (opts->prog_btf_fd)
+		close((int)opts->prog_btf_fd);
+	return fd;
 }
 
-void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab, bool gpl,
+bool kernel_lab_accepts(const struct kernel_lab *kernel, const struct lab *lab)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds);
+	int fd = load(lab, &opts);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab,
 		     struct kernel_verdict *out)
 {
-	const struct fort_prog_info *prog = lab->env.hook.prog;
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds,
-		    .prog_flags = prog->sleepable == FORT_SLEEP_MUST ? BPF_F_SLEEPABLE : 0);
+	static char log[LOG_BYTES];
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = kernel->fds);
 
 	*out = (struct kernel_verdict){.pc = UINT32_MAX};
-	if (lab->env.prototypes && !add_functions(lab, &opts)) {
-		out->fd = -ENODATA;
+	out->fd = load(lab, &opts);
+	if (out->fd >= 0 || out->fd == -ENODATA)
 		return;
-	}
-	load(lab, gpl, &opts, out);
-	if (opts.prog_btf_fd)
-		close((int)opts.prog_btf_fd);
+	opts.log_buf = log;
+	opts.log_size = sizeof(log);
+	opts.log_level = FORT_LOG_PATH;
+	log[0] = 0;
+	/* A log that does not fit fails as well, so this never gives a program. */
+	(void)load(lab, &opts);
+	out->pc = last_insn(log);
+	last_line(log, out->line, sizeof(out->line));
 }

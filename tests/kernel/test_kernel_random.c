@@ -71,7 +71,7 @@ static void fail(uint64_t seed, const char *what, const char *detail)
 
 static bool open_maps(void)
 {
-	return !kernel_lab_open(&kernel) && embed_world_open(&world, lab_shapes, LAB_MAPS);
+	return !kernel_lab_open(&kernel) && embed_world_open(&world, lab_shapes, LAB_RUN_MAPS);
 }
 
 static void close_maps(void)
@@ -156,7 +156,7 @@ static void compare_runs(uint64_t seed, int fd)
 			fail(seed, "another result", detail);
 		else if (memcmp(theirs, ours, input.input.data_bytes))
 			fail(seed, "another packet", detail);
-		for (uint32_t i = 0; i < LAB_MAPS; i++)
+		for (uint32_t i = 0; i < LAB_RUN_MAPS; i++)
 			if (lab_shapes[i].key_bytes && !same_map(i))
 				fail(seed, "another map", i == LAB_PERCPU ? "per-CPU" : "shared");
 	}
@@ -239,7 +239,7 @@ static void one_program(uint64_t seed, struct differs *differs)
 
 	random_program_make(seed, RANDOM_REPEATABLE | RANDOM_ALIGNED, &program);
 	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
-		kernel_lab_load(&kernel, &lab, true, &verdict);
+		kernel_lab_load(&kernel, &lab, &verdict);
 		hide_numbers(verdict.line);
 		if (accepted())
 			compare_accepted(seed, &verdict, differs);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/interp.h"
-#include "engine/x64_faults.h"
+#include "isolate/signals.h"
 #include "isa/asm.h"
 
 #ifndef MACHINE_ENGINE
@@ -21,7 +21,7 @@ struct machine {
 	struct fort_code *code;
 	struct fort_run run;
 	fort_helper_lookup *helper;
-	bool callx;
+	bool callx, unproven;
 };
 
 #define MACHINE_FUEL 1000000u
@@ -63,13 +63,15 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 		.isolation = isolation,
 		.helper = m->helper,
 		.callx = m->callx,
+		.proven = !m->unproven, /* who writes the test vouches for the program */
+		.inspect = true,
 	};
 
 	m->run = (struct fort_run){.domain = &m->domain, .fuel = MACHINE_FUEL};
 	m->run.ctx = fort_domain_ctx(&m->domain, 0);
 	/* cmocka sets handlers of its own for each test. */
 	if (m->engine == &fort_engine_x64)
-		assert_int_equal(fort_x64_faults_install(), 0);
+		assert_int_equal(fort_signals_install(), 0);
 	return m->engine->compile(&request, &m->code);
 }
 

@@ -281,8 +281,9 @@ static bool compare_one(enum fort_op op, bool wide)
 				judge(&score, &b, &d, i, j);
 			}
 		}
-	return report(op_names[op], wide ? FULL : KHALF, &decided) &
-	       report(op_names[op], wide ? FULL : KHALF, &score);
+	bool better = report(op_names[op], wide ? FULL : KHALF, &decided);
+
+	return report(op_names[op], wide ? FULL : KHALF, &score) && better;
 }
 
 static void comparisons(void **state)

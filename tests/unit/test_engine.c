@@ -14,11 +14,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "machine.h"
 
 #define PAGE FORT_PAGE_BYTES
 
-static const enum fort_isolation both[] = {FORT_ISOLATION_NONE, FORT_ISOLATION_SFI};
+static const enum fort_isolation modes[] = {FORT_ISOLATION_NONE, FORT_ISOLATION_SFI_STORE,
+					    FORT_ISOLATION_SFI};
 
 /* Runs `source` once under an isolation; the caller frees. */
 static uint64_t run_once(struct machine *m, const char *source, enum fort_isolation isolation)
@@ -141,6 +143,53 @@ static void what_the_engine_lacks_is_refused(void **state)
 	}
 }
 
+/* Without a proof only what confines all accesses is allowed. */
+static void isolations_may_need_a_proof(void **state)
+{
+	struct machine m;
+
+	machine_load(&m, "mov r0, 5\nexit", NULL, 0);
+	m.unproven = true;
+	assert_int_equal(machine_compile(&m, FORT_ISOLATION_NONE), -EPERM);
+	assert_int_equal(machine_compile(&m, FORT_ISOLATION_SFI_STORE), -EPERM);
+	assert_int_equal(machine_compile(&m, FORT_ISOLATION_SFI), 0);
+	assert_int_equal(machine_run(&m), 5);
+	machine_free(&m);
+}
+
+/* Under sfi-store loads go where they say, and stores to the window. */
+static void stores_alone_are_confined(void **state)
+{
+	static uint64_t host[2] = {0x1122334455667788, 0};
+	static const char *const stores[] = {
+		"stdw [r1+8], 7",
+		"stxdw [r1+8], r2",
+		"lock add [r1+8], r2",
+		"store_release [r1+8], r2",
+	};
+
+	for (unsigned i = 0; i < FORT_LEN(stores); i++) {
+		char source[128];
+		struct fort_text text = fort_text_on(source, sizeof(source));
+		struct machine m;
+		uint64_t top;
+
+		fort_text_add(&text, "ldxdw r0, [r1]\nmov r2, 1\nstxdw [r10-8], r0\n%s\nexit",
+			      stores[i]);
+		machine_load(&m, source, NULL, 0);
+		assert_int_equal(machine_compile(&m, FORT_ISOLATION_SFI_STORE), 0);
+		m.run.ctx = (uint64_t)(uintptr_t)host;
+		machine_run(&m);
+		top = fort_domain_stack_top(&m.domain, 0);
+		assert_int_equal(((uint64_t *)fort_window_at(&m.domain.window, top))[-1], host[0]);
+		assert_int_equal(host[1], 0);
+		assert_int_equal(m.run.abort.code, FORT_ABORT_MEMORY);
+		assert_int_equal(m.run.abort.pc, 3);
+		assert_int_equal(m.run.abort.address, (uint32_t)(uintptr_t)&host[1]);
+		machine_free(&m);
+	}
+}
+
 static void maps_are_handles_and_window_addresses(void **state)
 {
 	int fd = memfd_create("values", MFD_ALLOW_SEALING);
@@ -177,7 +226,7 @@ static void maps_are_handles_and_window_addresses(void **state)
 static void registers_start_as_said(void **state)
 {
 	for (unsigned reg = 0; reg < FORT_REGS; reg++)
-		for (unsigned i = 0; i < FORT_LEN(both); i++) {
+		for (unsigned i = 0; i < FORT_LEN(modes); i++) {
 			char source[32];
 			struct machine m;
 			uint64_t wanted = 0;
@@ -185,7 +234,7 @@ static void registers_start_as_said(void **state)
 
 			fort_text_add(&text, "mov r0, r%u\nexit", reg);
 			machine_load(&m, source, NULL, 0);
-			assert_int_equal(machine_compile(&m, both[i]), 0);
+			assert_int_equal(machine_compile(&m, modes[i]), 0);
 			m.run.ctx_length = 33;
 			if (reg == FORT_R1)
 				wanted = m.run.ctx;
@@ -206,27 +255,27 @@ static void fuel_is_charged_as_said(void **state)
 	static const struct {
 		const char *source;
 		uint64_t cost;
-		uint32_t last_pc; /* where the last of the fuel goes */
+		uint32_t last_pc; /* where the last of the fuel goes: a loop's head, a call */
 	} cases[] = {
 		/* 5 jumps back over two slots. */
-		{"mov r1, 6\nagain: add r1, -1\njne r1, 0, again\nexit", 5 * 2, 2},
-		{"mov r1, 6\nagain: add r1, -1\njeq32 r1, 0, +1\nja again\nexit", 5 * 3, 3},
-		{"mov r1, 6\nagain: add r1, -1\njeq32 r1, 0, +1\nja32 again\nexit", 5 * 3, 3},
+		{"mov r1, 6\nagain: add r1, -1\njne r1, 0, again\nexit", 5 * 2, 1},
+		{"mov r1, 6\nagain: add r1, -1\njeq32 r1, 0, +1\nja again\nexit", 5 * 3, 1},
+		{"mov r1, 6\nagain: add r1, -1\njeq32 r1, 0, +1\nja32 again\nexit", 5 * 3, 1},
 		/* Forward jumps and 64-bit immediates cost nothing by themselves. */
 		{"ja +0\nja32 +0\nlddw r1, 1\nexit", 0, 0},
 		/* A 64-bit immediate is two slots of the loop. */
-		{"mov r2, 3\nagain: lddw r1, 1\nsub r2, r1\njgt r2, 0, again\nexit", 2 * 4, 4},
+		{"mov r2, 3\nagain: lddw r1, 1\nsub r2, r1\njgt r2, 0, again\nexit", 2 * 4, 1},
 		/* The callee's slots at each call. */
 		{"call local f\ncall local f\nexit\nf: mov r0, 0\nlddw r1, 1\nexit", 2 * 4, 1},
 		{"call local f\nexit\nf: call local g\nexit\ng: exit", 2 + 1, 2},
 	};
 
 	for (unsigned i = 0; i < FORT_LEN(cases); i++)
-		for (unsigned j = 0; j < FORT_LEN(both); j++) {
+		for (unsigned j = 0; j < FORT_LEN(modes); j++) {
 			struct machine m;
 
 			machine_load(&m, cases[i].source, NULL, 0);
-			assert_int_equal(machine_compile(&m, both[j]), 0);
+			assert_int_equal(machine_compile(&m, modes[j]), 0);
 			m.run.fuel = cases[i].cost;
 			machine_run(&m);
 			assert_int_equal(m.run.abort.code, FORT_ABORT_NONE);
@@ -413,10 +462,10 @@ static void writing_r10_ends_the_run(void **state)
 	};
 
 	for (unsigned i = 0; i < FORT_LEN(sources); i++)
-		for (unsigned j = 0; j < FORT_LEN(both); j++) {
+		for (unsigned j = 0; j < FORT_LEN(modes); j++) {
 			struct machine m;
 
-			run_once(&m, sources[i], both[j]);
+			run_once(&m, sources[i], modes[j]);
 			assert_int_equal(m.run.abort.code, FORT_ABORT_INSN);
 			assert_int_equal(m.run.abort.pc, 0);
 			machine_free(&m);
@@ -639,14 +688,14 @@ static void observers_see_each_instruction_before_it_runs(void **state)
 	static const char source[] = "lddw r0, 5\nja +0\ncall local f\nadd r0, r0\nexit\n"
 				     "f: add r0, 1\nexit";
 
-	for (unsigned i = 0; i < FORT_LEN(both); i++) {
+	for (unsigned i = 0; i < FORT_LEN(modes); i++) {
 		struct trace trace = {.stop_at = UINT32_MAX};
 		struct fort_observer observer = {look, &trace};
 		struct machine m;
 
 		machine_load(&m, source, NULL, 0);
 		m.engine = &fort_engine_interp; /* the only one that can be looked at */
-		assert_int_equal(machine_compile(&m, both[i]), 0);
+		assert_int_equal(machine_compile(&m, modes[i]), 0);
 		assert_int_equal(fort_interp_run_observed(m.code, &m.run, &observer), 12);
 		assert_int_equal(m.run.abort.code, FORT_ABORT_NONE);
 		assert_int_equal(trace.n, FORT_LEN(pcs));
@@ -656,7 +705,7 @@ static void observers_see_each_instruction_before_it_runs(void **state)
 
 		trace = (struct trace){.stop_at = 6};
 		m.run.fuel = MACHINE_FUEL;
-		assert_int_equal(fort_interp_run_observed(m.code, &m.run, &observer), 5);
+		assert_int_equal(fort_interp_run_observed(m.code, &m.run, &observer), 0);
 		assert_int_equal(m.run.abort.code, FORT_ABORT_STATE);
 		assert_int_equal(m.run.abort.pc, 6);
 		machine_free(&m);
@@ -671,6 +720,8 @@ int main(void)
 		cmocka_unit_test(too_much_held_aborts),
 		cmocka_unit_test(the_first_reason_stays),
 		cmocka_unit_test(what_the_engine_lacks_is_refused),
+		cmocka_unit_test(isolations_may_need_a_proof),
+		cmocka_unit_test(stores_alone_are_confined),
 		cmocka_unit_test(maps_are_handles_and_window_addresses),
 		cmocka_unit_test(registers_start_as_said),
 		cmocka_unit_test(fuel_is_charged_as_said),

@@ -53,7 +53,7 @@ static void put_claim(struct fort_buf *claim, const struct fort_state *state)
 	for (const uint8_t *at = ghosts.data; at && at < ghosts.data + ghosts.bytes;) {
 		struct fort_reader reader =
 			fort_reader_on(at, (size_t)(ghosts.data + ghosts.bytes - at));
-		uint32_t owner, bytes;
+		uint32_t owner = 0, bytes = 0;
 
 		assert_false(fort_reader_u32(&reader, &owner) || fort_reader_u32(&reader, &bytes));
 		fort_buf_varint(claim, owner);

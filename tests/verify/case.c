@@ -25,6 +25,7 @@ struct reading {
 	char text[LAB_CASE_BYTES]; /* of one case, with its name as the first line */
 	struct with withs[WITHS_MAX];
 	unsigned n_withs;
+	bool has_bound; /* the last of them is a bound: its second choice is the twin */
 	struct lab_case made;
 	lab_case_visitor *visitor;
 	void *context;
@@ -85,6 +86,22 @@ static void read_with(struct reading *r, const char *line)
 	r->n_withs++;
 }
 
+/* A `bound` is a `with` of two values of $B. */
+static void read_bound(struct reading *r, const char *line)
+{
+	char copy[2048], *comma;
+
+	snprintf(copy, sizeof(copy), "B:%s", line);
+	comma = strchr(copy, ',');
+	if (!comma || r->has_bound) {
+		complain(r, "bad `bound` line");
+		return;
+	}
+	*comma = '|';
+	read_with(r, copy);
+	r->has_bound = true;
+}
+
 /* The value of the longest name that `text` (behind a $) starts with, and its length. */
 static const char *value_of(const struct reading *r, const unsigned *choices, const char *text,
 			    size_t *length)
@@ -141,6 +158,43 @@ static uint32_t rights_of(const char *words)
 	       (strstr(words, "leak") ? FORT_MAY_LEAK_POINTERS : 0u);
 }
 
+static bool read_attach(const char *name, uint32_t *out)
+{
+	static const struct {
+		const char *name;
+		uint32_t number;
+	} attaches[] = {
+#define FORT_ATTACH(id, number, progs) {#id, number},
+#include "abi/attach.def"
+	};
+
+	for (size_t i = 0; i < FORT_LEN(attaches); i++)
+		if (!strcmp(attaches[i].name, name)) {
+			*out = attaches[i].number;
+			return true;
+		}
+	return false;
+}
+
+bool lab_case_open(struct lab *lab, const struct lab_case *want)
+{
+	bool built = lab_open(lab, want->type, want->assembly);
+
+	lab->env.rights = want->rights;
+	lab->env.gpl = want->gpl;
+	lab->env.hook.prog = fort_prog_by_name(want->type);
+	lab->env.hook.target = want->target[0] ? want->target : NULL;
+	lab->env.sleepable |= want->sleepable;
+	if (lab->env.hook.prog)
+		lab->env.hook.attach = fort_hook_attach(lab->env.hook.prog, want->attach);
+	if (built && want->functions[0] && !lab_describe(lab, want->functions)) {
+		snprintf(lab->error, sizeof(lab->error),
+			 "the functions are not those of the program");
+		return false;
+	}
+	return built;
+}
+
 static void begin(struct lab_case *want, const char *name)
 {
 	memset(want, 0, offsetof(struct lab_case, assembly));
@@ -162,8 +216,11 @@ static bool read_key(struct lab_case *want, const char *line)
 	    take(line, "functions:", want->functions, sizeof(want->functions)) ||
 	    take(line, "message:", want->message, sizeof(want->message)) ||
 	    take(line, "needed:", want->needed, sizeof(want->needed)) ||
-	    take(line, "known:", want->known, sizeof(want->known)))
+	    take(line, "known:", want->known, sizeof(want->known)) ||
+	    take(line, "target:", want->target, sizeof(want->target)))
 		return true;
+	if (take(line, "attach:", value, sizeof(value)))
+		return read_attach(value, &want->attach);
 	if (take(line, "budget:", value, sizeof(value)))
 		want->budget = strtoull(value, NULL, 0);
 	else if (take(line, "rights:", value, sizeof(value)))
@@ -172,13 +229,32 @@ static bool read_key(struct lab_case *want, const char *line)
 		want->any_depth = !strcmp(value, "any");
 	else if (take(line, "license:", value, sizeof(value)))
 		want->gpl = strcmp(value, "none") != 0;
+	else if (take(line, "expect-later:", want->later, sizeof(want->later)))
+		return true;
+	else if (take(line, "kernel:", value, sizeof(value)))
+		want->kernel = strcmp(value, "accepts") ? LAB_KERNEL_REJECTS : LAB_KERNEL_ACCEPTS;
+	else if (!strcmp(line, "sleepable"))
+		want->sleepable = true;
 	else if (!strcmp(line, "accept"))
 		want->accept = want->given = true;
+	else if (!strcmp(line, "reject"))
+		want->given = true;
 	else if (take(line, "reject:", value, sizeof(value)))
 		want->given = sscanf(value, "%7s at %ld", want->code, &want->at) >= 1;
 	else
 		return false;
 	return true;
+}
+
+/* One too far: nobody may accept it. */
+static void make_twin(struct lab_case *want)
+{
+	size_t length = strlen(want->name);
+
+	snprintf(want->name + length, sizeof(want->name) - length, ", one too far");
+	want->twin = true;
+	want->accept = false;
+	want->given = true;
 }
 
 static void make(struct reading *r, const unsigned *choices)
@@ -195,11 +271,13 @@ static void make(struct reading *r, const unsigned *choices)
 		substitute(r, choices, raw, line, sizeof(line));
 		if (at == r->text)
 			begin(want, line);
-		else if (strncmp(line, "with:", 5) && (used || !read_key(want, line)))
+		else if (used || !read_key(want, line))
 			used += (size_t)snprintf(want->assembly + used,
 						 sizeof(want->assembly) - used, "%s\n", line);
 		at += bytes + (at[bytes] == '\n');
 	}
+	if (r->has_bound && choices[r->n_withs - 1])
+		make_twin(want);
 	r->visitor(want, r->context);
 }
 
@@ -226,13 +304,18 @@ static void read_line(struct reading *r, const char *line)
 	if (!strncmp(line, "== ", 3)) {
 		finish(r);
 		r->n_withs = 0;
+		r->has_bound = false;
 		snprintf(r->text, sizeof(r->text), "%s\n", line + 3);
 		return;
 	}
 	if (!line[0] || line[0] == '#' || !used)
 		return;
-	if (!strncmp(line, "with:", 5))
+	if (!strncmp(line, "with:", 5) && r->has_bound)
+		complain(r, "`bound` comes after `with`");
+	else if (!strncmp(line, "with:", 5))
 		read_with(r, line + 5);
+	else if (!strncmp(line, "bound:", 6))
+		read_bound(r, line + 6);
 	else if (used + strlen(line) + 2 < sizeof(r->text))
 		sprintf(r->text + used, "%s\n", line);
 	else

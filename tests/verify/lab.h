@@ -23,18 +23,59 @@ enum lab_map {
 	LAB_PERCPU, /* per-CPU array: 2 values of 24 bytes */
 	LAB_WIDE,   /* hash: keys of 64, values of 200 bytes */
 	LAB_BYTE,   /* array: 1 value of 1 byte */
+	LAB_RUN_MAPS,
+
+	LAB_TEXTS = LAB_RUN_MAPS, /* array: lab_texts, for ever */
+	LAB_ARRAYS,               /* array of maps like LAB_ARRAY */
+	LAB_HASHES,               /* hash of maps like LAB_HASH; keys of 4 bytes */
+	LAB_PROGS,                /* program array */
+	LAB_SOCKETS,              /* sockmap */
+	LAB_SOCKHASH,             /* keys of 4 bytes */
+	LAB_XSKS,                 /* AF_XDP sockets */
+	LAB_CPUS,                 /* processors to redirect to */
+	LAB_DEVICES,              /* devices to redirect to */
+	LAB_QUEUE,                /* of 8 bytes */
+	LAB_BLOOM,                /* of 8 bytes */
+	LAB_EVENTS,               /* perf events */
+	LAB_STACKS,               /* stack traces of 16 words */
+	LAB_GROUPS,               /* control groups */
+	LAB_GROUP_STORAGE,        /* of the control group: 16 bytes */
+	LAB_SOCKET_STORAGE,       /* of sockets: 16 bytes */
+	LAB_PORTS,                /* sockets that share a port */
+	LAB_LOCKED,               /* array: struct lab_locked */
+	LAB_OWNER,                /* array: struct lab_owner */
+	LAB_ARENA,                /* of four pages */
+	LAB_SIZES,                /* array of maps like LAB_ARRAY, of any number of values */
+	LAB_LOCK,                 /* array: 1 struct lab_locked */
+	LAB_LOCKS,                /* hash: keys of 8, the same values */
+	LAB_TIMERS,               /* hash: keys of 8, struct lab_timed */
+	LAB_TIMERS_TOO,           /* another of the kind */
 	LAB_MAPS,
-	/* Those that nothing can be run with: only of programs that name one of them. */
-	LAB_PROGS = LAB_MAPS, /* 2 programs */
-	LAB_LOCK,             /* array: 1 value of 16 bytes, with a lock at 4 */
-	LAB_LOCKS,            /* hash: keys of 8, the same values */
-	LAB_TIMERS,           /* hash: keys of 8, values of 24 bytes, with a timer at 8 */
-	LAB_TIMERS_TOO,       /* another of the kind */
-	LAB_ALL_MAPS
+	LAB_INNER = 3
 };
 
-extern const struct fort_map_shape lab_shapes[LAB_ALL_MAPS];
-extern const struct fort_map_fields lab_fields[LAB_ALL_MAPS];
+/* Values that are more than bytes. */
+struct lab_locked {
+	uint32_t count;
+	uint32_t lock; /* struct bpf_spin_lock */
+	uint64_t total;
+};
+
+struct lab_timed {
+	uint64_t count;
+	uint64_t timer[2]; /* struct bpf_timer */
+};
+
+struct lab_owner {
+	uint64_t count;
+	uint64_t task; /* struct task_struct *, tagged as a kptr */
+};
+
+#define LAB_TEXT_BYTES 64
+extern const char lab_texts[LAB_TEXT_BYTES];
+
+/* The maps, then those that maps of maps hold. */
+extern const struct fort_map_shape lab_shapes[LAB_MAPS + LAB_INNER];
 
 struct lab {
 	struct fort_arena arena;
@@ -42,7 +83,7 @@ struct lab {
 	uint32_t n_insns;
 	struct fort_insn *insns;
 	struct fort_graph graph;
-	struct fort_map_shape maps[LAB_ALL_MAPS];
+	struct fort_map_shape maps[LAB_MAPS + LAB_INNER];
 	struct fort_prototype prototypes[LAB_FUNCTIONS];
 	struct fort_prototype_words words[LAB_FUNCTIONS];
 	char names[LAB_FUNCTIONS][32];
@@ -55,7 +96,8 @@ struct lab {
 	struct fort_violation form; /* of decoding and building the graph; else no diag */
 };
 
-/* Prepares a program of this type; false with lab->error. Free with lab_free in any case. */
+/* Prepares a program of this type; false with lab->error. Free with lab_free in any case. Maps from
+ * LAB_RUN_MAPS on are there only for programs that name one of them. */
 bool lab_open(struct lab *lab, const char *type, const char *assembly);
 bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n);
 void lab_free(struct lab *lab);

@@ -13,6 +13,7 @@
 #include "embed.h"
 #include "programs.h"
 #include "isa/disasm.h"
+#include "load/runs.h"
 #include "random.h"
 #include "verify/render.h"
 
@@ -136,16 +137,19 @@ static void random_programs(void)
 
 /* --- corpora --- */
 
+static bool runs_here(void)
+{
+	struct fort_violation why;
+
+	return lab.env.n_maps == LAB_RUN_MAPS && fort_env_runs(&lab.env, &why);
+}
+
 static void one_case(const struct lab_case *want, void *context)
 {
 	(void)context;
-	if (want->accept && lab_open(&lab, want->type, want->assembly) &&
-	    (!want->functions[0] || lab_describe(&lab, want->functions))) {
-		lab.env.rights = want->rights;
-		lab.env.gpl = want->gpl;
-		if (accepted(want->budget) && checked())
-			result(agrees(count, RUNS, NULL), want->name, embed.error);
-	}
+	if (want->accept && lab_case_open(&lab, want) && accepted(want->budget) && checked() &&
+	    runs_here())
+		result(agrees(count, RUNS, NULL), want->name, embed.error);
 	lab_free(&lab);
 }
 
@@ -329,7 +333,7 @@ static void a_wrong_claim(const struct lie *lie)
 
 int main(int argc, char **argv)
 {
-	if (!embed_world_open(&world, lab_shapes, LAB_MAPS)) {
+	if (!embed_world_open(&world, lab_shapes, LAB_RUN_MAPS)) {
 		printf("Bail out! no maps\n");
 		return 1;
 	}

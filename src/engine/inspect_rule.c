@@ -1,0 +1,738 @@
+/* What each kind of instruction asks of the output checker's state, and does to it. */
+#include "engine/inspect_state.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+
+#define KEPT_PAD 0xff /* among reader->kept: no register */
+
+static int64_t immediate(const struct fort_inspect_reader *reader)
+{
+	return reader->operands[1].imm.value.s;
+}
+
+static enum fort_x64_reg reg_of(const struct fort_inspect_reader *reader, unsigned operand)
+{
+	return fort_inspect_reg(reader->operands[operand].reg.value);
+}
+
+static bool is_reg(const ZydisDecodedOperand *operand)
+{
+	return operand->type == ZYDIS_OPERAND_TYPE_REGISTER;
+}
+
+static bool is_scratch(enum fort_x64_reg reg)
+{
+	return reg == FORT_X64_R10 || reg == FORT_X64_R11;
+}
+
+static uint64_t *constant_in(struct fort_inspect_reader *reader, enum fort_x64_reg reg)
+{
+	return &reader->constants[reg - FORT_X64_R10];
+}
+
+/* A function writes no register but those that are claimed. */
+static bool set_tag(struct fort_inspect_reader *reader, enum fort_x64_reg reg,
+		    enum fort_inspect_tag tag)
+{
+	const struct fort_inspect *image = reader->image;
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->function && !is_scratch(reg) && reg != FORT_X64_R9 && reg != FORT_X64_R12 &&
+	    !(image->functions[state->function].writes & 1u << reg))
+		return fort_inspect_refuse(reader, FORT_INSPECT_CLAIM);
+	state->reg[reg] = tag;
+	if (reg == FORT_X64_RAX)
+		reader->rax_kept = reader->next;
+	return true;
+}
+
+/* --- the start --- */
+
+void fort_inspect_start(struct fort_inspect_reader *reader)
+{
+	static const uint8_t tags[FORT_X64_REGS] = {
+		[FORT_X64_RDI] = FORT_TAG_WORD,  [FORT_X64_RSI] = FORT_TAG_WORD,
+		[FORT_X64_RDX] = FORT_TAG_FRAME, [FORT_X64_RCX] = FORT_TAG_RUN,
+		[FORT_X64_R8] = FORT_TAG_ENTRY,  [FORT_X64_R9] = FORT_TAG_FUEL,
+		[FORT_X64_RSP] = FORT_TAG_STACK, [FORT_X64_RBX] = FORT_TAG_KEPT,
+		[FORT_X64_RBP] = FORT_TAG_KEPT,  [FORT_X64_R12] = FORT_TAG_KEPT,
+		[FORT_X64_R13] = FORT_TAG_KEPT,  [FORT_X64_R14] = FORT_TAG_KEPT,
+		[FORT_X64_R15] = FORT_TAG_KEPT,
+	};
+
+	reader->state = (struct fort_inspect_state){.part = FORT_PART_START};
+	memcpy(reader->state.reg, tags, sizeof(tags));
+}
+
+/* What may not be read is moved out of the way and back. */
+static bool move_lost(struct fort_inspect_reader *reader, enum fort_x64_reg to,
+		      enum fort_inspect_tag tag)
+{
+	bool lost = tag == FORT_TAG_LOST || tag == FORT_TAG_BYTE || tag == FORT_TAG_KEPT;
+
+	if (!lost || !(fort_inspect_shapes(reader, &reader->operands[0]) & FORT_SHAPE_R))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	return set_tag(reader, to, FORT_TAG_LOST);
+}
+
+/* Arguments go where code has them all the time. */
+static bool move(struct fort_inspect_reader *reader)
+{
+	enum fort_x64_reg to = reg_of(reader, 0), from = reg_of(reader, 1);
+	uint8_t *reg = reader->state.reg, tag = reg[from];
+	bool right;
+
+	if (reader->operands[0].size != 64)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (reader->state.part != FORT_PART_START)
+		return move_lost(reader, to, tag);
+	right = (to == FORT_X64_R9 && tag == FORT_TAG_RUN) ||
+		(to == FORT_X64_R12 && tag == FORT_TAG_FUEL) ||
+		(to == FORT_X64_RBP && tag == FORT_TAG_FRAME);
+
+	if (!right || reg[to] == FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	reg[to] = tag;
+	return true;
+}
+
+/* The entry knows where the stack is: from here on there is a way out, and programs may run. */
+static bool enter(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->reg[FORT_X64_R9] != FORT_TAG_RUN)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	memcpy(reader->base, state->reg, sizeof(reader->base));
+	for (unsigned reg = 0; reg < FORT_X64_REGS; reg++)
+		if (reg != FORT_X64_R9 && reg != FORT_X64_RBP && reg != FORT_X64_R12 &&
+		    reader->base[reg] != FORT_TAG_KEPT && reg != FORT_X64_RSP)
+			reader->base[reg] = FORT_TAG_LOST;
+	for (unsigned reg = 0; reg < FORT_X64_REGS; reg++)
+		if (state->reg[reg] != FORT_TAG_WORD)
+			state->reg[reg] = reader->base[reg];
+	state->part = FORT_PART_BODY;
+	reader->begun = true;
+	return true;
+}
+
+/* --- plain instructions --- */
+
+static bool is_flags(const ZydisDecodedOperand *operand)
+{
+	return is_reg(operand) && operand->reg.value == ZYDIS_REGISTER_RFLAGS;
+}
+
+/* Operands that the row does not name must be such as R. */
+static bool hidden_are_plain(const struct fort_inspect_reader *reader)
+{
+	for (unsigned i = reader->insn.operand_count_visible; i < reader->insn.operand_count; i++)
+		if (!is_flags(&reader->operands[i]) &&
+		    !(fort_inspect_shapes(reader, &reader->operands[i]) & FORT_SHAPE_R))
+			return false;
+	return true;
+}
+
+static bool accesses_memory(const struct fort_inspect_reader *reader)
+{
+	for (unsigned i = 0; i < reader->insn.operand_count_visible; i++)
+		if (reader->operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+		    reader->operands[i].mem.type == ZYDIS_MEMOP_TYPE_MEM)
+			return true;
+	return false;
+}
+
+/* Constants that are made in steps, because their bytes may not be spelled. */
+static bool makes_constant(struct fort_inspect_reader *reader, uint64_t *value)
+{
+	enum fort_x64_reg reg = reg_of(reader, 0);
+	uint64_t imm = (uint64_t)immediate(reader);
+
+	if (!is_scratch(reg) || reader->operands[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
+	    reader->operands[0].size < 32)
+		return false;
+	*value = *constant_in(reader, reg);
+	if (reader->insn.mnemonic == ZYDIS_MNEMONIC_MOV)
+		*value = imm;
+	else if (reader->state.reg[reg] != FORT_TAG_CONST)
+		return false;
+	else if (reader->insn.mnemonic == ZYDIS_MNEMONIC_XOR)
+		*value ^= imm;
+	else if (reader->insn.mnemonic == ZYDIS_MNEMONIC_SHL)
+		*value <<= imm & 63;
+	else
+		return false;
+	if (reader->operands[0].size == 32)
+		*value = (uint32_t)*value;
+	return true;
+}
+
+/* Writing a part of a register leaves the rest as it was. */
+static bool write_reg(struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
+{
+	enum fort_x64_reg reg = fort_inspect_reg(operand->reg.value);
+	enum fort_inspect_tag before = reader->state.reg[reg], tag = FORT_TAG_WORD;
+	uint64_t constant;
+
+	if (operand->size < 32 && before != FORT_TAG_WORD && before != FORT_TAG_CONST)
+		tag = operand->size == 8 ? FORT_TAG_BYTE : FORT_TAG_LOST;
+	if (operand == &reader->operands[0] && makes_constant(reader, &constant)) {
+		*constant_in(reader, reg) = constant;
+		tag = FORT_TAG_CONST;
+	}
+	return set_tag(reader, reg, tag);
+}
+
+/* What ends the run after a fault finds it in r9, and the stack in the entry. */
+static bool may_fault(const struct fort_inspect_reader *reader)
+{
+	return reader->state.part == FORT_PART_BODY &&
+	       reader->state.reg[FORT_X64_R9] == FORT_TAG_RUN;
+}
+
+static bool plain(struct fort_inspect_reader *reader)
+{
+	if (!hidden_are_plain(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (accesses_memory(reader) && !may_fault(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	for (unsigned i = 0; i < reader->insn.operand_count; i++) {
+		const ZydisDecodedOperand *operand = &reader->operands[i];
+
+		if (is_reg(operand) && !is_flags(operand) &&
+		    operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
+		    !write_reg(reader, operand))
+			return false;
+	}
+	return true;
+}
+
+static bool exchange(struct fort_inspect_reader *reader)
+{
+	uint32_t rax_kept = reader->rax_kept;
+
+	if (!plain(reader))
+		return false;
+	reader->rax_kept = rax_kept;
+	reader->state.flags = FORT_FLAGS_EXCHANGE;
+	return true;
+}
+
+/* --- fuel --- */
+
+static bool has_fuel(const struct fort_inspect_state *state)
+{
+	return state->reg[FORT_X64_R12] == FORT_TAG_FUEL;
+}
+
+/* How much: an immediate, or what a free register is known to hold. */
+static bool find_cost(struct fort_inspect_reader *reader, uint32_t *out)
+{
+	uint64_t cost = (uint64_t)immediate(reader);
+
+	if (is_reg(&reader->operands[1])) {
+		enum fort_x64_reg reg = reg_of(reader, 1);
+
+		if (!is_scratch(reg) || reader->state.reg[reg] != FORT_TAG_CONST)
+			return false;
+		cost = *constant_in(reader, reg);
+	}
+	*out = (uint32_t)cost;
+	return cost && cost <= INT32_MAX;
+}
+
+static bool take_fuel(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (!has_fuel(state) || !find_cost(reader, &state->owed))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	state->saved = false;
+	state->flags = FORT_FLAGS_FUEL;
+	return true;
+}
+
+/* What was not there, to the last bit; or some of what is paid ahead. Who leaves goes nowhere with
+ * it. */
+static bool refund(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+	uint32_t cost;
+
+	if (!has_fuel(state) || !find_cost(reader, &cost))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	if (state->part == FORT_PART_LEAVING)
+		return true;
+	if (state->owed ? state->owed != cost : state->ahead < cost)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	state->ahead -= state->owed ? 0 : cost;
+	state->owed = 0;
+	state->saved = false;
+	state->flags = FORT_FLAGS_NOTHING;
+	return true;
+}
+
+static bool save_fuel(struct fort_inspect_reader *reader)
+{
+	if (!has_fuel(&reader->state))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	reader->state.saved = true;
+	return true;
+}
+
+/* Only what a helper left of what was saved. */
+static bool load_fuel(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->reg[FORT_X64_R12] != FORT_TAG_LOST ||
+	    reader->base[FORT_X64_R12] != FORT_TAG_FUEL)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	state->reg[FORT_X64_R12] = FORT_TAG_FUEL;
+	return true;
+}
+
+/* --- the runtime's memory --- */
+
+static bool load_entry(struct fort_inspect_reader *reader)
+{
+	return is_scratch(reg_of(reader, 0)) ? set_tag(reader, reg_of(reader, 0), FORT_TAG_ENTRY)
+					     : fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+}
+
+static bool load_services(struct fort_inspect_reader *reader)
+{
+	return set_tag(reader, reg_of(reader, 0), FORT_TAG_SERVICES);
+}
+
+static bool tell(struct fort_inspect_reader *reader)
+{
+	return true;
+}
+
+static bool leave(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	state->part = FORT_PART_CLOSING;
+	state->depth = reader->n_kept;
+	return true;
+}
+
+/* --- the machine's stack --- */
+
+static bool push_kept(struct fort_inspect_reader *reader, uint8_t reg)
+{
+	if (reader->n_kept == FORT_INSPECT_WORDS)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->kept[reader->n_kept++] = reg;
+	return true;
+}
+
+static bool push_tag(struct fort_inspect_reader *reader, uint8_t tag)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->depth == FORT_INSPECT_WORDS)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->stack[state->depth++] = tag;
+	return true;
+}
+
+/* On the stack: what the host wants back goes where it came from only. */
+static uint8_t kept_tag(enum fort_x64_reg reg)
+{
+	return (uint8_t)(FORT_TAG_KEPT | reg << 4);
+}
+
+static bool push(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+	enum fort_x64_reg reg = reg_of(reader, 0);
+	uint8_t tag = state->reg[reg];
+
+	if (reader->operands[0].size != 64)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (state->part != FORT_PART_START)
+		return push_tag(reader, tag == FORT_TAG_KEPT ? kept_tag(reg) : tag);
+	if (tag != FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->reg[reg] = FORT_TAG_LOST;
+	return push_kept(reader, (uint8_t)reg);
+}
+
+static bool pad(struct fort_inspect_reader *reader)
+{
+	if (immediate(reader) != 8)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	return reader->state.part == FORT_PART_START ? push_kept(reader, KEPT_PAD)
+						     : push_tag(reader, FORT_TAG_PAD);
+}
+
+/* The image is about to return: from its own frame, with nothing left to be done. */
+static bool begins_closing(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->part == FORT_PART_CLOSING)
+		return true;
+	if (state->depth || state->function || !fort_inspect_is_open(reader))
+		return false;
+	state->part = FORT_PART_CLOSING;
+	state->depth = reader->n_kept;
+	return true;
+}
+
+static bool pop_kept(struct fort_inspect_reader *reader, uint8_t reg)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (!state->depth || reader->kept[state->depth - 1] != reg)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->depth--;
+	if (reg != KEPT_PAD)
+		state->reg[reg] = FORT_TAG_KEPT;
+	return true;
+}
+
+static bool pop_word(struct fort_inspect_reader *reader, enum fort_x64_reg reg)
+{
+	struct fort_inspect_state *state = &reader->state;
+	uint8_t tag = state->stack[--state->depth];
+
+	if (reg == FORT_X64_R9) {
+		if (tag != FORT_TAG_RUN)
+			return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+		state->reg[reg] = tag;
+		return true;
+	}
+	if (state->reg[reg] == FORT_TAG_KEPT && tag == kept_tag(reg))
+		return true;
+	if (reg == FORT_X64_RBP || reg == FORT_X64_R12 || state->reg[reg] == FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	return set_tag(reader, reg,
+		       tag == FORT_TAG_WORD || tag == FORT_TAG_CONST || tag == FORT_TAG_FRAME
+			       ? FORT_TAG_WORD
+			       : FORT_TAG_LOST);
+}
+
+static bool pop(struct fort_inspect_reader *reader)
+{
+	if (reader->operands[0].size != 64)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (begins_closing(reader))
+		return pop_kept(reader, (uint8_t)reg_of(reader, 0));
+	return reader->state.depth ? pop_word(reader, reg_of(reader, 0))
+				   : fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+}
+
+static bool unpad(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (immediate(reader) != 8)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	if (begins_closing(reader))
+		return pop_kept(reader, KEPT_PAD);
+	if (!state->depth || state->stack[state->depth - 1] != FORT_TAG_PAD)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->depth--;
+	return true;
+}
+
+/* rsp is 8 off a multiple of 16 where the image is entered, and where functions are that say so. */
+static bool is_aligned(const struct fort_inspect_reader *reader)
+{
+	const struct fort_inspect_state *state = &reader->state;
+
+	if (state->function)
+		return reader->image->functions[state->function].aligned && state->depth & 1;
+	return (state->depth + reader->n_kept) & 1;
+}
+
+/* --- frames --- */
+
+static bool count_down(struct fort_inspect_reader *reader)
+{
+	if (immediate(reader) != 1 || reader->state.counted)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->state.flags = FORT_FLAGS_FRAMES;
+	return true;
+}
+
+static bool count_up(struct fort_inspect_reader *reader)
+{
+	if (immediate(reader) != 1 || reader->state.counted != 2)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->state.counted = 0;
+	return true;
+}
+
+static bool move_frame(struct fort_inspect_reader *reader, bool down)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->deeper == down || immediate(reader) != FORT_STACK_BYTES ||
+	    state->reg[FORT_X64_RBP] != FORT_TAG_FRAME)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	state->deeper = down;
+	return true;
+}
+
+static bool frame_down(struct fort_inspect_reader *reader)
+{
+	return move_frame(reader, true);
+}
+
+static bool frame_up(struct fort_inspect_reader *reader)
+{
+	return move_frame(reader, false);
+}
+
+/* --- control --- */
+
+static bool find_target(struct fort_inspect_reader *reader, uint32_t *out)
+{
+	int64_t target = (int64_t)reader->next + reader->operands[0].imm.value.s;
+
+	if (target < 0 || target >= reader->image->bytes)
+		return fort_inspect_refuse(reader, FORT_INSPECT_TARGET);
+	*out = (uint32_t)target;
+	return true;
+}
+
+static bool jump(struct fort_inspect_reader *reader)
+{
+	bool leaving = reader->state.part == FORT_PART_LEAVING;
+	uint32_t target;
+
+	if (!find_target(reader, &target) ||
+	    !(leaving ? fort_inspect_end(reader, target) : fort_inspect_go(reader, target)))
+		return false;
+	fort_inspect_nowhere(reader);
+	return true;
+}
+
+/* Around an exchange, until nobody came between: back over two instructions that leave rax to it.
+ */
+static bool repeat(struct fort_inspect_reader *reader, uint32_t target)
+{
+	return target == reader->recent[3] && target >= reader->plain && target >= reader->rax_kept
+		       ? true
+		       : fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+}
+
+/* Fuel was taken. Not below: it was there. */
+static bool branch_on_fuel(struct fort_inspect_reader *reader, uint32_t target)
+{
+	struct fort_inspect_state *state = &reader->state, below = *state, there = *state;
+	ZydisMnemonic mnemonic = reader->insn.mnemonic;
+	bool done;
+
+	if (mnemonic != ZYDIS_MNEMONIC_JB && mnemonic != ZYDIS_MNEMONIC_JNB)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	there.ahead += there.owed;
+	there.owed = 0;
+	*state = mnemonic == ZYDIS_MNEMONIC_JB ? below : there;
+	done = fort_inspect_go(reader, target);
+	*state = mnemonic == ZYDIS_MNEMONIC_JB ? there : below;
+	return done;
+}
+
+static bool branch(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+	ZydisMnemonic mnemonic = reader->insn.mnemonic;
+	uint32_t target;
+
+	if (!find_target(reader, &target))
+		return false;
+	switch ((enum fort_inspect_flags)state->flags) {
+	case FORT_FLAGS_FUEL:
+		if (!state->owed)
+			break;
+		return branch_on_fuel(reader, target);
+	case FORT_FLAGS_FRAMES:
+		if (mnemonic != ZYDIS_MNEMONIC_JB)
+			break;
+		state->counted = 1;
+		return fort_inspect_end(reader, target);
+	case FORT_FLAGS_ABORT:
+		if (mnemonic != ZYDIS_MNEMONIC_JNZ)
+			break;
+		state->unchecked = false;
+		return fort_inspect_end(reader, target);
+	case FORT_FLAGS_EXCHANGE:
+		if (mnemonic != ZYDIS_MNEMONIC_JNZ || target > reader->at)
+			break;
+		return repeat(reader, target);
+	case FORT_FLAGS_NOTHING: break;
+	}
+	return fort_inspect_go(reader, target);
+}
+
+/* Callees begin in an open state, in their own frame or in their caller's, and leave one; the host
+ * may not be entered by them if the stack is not as it must be. */
+static bool may_call(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state caller = reader->state;
+	bool open;
+
+	reader->state.depth = 0;
+	reader->state.deeper = false;
+	reader->state.counted = 0;
+	open = fort_inspect_is_open(reader);
+	reader->state = caller;
+	return open && caller.counted != 2;
+}
+
+static void return_from(struct fort_inspect_reader *reader,
+			const struct fort_inspect_function *function)
+{
+	struct fort_inspect_state *state = &reader->state;
+
+	for (unsigned reg = 0; reg < FORT_X64_REGS; reg++)
+		if (function->writes & 1u << reg && state->reg[reg] != FORT_TAG_KEPT)
+			state->reg[reg] =
+				function->returns & 1u << reg ? FORT_TAG_WORD : FORT_TAG_LOST;
+	state->reg[FORT_X64_R10] = state->reg[FORT_X64_R11] = FORT_TAG_LOST;
+	state->flags = FORT_FLAGS_NOTHING;
+	state->ahead = 0;
+	state->saved = false;
+	reader->rax_kept = reader->next;
+}
+
+static bool call(struct fort_inspect_reader *reader)
+{
+	struct fort_inspect_state *state = &reader->state;
+	const struct fort_inspect_function *function;
+	bool first = !state->function && !state->depth && !state->ahead;
+	uint32_t target, number;
+
+	if (!find_target(reader, &target))
+		return false;
+	if (!may_call(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	/* The image's own frame may do nothing but call the program. */
+	if (!state->ahead && !(first && !reader->called))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	reader->called = true;
+	if (!fort_inspect_call(reader, target, &number))
+		return false;
+	function = &reader->image->functions[number];
+	if (function->aligned && !is_aligned(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	reader->uncounted |= !state->counted && !first;
+	if (state->counted)
+		state->counted = 2;
+	return_from(reader, function);
+	return true;
+}
+
+static bool ask_abort(struct fort_inspect_reader *reader)
+{
+	if (immediate(reader))
+		return fort_inspect_refuse(reader, FORT_INSPECT_FORM);
+	reader->state.flags = FORT_FLAGS_ABORT;
+	return true;
+}
+
+/* What a function of the host may change and leave something in; and fuel is in the run then. */
+static bool call_host(struct fort_inspect_reader *reader)
+{
+	static const uint8_t lost[] = {FORT_X64_RCX, FORT_X64_RDX, FORT_X64_RSI, FORT_X64_RDI,
+				       FORT_X64_R8,  FORT_X64_R10, FORT_X64_R11};
+	struct fort_inspect_state *state = &reader->state;
+
+	if (state->deeper || state->unchecked || state->owed || !is_aligned(reader) ||
+	    state->reg[FORT_X64_R9] != FORT_TAG_RUN)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	if (has_fuel(state) ? !state->saved : state->reg[FORT_X64_R12] != FORT_TAG_KEPT)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	for (unsigned i = 0; i < FORT_LEN(lost); i++)
+		if (!set_tag(reader, lost[i], FORT_TAG_LOST))
+			return false;
+	state->reg[FORT_X64_R9] = FORT_TAG_LOST;
+	if (has_fuel(state))
+		state->reg[FORT_X64_R12] = FORT_TAG_LOST;
+	state->flags = FORT_FLAGS_NOTHING;
+	state->ahead = 0;
+	state->saved = false;
+	state->unchecked = true;
+	return set_tag(reader, FORT_X64_RAX, FORT_TAG_WORD);
+}
+
+static bool returns(struct fort_inspect_reader *reader)
+{
+	const struct fort_inspect_state *state = &reader->state;
+	uint16_t wanted = reader->image->functions[state->function].returns;
+
+	if (!state->function) {
+		if (!begins_closing(reader) || state->depth)
+			return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	} else if (!fort_inspect_is_open(reader)) {
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	} else if (wanted & ~fort_inspect_words(state)) {
+		return fort_inspect_refuse(reader, FORT_INSPECT_CLAIM);
+	}
+	fort_inspect_nowhere(reader);
+	return true;
+}
+
+/* --- all of them --- */
+
+#define START   (1u << FORT_PART_START)
+#define BODY    (1u << FORT_PART_BODY)
+#define LEAVING (1u << FORT_PART_LEAVING)
+#define CLOSING (1u << FORT_PART_CLOSING)
+
+static const struct rule {
+	bool (*apply)(struct fort_inspect_reader *reader);
+	uint8_t parts; /* where it may be used */
+} rules[FORT_RULES] = {
+	[FORT_RULE_PLAIN] = {plain, BODY | LEAVING | CLOSING},
+	[FORT_RULE_EXCHANGE] = {exchange, BODY},
+	[FORT_RULE_MOVE] = {move, START | BODY},
+	[FORT_RULE_TAKE_FUEL] = {take_fuel, BODY},
+	[FORT_RULE_REFUND] = {refund, BODY | LEAVING},
+	[FORT_RULE_SAVE_FUEL] = {save_fuel, BODY | CLOSING},
+	[FORT_RULE_LOAD_FUEL] = {load_fuel, BODY},
+	[FORT_RULE_LOAD_ENTRY] = {load_entry, BODY | LEAVING},
+	[FORT_RULE_LOAD_SERVICES] = {load_services, BODY},
+	[FORT_RULE_TELL] = {tell, LEAVING},
+	[FORT_RULE_TELL_NUMBER] = {tell, BODY},
+	[FORT_RULE_ENTER] = {enter, START},
+	[FORT_RULE_LEAVE] = {leave, LEAVING},
+	[FORT_RULE_COUNT_DOWN] = {count_down, BODY},
+	[FORT_RULE_COUNT_UP] = {count_up, BODY},
+	[FORT_RULE_FRAME_DOWN] = {frame_down, BODY},
+	[FORT_RULE_FRAME_UP] = {frame_up, BODY},
+	[FORT_RULE_PAD] = {pad, START | BODY},
+	[FORT_RULE_UNPAD] = {unpad, BODY | CLOSING},
+	[FORT_RULE_PUSH] = {push, START | BODY},
+	[FORT_RULE_POP] = {pop, BODY | CLOSING},
+	[FORT_RULE_ASK_ABORT] = {ask_abort, BODY},
+	[FORT_RULE_JUMP] = {jump, BODY | LEAVING},
+	[FORT_RULE_BRANCH] = {branch, BODY},
+	[FORT_RULE_CALL] = {call, BODY},
+	[FORT_RULE_CALL_HOST] = {call_host, BODY},
+	[FORT_RULE_RETURN] = {returns, BODY | CLOSING},
+};
+
+bool fort_inspect_apply(struct fort_inspect_reader *reader, enum fort_inspect_rule_id rule)
+{
+	bool settles =
+		rule == FORT_RULE_JUMP || rule == FORT_RULE_BRANCH || rule == FORT_RULE_REFUND;
+
+	if (!(rules[rule].parts & 1u << reader->state.part))
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	if (reader->state.owed && !settles)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	if (!rules[rule].apply(reader))
+		return false;
+	if (rule != FORT_RULE_PLAIN && rule != FORT_RULE_EXCHANGE)
+		reader->plain = reader->next;
+	return true;
+}
