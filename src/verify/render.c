@@ -436,10 +436,26 @@ static const struct placeholder placeholders[] = {
 	{"loop_states", false, put_loop_states},
 };
 
+static bool fill_word(const struct fort_render *render, const char *name, size_t length,
+		      struct fort_text *out)
+{
+	for (uint32_t i = 0; i < render->n_words; i++) {
+		const struct fort_word *word = &render->words[i];
+
+		if (strlen(word->name) != length || memcmp(word->name, name, length) != 0)
+			continue;
+		fort_text_add(out, "%s", word->text);
+		return true;
+	}
+	return false;
+}
+
 /* Fills the placeholder named by `length` characters; false if there is none of that name. */
 static bool fill(const struct fort_render *render, const char *name, size_t length,
 		 struct fort_text *out)
 {
+	if (fill_word(render, name, length, out))
+		return true;
 	for (size_t i = 0; i < FORT_LEN(placeholders); i++) {
 		const struct placeholder *p = &placeholders[i];
 		size_t own = strlen(p->name);

@@ -35,7 +35,9 @@ static void add_types(struct types *t)
 	add_struct(t, &t->timed, "lab_timed", sizeof(struct lab_timed));
 	btf__add_field(t->btf, "count", t->u64, 0, 0);
 	btf__add_field(t->btf, "timer", t->timer, 64, 0);
-	t->task = btf__add_fwd(t->btf, "task_struct", BTF_FWD_STRUCT);
+	/* Kernel types are found by name; a forward declaration would not do. */
+	add_struct(t, &t->task, "task_struct", 4);
+	btf__add_field(t->btf, "any", t->u32, 0, 0);
 	t->tag = btf__add_type_tag(t->btf, "kptr", t->task);
 	t->pointer = btf__add_ptr(t->btf, t->tag);
 	add_struct(t, &t->owner, "lab_owner", sizeof(struct lab_owner));

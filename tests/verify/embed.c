@@ -320,6 +320,7 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 	memset(&look, 0, sizeof(look));
 	look.e = e;
 	look.pc = pc;
+	e->states++;
 	if (e->sabotage && e->sabotage->pc == pc)
 		e->sabotage->spoil(act->state);
 	if (act->base + act->state->n_frames != frame + 1)

@@ -49,7 +49,7 @@ static bool check_rejection(const struct lab_case *want, const struct fort_viola
 
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s), not as unsafe",
 			 info->code, info->title);
-		return unsafe;
+		return unsafe || (want->far && v->diag == FORT_DIAG_TOO_LARGE);
 	}
 	if (strcmp(info->code, want->code)) {
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s) at %u", info->code,
@@ -87,6 +87,10 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 		return false;
 	}
 	if (lab.result.verdict == FORT_REJECT) {
+		if (lab.result.state && !lab.result.retraced) {
+			snprintf(why->text, room, "the way to it cannot be walked again");
+			return false;
+		}
 		if (!want->accept)
 			return check_rejection(want, &lab.result.violation, why);
 		snprintf(why->text, room, "rejected with %s at %u",
