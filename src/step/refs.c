@@ -69,7 +69,7 @@ bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag locked, enum
 	if (state->lock.type)
 		return fort_rule_bad(rule, locked, FORT_REGS, 0, 0, 0, 0);
 	if (state->n_refs)
-		return fort_rule_bad(rule, leaks, FORT_REGS, state->refs[0].id, state->refs[0].pc, 0,
-				     0);
+		return fort_rule_bad(rule, leaks, FORT_REGS, state->refs[0].id, state->refs[0].pc,
+				     0, 0);
 	return true;
 }

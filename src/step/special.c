@@ -23,7 +23,8 @@ struct fort_value fort_env_map_value(const struct fort_env *env, struct fort_sta
 		value.base = state->next_id++;
 		value.flags = FORT_LOCKABLE;
 	} else if (fort_env_field(env, map, FORT_FIELD_TIMER)) {
-		value.base = base; /* of all values of one inner map: that is what matters of them */
+		value.base =
+			base; /* of all values of one inner map: that is what matters of them */
 	}
 	return value;
 }
@@ -121,7 +122,8 @@ static bool is_single(const struct fort_rule *rule, uint32_t map)
 	const struct fort_map_shape *shape = &rule->env->maps[map];
 	const struct fort_map_info *info = fort_map_info_of(shape);
 
-	return map < rule->env->n_maps && info && (info->traits & FORT_TRAIT_DIRECT) && shape->max_entries == 1;
+	return map < rule->env->n_maps && info && (info->traits & FORT_TRAIT_DIRECT) &&
+	       shape->max_entries == 1;
 }
 
 bool fort_rule_unlock(struct fort_rule *rule, unsigned reg)

@@ -43,18 +43,18 @@ enum fort_type {
 };
 
 enum fort_value_flag {
-	FORT_MAYBE_NULL = 1,  /* a call's result that was not tested: offset is 0 */
-	FORT_RDONLY = 2,      /* MEM, BUF, BTF, DYNPTR: not to be written */
-	FORT_TRUSTED = 4,     /* BTF: valid, and held by somebody */
-	FORT_UNTRUSTED = 8,   /* BTF: anything; reads cannot fault, nothing else is allowed */
-	FORT_RCU = 16,        /* BTF: valid until the end of the RCU section */
-	FORT_PERCPU = 32,     /* BTF: needs bpf_this_cpu_ptr or bpf_per_cpu_ptr */
-	FORT_USER = 64,       /* BTF: an address of user space */
-	FORT_ALLOC = 128,     /* BTF: made by the program */
-	FORT_NON_OWN = 256,   /* BTF: owned by a list or tree */
-	FORT_DRAINED = 512,   /* ITER: there is no next element */
-	FORT_LENT = 1024,     /* MAYBE_NULL: its reference is that of what it was made from, which is
-			       * held whether this is NULL or not */
+	FORT_MAYBE_NULL = 1, /* a call's result that was not tested: offset is 0 */
+	FORT_RDONLY = 2,     /* MEM, BUF, BTF, DYNPTR: not to be written */
+	FORT_TRUSTED = 4,    /* BTF: valid, and held by somebody */
+	FORT_UNTRUSTED = 8,  /* BTF: anything; reads cannot fault, nothing else is allowed */
+	FORT_RCU = 16,       /* BTF: valid until the end of the RCU section */
+	FORT_PERCPU = 32,    /* BTF: needs bpf_this_cpu_ptr or bpf_per_cpu_ptr */
+	FORT_USER = 64,      /* BTF: an address of user space */
+	FORT_ALLOC = 128,    /* BTF: made by the program */
+	FORT_NON_OWN = 256,  /* BTF: owned by a list or tree */
+	FORT_DRAINED = 512,  /* ITER: there is no next element */
+	FORT_LENT = 1024,    /* MAYBE_NULL: its reference is that of what it was made from, which is
+			      * held whether this is NULL or not */
 	FORT_LOCKABLE = 2048, /* MAP_VALUE: has a lock, so which value it is stays known */
 };
 

@@ -12,7 +12,7 @@ static int read_here(void *owner, uint64_t offset, void *data, size_t bytes)
 	return 0;
 }
 
-static bool read_btf(struct attr_info *out, int fd)
+bool attr_btf_read(int fd, struct fort_btf **out)
 {
 	struct bpf_btf_info info = {0};
 	struct fort_btf_error error;
@@ -27,13 +27,13 @@ static bool read_btf(struct attr_info *out, int fd)
 	info = (struct bpf_btf_info){.btf = (uintptr_t)blob, .btf_size = room};
 	bytes = sizeof(info);
 	good = blob && !bpf_obj_get_info_by_fd(fd, &info, &bytes) &&
-	       !fort_btf_parse(blob, room, NULL, &out->btf, &error);
+	       !fort_btf_parse(blob, room, NULL, out, &error);
 	free(blob);
 	return good;
 }
 
 /* Opened once: it is large. */
-static const struct fort_btf *kernel_btf(void)
+const struct fort_btf *attr_btf_kernel(void)
 {
 	static struct fort_btf *btf;
 	struct fort_btf_error error;
@@ -51,13 +51,13 @@ bool attr_info_open(struct attr_info *out, struct fort_arena *arena, const union
 					    .owner = (void *)(uintptr_t)attr->func_info};
 	const struct fort_func_owner owner = {.prog_type = attr->prog_type,
 					      .attach_type = attr->expected_attach_type,
-					      .kernel = kernel_btf()};
+					      .kernel = attr_btf_kernel()};
 	uint32_t known;
 
 	memset(out, 0, sizeof(*out));
 	if (!attr->func_info_cnt)
 		return true;
-	if (!read_btf(out, (int)attr->prog_btf_fd))
+	if (!attr_btf_read((int)attr->prog_btf_fd, &out->btf))
 		return false;
 	out->info.btf = out->btf;
 	return !fort_info_read_funcs(&out->info, arena, &records, NULL, &known) &&

@@ -99,8 +99,7 @@ static int make_with_types(uint32_t index)
 	if (btf < 0)
 		return btf;
 	opts.btf_fd = (uint32_t)btf;
-	opts.btf_key_type_id =
-		(uint32_t)(lab_shapes[index].key_bytes == 8 ? types.u64 : types.u32);
+	opts.btf_key_type_id = (uint32_t)(lab_shapes[index].key_bytes == 8 ? types.u64 : types.u32);
 	opts.btf_value_type_id = value_type(&types, index);
 	fd = make(index, &opts);
 	close(btf);

@@ -37,8 +37,9 @@ static bool rejected(const struct lab_case *want, bool built, char *line, size_t
 {
 	const struct fort_violation *v = built ? &lab.result.violation : &lab.form;
 	const struct fort_print_names names = {.map = map_name};
-	struct fort_render render = {
-		.env = built ? &lab.env : NULL, .violation = v, .names = &names};
+	struct fort_render render = {.env = built ? &lab.env : NULL,
+				     .violation = v,
+				     .names = &names};
 	struct fort_text text = fort_text_on(line, room);
 	const char *last;
 

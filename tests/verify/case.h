@@ -49,8 +49,8 @@ struct lab_case {
 	uint64_t budget;
 	char functions[512]; /* "" for none */
 	uint32_t rights;     /* enum fort_verifier_right */
-	uint32_t attach; /* enum fort_attach */
-	char target[64]; /* "" for none */
+	uint32_t attach;     /* enum fort_attach */
+	char target[64];     /* "" for none */
 	bool gpl, sleepable;
 	char assembly[LAB_CASE_BYTES];
 };

@@ -63,12 +63,12 @@ static const struct fort_btf_record locked = {.count = 1,
 						       .bytes = 4,
 						       .kind = FORT_FIELD_SPIN_LOCK}}};
 static const struct fort_btf_record plain = {.count = 0};
-static const struct fort_btf_record timed = {
-	.count = 1,
-	.kinds = 1u << FORT_FIELD_TIMER,
-	.fields = {{.offset = offsetof(struct lab_timed, timer),
-		    .bytes = 16,
-		    .kind = FORT_FIELD_TIMER}}};
+static const struct fort_btf_record timed = {.count = 1,
+					     .kinds = 1u << FORT_FIELD_TIMER,
+					     .fields = {
+						     {.offset = offsetof(struct lab_timed, timer),
+						      .bytes = 16,
+						      .kind = FORT_FIELD_TIMER}}};
 static const struct fort_btf_record owner = {.count = 1,
 					     .kinds = 1u << FORT_FIELD_KPTR,
 					     .fields = {{.offset = offsetof(struct lab_owner, task),
@@ -76,8 +76,8 @@ static const struct fort_btf_record owner = {.count = 1,
 							 .kind = FORT_FIELD_KPTR,
 							 .scope = FORT_SCOPE_KERNEL}}};
 static const struct fort_btf_record *const records[LAB_MAPS + LAB_INNER] = {
-	[LAB_LOCKED] = &locked,        [LAB_OWNER] = &owner,  [LAB_LOCK] = &locked,
-	[LAB_LOCKS] = &locked,         [LAB_TIMERS] = &timed, [LAB_TIMERS_TOO] = &timed,
+	[LAB_LOCKED] = &locked,       [LAB_OWNER] = &owner,  [LAB_LOCK] = &locked,
+	[LAB_LOCKS] = &locked,        [LAB_TIMERS] = &timed, [LAB_TIMERS_TOO] = &timed,
 	[LAB_SOCKET_STORAGE] = &plain};
 
 /* Does the program name a map that is not of those that run? */

@@ -103,8 +103,8 @@ static bool one_random(uint64_t seed, unsigned runs, unsigned *failures)
 	}
 	if (good && (!checked() || !agrees(seed, runs, NULL))) {
 		++*failures;
-		printf("# --seed %llu --count 1: %s program: %s\n",
-		       (unsigned long long)seed, program.type,
+		printf("# --seed %llu --count 1: %s program: %s\n", (unsigned long long)seed,
+		       program.type,
 		       lab.check.fault ? fort_check_fault_text(lab.check.fault) : embed.error);
 		if (*failures == 1)
 			print_program();
