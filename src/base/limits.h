@@ -22,7 +22,6 @@
 #define FORT_BUDGET_WORK      8000000u   /* the same and comparisons of states */
 #define FORT_PENDING_MAX      (1u << 20) /* branches waiting to be explored */
 #define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
-#define FORT_LOOP_TURNS_MAX   (8u << 20) /* K: BPF_MAX_LOOPS, of one bpf_loop */
 #define FORT_REFS_MAX         16u        /* references held at one point */
 #define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
 #define FORT_GHOSTS_MAX       32u        /* values remembered for loops around one point */
@@ -32,12 +31,12 @@
 #define FORT_CERT_STATES_MAX  (1u << 20)
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
-#define FORT_LOOP_DEPTH_MAX   32u        /* loops within loops that are told apart */
-#define FORT_LIVE_PASSES_MAX  64u        /* of one function, until everything counts as live */
-#define FORT_REPORT_STEPS_MAX 16u        /* decisions of a path that a report keeps */
+#define FORT_LOOP_DEPTH_MAX   32u /* loops within loops that are told apart */
+#define FORT_LIVE_PASSES_MAX  64u /* of one function, until everything counts as live */
+#define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
 #define FORT_ORIGINS_MAX      (1u << 20) /* changes of values that are remembered of one path */
-#define FORT_PAST_MAX         96u        /* of these, those that an explanation is made of */
-#define FORT_CHECKS_MAX       24u        /* comparisons of other values, among them */
+#define FORT_PAST_MAX         96u /* of these, those that an explanation is made of */
+#define FORT_CHECKS_MAX       24u /* comparisons of other values, among them */
 
 /* Runs */
 #define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
@@ -119,6 +118,6 @@
 /* Command line */
 #define FORT_OBJECT_BYTES_MAX (64u << 20)  /* an object file */
 #define FORT_OBJECT_SECONDS   10u          /* of processor time, for libbpf to read one */
-#define FORT_VERIFY_SECONDS   600u         /* the same, to verify all of its programs */
+#define FORT_VERIFY_SECONDS   600u          /* the same, to verify all of its programs */
 #define FORT_PROC_LINES_MAX   (1u << 20)   /* mappings of a process */
 #define FORT_CLI_LOG_BYTES    (256u << 20) /* a verifier log; reserved, not used */
