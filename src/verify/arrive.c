@@ -234,7 +234,7 @@ static bool repeats(struct fort_search *s, const struct fort_layer *layer)
 }
 
 /* So often a bound stops at a number that the program compares with; then it has none. */
-#define PATIENCE 4u
+#define PATIENCE 2u
 
 static const struct fort_widening to_the_limits = {NULL, 0};
 
