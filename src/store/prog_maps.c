@@ -197,7 +197,7 @@ static bool is_whole(const struct fort_prog_object *prog, uint32_t pc)
 static void list_one(struct fort_prog_object *prog, uint32_t at, const struct fort_map_object *map)
 {
 	prog->used[at] = map->map;
-	prog->records[at] = map->btf ? &map->record : NULL;
+	prog->records[at] = map->record.count ? &map->record : NULL;
 }
 
 /* Maps in maps come behind all others. */
