@@ -33,6 +33,7 @@
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
 #define FORT_LOOP_DEPTH_MAX   32u        /* loops within loops that are told apart */
+#define FORT_LOOP_TURNS_MAX   (8u << 20) /* K: BPF_MAX_LOOPS, of one bpf_loop */
 #define FORT_LIVE_PASSES_MAX  64u        /* of one function, until everything counts as live */
 #define FORT_REPORT_STEPS_MAX 16u        /* decisions of a path that a report keeps */
 #define FORT_ORIGINS_MAX      (1u << 20) /* changes of values that are remembered of one path */

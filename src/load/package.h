@@ -4,8 +4,8 @@
  * again before anything runs.
  *
  *   package := magic:4 version:4 type:4 rights:4 gpl:4 isolation:4 fuel:8
- *              insns:4 maps:4 certificate:4 quarantine_after:4
- *              (raw instruction)*  (map shape)*  certificate bytes
+ *              insns:4 maps:4 certificate:4 quarantine_after:4 prototypes:4 0:4
+ *              (raw instruction)*  (map shape)*  (struct fort_prototype)*  certificate bytes
  */
 #pragma once
 

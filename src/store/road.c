@@ -10,6 +10,7 @@
 #include "engine/cache_directory.h"
 #include "engine/watch.h"
 #include "helper/services.h"
+#include "load/describe.h"
 #include "load/package.h"
 #include "load/runs.h"
 #include "load/test_run.h"
@@ -74,6 +75,23 @@ static int meet_kernel(struct load *load)
 			     &remark);
 }
 
+/* And of the functions. */
+static int describe_functions(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	const struct fort_func_owner owner = {.prog_type = request->type->number,
+					      .attach_type = request->expected_attach_type};
+	struct fort_description described;
+	int err = fort_describe(&load->arena, request->info, &owner, &described);
+
+	if (err)
+		return err;
+	load->wanted.prototypes = described.prototypes;
+	load->wanted.words = described.words;
+	load->wanted.n_prototypes = described.n_prototypes;
+	return 0;
+}
+
 static int build_unit(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
@@ -92,6 +110,8 @@ static int build_unit(struct load *load)
 						  .rights = FORT_ALL_VERIFIER_RIGHTS,
 						  .gpl = request->gpl};
 	err = describe_maps(load);
+	if (!err)
+		err = describe_functions(load);
 	if (err)
 		return err;
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
