@@ -62,7 +62,7 @@ static void put_path(const struct fort_info *info, const struct fort_explanation
 }
 
 _Static_assert(FORT_LOAD_EVENTS >= FORT_EVENTS_MAX && FORT_LOAD_REGISTERS >= FORT_INVOLVED_MAX &&
-		       FORT_LOAD_FIXES >= FORT_FIXES_MAX,
+		       FORT_LOAD_FIXES >= FORT_FIXES_MAX && FORT_LOAD_COSTS >= FORT_COSTS_MAX,
 	       "all that is told has room in a report");
 
 static void put_events(const struct fort_info *info, const struct fort_explanation *told,
@@ -83,9 +83,33 @@ static void put_events(const struct fort_info *info, const struct fort_explanati
 	}
 }
 
+static void put_costs(const struct fort_info *info, const struct fort_explanation *told,
+		      struct fort_load_diag *diag)
+{
+	for (uint32_t i = 0; i < told->n_costs; i++) {
+		const struct fort_told_cost *from = &told->costs[i];
+		struct fort_load_cost *cost = &diag->costs[diag->n_costs++];
+
+		*cost = (struct fort_load_cost){.percent = from->percent,
+						.states = from->states,
+						.turns = from->turns,
+						.insns = from->insns};
+		put_place(info, from->pc, &cost->place);
+		copy(cost->kind, sizeof(cost->kind), from->kind);
+		for (uint32_t k = 0; k < from->n_apart && k < FORT_LEN(cost->apart); k++)
+			copy(cost->apart[cost->n_apart++], sizeof(cost->apart[0]), from->apart[k]);
+	}
+	if (!told->doubt.code)
+		return;
+	put_place(info, told->doubt.pc, &diag->doubt.place);
+	copy(diag->doubt.code, sizeof(diag->doubt.code), told->doubt.code);
+	copy(diag->doubt.message, sizeof(diag->doubt.message), told->doubt.message);
+}
+
 static void put_texts(const struct fort_explanation *told, struct fort_load_diag *diag)
 {
 	copy(diag->code, sizeof(diag->code), told->diag->code);
+	diag->errno_value = told->diag->errno_value;
 	diag->is_later = told->diag->class == FORT_CLASS_LATER;
 	copy(diag->title, sizeof(diag->title), told->diag->title);
 	copy(diag->message, sizeof(diag->message), told->message);
@@ -118,6 +142,7 @@ static int tell(const struct fort_road_request *request, const struct fort_rende
 		diag->subprog = told.subprog;
 		put_events(request->info, &told, diag);
 		put_path(request->info, &told, diag);
+		put_costs(request->info, &told, diag);
 		if (told.kernel_line[0]) {
 			fort_log_put(request->log, told.kernel_line, strlen(told.kernel_line));
 			fort_log_add(request->log, "\n");

@@ -4,6 +4,7 @@
 usage: test_verbs.py BPFORT PACKETS.o WRONG.o OTHER.o LATENCY.o BUGGY.o FIXED.o
 """
 import ctypes
+import errno
 import itertools
 import os
 import re
@@ -82,6 +83,10 @@ def check_verify():
               "--explain", out=word)
     gives("verify --explain: a loop's decisions are counted", 1, "verify", WRONG, "--prog", "endless",
           "--explain", out="jumped 16 times at instruction")
+    for words in ("where the work went:\n    100 %  loop at ", "rounds that differ in fp-8\n",
+                  "nothing that only rises or falls shows that this loop ends [F0902]"):
+        gives(f"verify --explain of what is too complex: {words.strip()}", 1, "verify", WRONG,
+              "--prog", "endless", "--explain", out=words)
     gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
           "data_in", PACKET, err="programs of type perf_event are not supported")
     gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
@@ -90,6 +95,24 @@ def check_verify():
           out="protocol = ip->protocol;")
     gives("verify: the example without it", 0, "verify", FIXED)
     gives("verify: the other example", 0, "verify", LATENCY)
+
+
+def check_cost(program):
+    """The loop and what keeps its rounds apart: `x` has a slot of the stack."""
+    diag = program["diag"]
+    cost = diag.get("cost") or {}
+    places = cost.get("places") or [{}]
+    tap.report(diag["code"] == "F0901" and diag["errno"] == errno.E2BIG
+               and cost["processed"] > 1000000 and cost["states"] == program["states"]
+               and cost["peak"] > 0 and cost["usec"] == program["verify_us"],
+               "too complex: what it took", diag)
+    tap.report(len(places) == 1 and places[0]["kind"] == "loop" and places[0]["percent"] == 100
+               and places[0]["line"]["number"] in (27, 28) and places[0]["apart"] == ["fp-8"]
+               and 900000 < places[0]["processed"] < cost["processed"]
+               and places[0]["rounds"] > 100000, "too complex: where the work went", places)
+    tap.report((cost.get("doubt") or {}).get("code") == "F0902"
+               and cost["doubt"]["line"]["number"] in (27, 28),
+               "too complex: why states were kept apart", cost)
 
 
 def check_verify_json():
@@ -119,6 +142,12 @@ def check_verify_json():
                and diag["registers"].get("r0", "").startswith("map_value_or_null(")
                and diag["line"]["column"] > 1 and diag["fix"][0] == diag["hint"],
                "the diagnostic: kind, registers, the kernel's words", diag)
+    tap.report(diag.get("errno") == errno.EACCES and diag["required"] == diag["needed"]
+               and diag["cost"]["places"] == [] and diag["cost"]["doubt"] is None
+               and diag["cost"]["processed"]
+               == programs["no_null_check"]["insns_processed"],
+               "the diagnostic: errno, what was required, what it took", diag)
+    check_cost(programs["endless"])
     spans = diag.get("spans", [])
     tap.report(any(s["role"] == "origin" and s["line"]["number"] == 16
                    and "bpf_map_lookup_elem" in s["text"] for s in spans)
