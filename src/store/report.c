@@ -5,7 +5,7 @@
 
 #include "abi/uapi.h"
 #include "isa/explain.h"
-#include "verify/explain.h"
+#include "verify/remarks.h"
 
 static bool line_of(void *context, uint32_t pc, struct fort_source_line *out)
 {
@@ -123,6 +123,14 @@ static void put_texts(const struct fort_explanation *told, struct fort_load_diag
 		copy(diag->fixes[diag->n_fixes++], sizeof(diag->fixes[0]), told->fixes[i]);
 }
 
+/* Does the log have the explanation, too? Not where loaders look for the line before the last:
+ * libbpf has something better to say of helpers that stand for relocations that failed. */
+static bool is_told(const struct fort_road_request *request, const struct fort_diag_info *diag)
+{
+	return request->log_level & (FORT_LOG_PATH | FORT_LOG_STATES) &&
+	       diag != fort_diag_info(FORT_DIAG_HELPER_UNKNOWN);
+}
+
 /* Fills the diagnostic and ends the log with the kernel's words for it. */
 static int tell(const struct fort_road_request *request, const struct fort_render *render,
 		const struct fort_verify_result *result, struct fort_load_report *report)
@@ -143,6 +151,8 @@ static int tell(const struct fort_road_request *request, const struct fort_rende
 		put_events(request->info, &told, diag);
 		put_path(request->info, &told, diag);
 		put_costs(request->info, &told, diag);
+		if (is_told(request, told.diag))
+			fort_remarks_put(request->log, &told, &source);
 		if (told.kernel_line[0]) {
 			fort_log_put(request->log, told.kernel_line, strlen(told.kernel_line));
 			fort_log_add(request->log, "\n");

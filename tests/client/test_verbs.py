@@ -97,6 +97,26 @@ def check_verify():
     gives("verify: the other example", 0, "verify", LATENCY)
 
 
+def check_log():
+    """The explanation is told in remarks, right before the kernel's words."""
+    for level in ("1", "2"):
+        done = bpfort("verify", WRONG, "--prog", "no_null_check", "--log-level", level)
+        lines = done.stdout.decode().splitlines()
+        at = next((i for i, line in enumerate(lines) if line.startswith("; error[F0211]: ")), 0)
+        told = list(itertools.takewhile(lambda line: line.startswith("; "), lines[at:]))
+        tap.report(at > 0 and "at wrong.bpf.c:18 (instruction " in told[0]
+                   and any(line.startswith(";   why: r0 is the result of") for line in told)
+                   and ";   required: r0 != NULL" in told and ";   known: r0 may be NULL" in told
+                   and any(line.startswith(";   before: wrong.bpf.c:16 ") for line in told)
+                   and any(line.startswith(";   to fix: ") for line in told)
+                   and lines[at + len(told)] == "R0 invalid mem access 'map_value_or_null'",
+                   f"the log of level {level} explains, before the kernel's words", lines)
+    done = bpfort("verify", WRONG, "--prog", "fine", "--log-level", "2")
+    tap.report(b"; error[" not in done.stdout, "the log of what is accepted explains nothing", done)
+    done = bpfort("verify", WRONG, "--prog", "no_null_check", "--json")
+    tap.report(b"; error[" not in done.stdout, "without a log level nothing is in the log", done)
+
+
 def check_cost(program):
     """The loop and what keeps its rounds apart: `x` has a slot of the stack."""
     diag = program["diag"]
@@ -356,6 +376,7 @@ def check_doctor():
 check_help()
 check_verify()
 check_verify_json()
+check_log()
 check_explain()
 check_run()
 check_dump()
