@@ -143,6 +143,16 @@ static json_t *fixes_json(const struct fort_load_diag *diag)
 	return fixes;
 }
 
+/* The code's entry; anchors are in lower case. */
+static json_t *docs_json(const struct fort_load_diag *diag)
+{
+	char docs[48];
+	struct fort_text text = fort_text_on(docs, sizeof(docs));
+
+	fort_text_add(&text, "docs/diagnostics.md#f%s", diag->code + 1);
+	return fort_json_text(docs);
+}
+
 /* What stands beside the words: for tools. */
 static json_t *with_details(json_t *object, const struct fort_load_report *report)
 {
@@ -160,6 +170,7 @@ static json_t *with_details(json_t *object, const struct fort_load_report *repor
 	json_object_set_new(object, "registers", registers_json(diag));
 	json_object_set_new(object, "fix", fixes_json(diag));
 	json_object_set_new(object, "cost", cost_json(report));
+	json_object_set_new(object, "docs", docs_json(diag));
 	return object;
 }
 

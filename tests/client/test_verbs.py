@@ -167,6 +167,10 @@ def check_verify_json():
                and diag["cost"]["processed"]
                == programs["no_null_check"]["insns_processed"],
                "the diagnostic: errno, what was required, what it took", diag)
+    page, anchor = diag.get("docs", "#").split("#")
+    with open(os.path.join(os.path.dirname(__file__), "../..", page)) as text:
+        tap.report(f"\n### {anchor.upper()}\n\n**{diag['title']}**\n" in text.read(),
+                   "the diagnostic: its entry in the documentation", diag.get("docs"))
     check_cost(programs["endless"])
     spans = diag.get("spans", [])
     tap.report(any(s["role"] == "origin" and s["line"]["number"] == 16
