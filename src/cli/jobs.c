@@ -69,6 +69,40 @@ static void terminate_place(struct fort_load_place *place)
 	place->text[sizeof(place->text) - 1] = 0;
 }
 
+static void terminate_costs(struct fort_load_diag *diag)
+{
+	for (size_t i = 0; i < FORT_LEN(diag->costs); i++) {
+		struct fort_load_cost *cost = &diag->costs[i];
+
+		terminate_place(&cost->place);
+		cost->kind[sizeof(cost->kind) - 1] = 0;
+		for (size_t k = 0; k < FORT_LEN(cost->apart); k++)
+			cost->apart[k][sizeof(cost->apart[k]) - 1] = 0;
+	}
+	terminate_place(&diag->doubt.place);
+	diag->doubt.code[sizeof(diag->doubt.code) - 1] = 0;
+	diag->doubt.message[sizeof(diag->doubt.message) - 1] = 0;
+}
+
+static void terminate_events(struct fort_load_diag *diag)
+{
+	for (size_t i = 0; i < FORT_LEN(diag->events); i++) {
+		struct fort_load_event *event = &diag->events[i];
+
+		terminate_place(&event->place);
+		event->role[sizeof(event->role) - 1] = 0;
+		event->text[sizeof(event->text) - 1] = 0;
+	}
+	for (size_t i = 0; i < FORT_LEN(diag->registers); i++) {
+		struct fort_load_register *reg = &diag->registers[i];
+
+		reg->name[sizeof(reg->name) - 1] = 0;
+		reg->value[sizeof(reg->value) - 1] = 0;
+	}
+	for (size_t i = 0; i < FORT_LEN(diag->fixes); i++)
+		diag->fixes[i][sizeof(diag->fixes[i]) - 1] = 0;
+}
+
 static void terminate_report(struct fort_load_report *report)
 {
 	struct fort_load_diag *diag = &report->diag;
@@ -81,6 +115,11 @@ static void terminate_report(struct fort_load_report *report)
 	diag->needed[sizeof(diag->needed) - 1] = 0;
 	diag->known[sizeof(diag->known) - 1] = 0;
 	diag->hint[sizeof(diag->hint) - 1] = 0;
+	diag->kernel_line[sizeof(diag->kernel_line) - 1] = 0;
+	diag->class[sizeof(diag->class) - 1] = 0;
+	diag->pattern[sizeof(diag->pattern) - 1] = 0;
+	terminate_events(diag);
+	terminate_costs(diag);
 	terminate_place(&diag->place);
 	for (size_t i = 0; i < FORT_LEN(diag->path); i++)
 		terminate_place(&diag->path[i].place);

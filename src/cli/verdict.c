@@ -85,6 +85,55 @@ static json_t *registers_json(const struct fort_load_diag *diag)
 	return registers;
 }
 
+static json_t *apart_json(const struct fort_load_cost *cost)
+{
+	json_t *apart = json_array();
+
+	for (uint32_t i = 0; i < cost->n_apart && i < FORT_LEN(cost->apart); i++)
+		json_array_append_new(apart, fort_json_text(cost->apart[i]));
+	return apart;
+}
+
+static json_t *places_json(const struct fort_load_diag *diag)
+{
+	json_t *places = json_array();
+
+	for (uint32_t i = 0; i < diag->n_costs && i < FORT_LEN(diag->costs); i++) {
+		const struct fort_load_cost *cost = &diag->costs[i];
+
+		json_array_append_new(places, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+							"kind", fort_json_text(cost->kind), "insn",
+							fort_json_number(cost->place.insn), "line",
+							place_json(&cost->place), "percent",
+							fort_json_number(cost->percent),
+							"processed", fort_json_number(cost->insns),
+							"states", fort_json_number(cost->states),
+							"rounds", fort_json_number(cost->turns),
+							"apart", apart_json(cost)));
+	}
+	return places;
+}
+
+static json_t *doubt_json(const struct fort_load_doubt *doubt)
+{
+	if (!doubt->code[0])
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o}", "code", fort_json_text(doubt->code), "insn",
+			 fort_json_number(doubt->place.insn), "line", place_json(&doubt->place),
+			 "message", fort_json_text(doubt->message));
+}
+
+/* What the search took, and where it went if that was too much. */
+static json_t *cost_json(const struct fort_load_report *report)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "processed",
+			 fort_json_number(report->insns_processed), "states",
+			 fort_json_number(report->states), "peak",
+			 fort_json_number(report->peak_states), "usec",
+			 fort_json_number(report->verify_ns / 1000), "places",
+			 places_json(&report->diag), "doubt", doubt_json(&report->diag.doubt));
+}
+
 static json_t *fixes_json(const struct fort_load_diag *diag)
 {
 	json_t *fixes = json_array();
@@ -94,18 +143,34 @@ static json_t *fixes_json(const struct fort_load_diag *diag)
 	return fixes;
 }
 
-/* What stands beside the words: for tools. */
-static json_t *with_details(json_t *object, const struct fort_load_diag *diag)
+/* The code's entry; anchors are in lower case. */
+static json_t *docs_json(const struct fort_load_diag *diag)
 {
+	char docs[48];
+	struct fort_text text = fort_text_on(docs, sizeof(docs));
+
+	fort_text_add(&text, "docs/diagnostics.md#f%s", diag->code + 1);
+	return fort_json_text(docs);
+}
+
+/* What stands beside the words: for tools. */
+static json_t *with_details(json_t *object, const struct fort_load_report *report)
+{
+	const struct fort_load_diag *diag = &report->diag;
+
 	json_object_set_new(object, "title", fort_json_text(diag->title));
 	json_object_set_new(object, "class", fort_json_text(diag->class));
 	json_object_set_new(object, "pattern",
 			    diag->pattern[0] ? fort_json_text(diag->pattern) : json_null());
+	json_object_set_new(object, "errno", fort_json_number((uint64_t)diag->errno_value));
+	json_object_set_new(object, "required", fort_json_text(diag->needed));
 	json_object_set_new(object, "kernel_line", fort_json_text(diag->kernel_line));
 	json_object_set_new(object, "subprog", fort_json_number(diag->subprog));
 	json_object_set_new(object, "spans", spans_json(diag));
 	json_object_set_new(object, "registers", registers_json(diag));
 	json_object_set_new(object, "fix", fixes_json(diag));
+	json_object_set_new(object, "cost", cost_json(report));
+	json_object_set_new(object, "docs", docs_json(diag));
 	return object;
 }
 
@@ -128,7 +193,7 @@ static json_t *diag_json(const struct fort_loading *loading, const char *words)
 			  fort_json_text(diag->message), "needed", fort_json_text(diag->needed),
 			  "known", fort_json_text(diag->known), "hint", fort_json_text(diag->hint),
 			  "path", path_json(diag)),
-		diag);
+		&loading->report);
 }
 
 static json_t *kernel_json(const struct fort_vetted *vetted)
@@ -223,6 +288,35 @@ static void add_registers(const struct fort_load_diag *diag, struct fort_text *o
 			      diag->registers[i].value);
 }
 
+static void add_cost(const struct fort_load_cost *cost, struct fort_text *out)
+{
+	fort_text_add(out, "    %3u %%  %s at ", cost->percent, cost->kind);
+	add_place(&cost->place, out);
+	fort_text_add(out, ": %u states", cost->states);
+	if (cost->turns)
+		fort_text_add(out, " in %u rounds", cost->turns);
+	for (uint32_t i = 0; i < cost->n_apart && i < FORT_LEN(cost->apart); i++)
+		fort_text_add(out, "%s%s", i ? ", " : " that differ in ", cost->apart[i]);
+	fort_text_add(out, "\n");
+	if (cost->place.line)
+		fort_text_add(out, "  %6u | %s\n", cost->place.line, cost->place.text);
+}
+
+static void add_costs(const struct fort_load_diag *diag, struct fort_text *out)
+{
+	if (diag->n_costs)
+		fort_text_add(out, "  where the work went:\n");
+	for (uint32_t i = 0; i < diag->n_costs && i < FORT_LEN(diag->costs); i++)
+		add_cost(&diag->costs[i], out);
+	if (!diag->doubt.code[0])
+		return;
+	fort_text_add(
+		out,
+		"  states were kept apart because of what was found when they were joined, at ");
+	add_place(&diag->doubt.place, out);
+	fort_text_add(out, ": %s [%s]\n", diag->doubt.message, diag->doubt.code);
+}
+
 /* A loop decides the same again and again. */
 static uint32_t count_repeated(const struct fort_load_diag *diag, uint32_t first)
 {
@@ -293,6 +387,7 @@ void fort_verdict_explain(const char *name, const struct fort_loading *loading, 
 	if (!explain)
 		return;
 	add_events(diag, out);
+	add_costs(diag, out);
 	add_path(diag, out);
 	if (diag->kernel_line[0])
 		fort_text_add(out, "  the kernel's words: %s\n", diag->kernel_line);

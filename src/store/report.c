@@ -5,7 +5,7 @@
 
 #include "abi/uapi.h"
 #include "isa/explain.h"
-#include "verify/explain.h"
+#include "verify/remarks.h"
 
 static bool line_of(void *context, uint32_t pc, struct fort_source_line *out)
 {
@@ -62,7 +62,7 @@ static void put_path(const struct fort_info *info, const struct fort_explanation
 }
 
 _Static_assert(FORT_LOAD_EVENTS >= FORT_EVENTS_MAX && FORT_LOAD_REGISTERS >= FORT_INVOLVED_MAX &&
-		       FORT_LOAD_FIXES >= FORT_FIXES_MAX,
+		       FORT_LOAD_FIXES >= FORT_FIXES_MAX && FORT_LOAD_COSTS >= FORT_COSTS_MAX,
 	       "all that is told has room in a report");
 
 static void put_events(const struct fort_info *info, const struct fort_explanation *told,
@@ -83,9 +83,33 @@ static void put_events(const struct fort_info *info, const struct fort_explanati
 	}
 }
 
+static void put_costs(const struct fort_info *info, const struct fort_explanation *told,
+		      struct fort_load_diag *diag)
+{
+	for (uint32_t i = 0; i < told->n_costs; i++) {
+		const struct fort_told_cost *from = &told->costs[i];
+		struct fort_load_cost *cost = &diag->costs[diag->n_costs++];
+
+		*cost = (struct fort_load_cost){.percent = from->percent,
+						.states = from->states,
+						.turns = from->turns,
+						.insns = from->insns};
+		put_place(info, from->pc, &cost->place);
+		copy(cost->kind, sizeof(cost->kind), from->kind);
+		for (uint32_t k = 0; k < from->n_apart && k < FORT_LEN(cost->apart); k++)
+			copy(cost->apart[cost->n_apart++], sizeof(cost->apart[0]), from->apart[k]);
+	}
+	if (!told->doubt.code)
+		return;
+	put_place(info, told->doubt.pc, &diag->doubt.place);
+	copy(diag->doubt.code, sizeof(diag->doubt.code), told->doubt.code);
+	copy(diag->doubt.message, sizeof(diag->doubt.message), told->doubt.message);
+}
+
 static void put_texts(const struct fort_explanation *told, struct fort_load_diag *diag)
 {
 	copy(diag->code, sizeof(diag->code), told->diag->code);
+	diag->errno_value = told->diag->errno_value;
 	diag->is_later = told->diag->class == FORT_CLASS_LATER;
 	copy(diag->title, sizeof(diag->title), told->diag->title);
 	copy(diag->message, sizeof(diag->message), told->message);
@@ -97,6 +121,14 @@ static void put_texts(const struct fort_explanation *told, struct fort_load_diag
 	copy(diag->hint, sizeof(diag->hint), told->n_fixes ? told->fixes[0] : "");
 	for (uint32_t i = 0; i < told->n_fixes; i++)
 		copy(diag->fixes[diag->n_fixes++], sizeof(diag->fixes[0]), told->fixes[i]);
+}
+
+/* Does the log have the explanation, too? Not where loaders look for the line before the last:
+ * libbpf has something better to say of helpers that stand for relocations that failed. */
+static bool is_told(const struct fort_road_request *request, const struct fort_diag_info *diag)
+{
+	return request->log_level & (FORT_LOG_PATH | FORT_LOG_STATES) &&
+	       diag != fort_diag_info(FORT_DIAG_HELPER_UNKNOWN);
 }
 
 /* Fills the diagnostic and ends the log with the kernel's words for it. */
@@ -118,6 +150,9 @@ static int tell(const struct fort_road_request *request, const struct fort_rende
 		diag->subprog = told.subprog;
 		put_events(request->info, &told, diag);
 		put_path(request->info, &told, diag);
+		put_costs(request->info, &told, diag);
+		if (is_told(request, told.diag))
+			fort_remarks_put(request->log, &told, &source);
 		if (told.kernel_line[0]) {
 			fort_log_put(request->log, told.kernel_line, strlen(told.kernel_line));
 			fort_log_add(request->log, "\n");

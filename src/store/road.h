@@ -50,6 +50,21 @@ struct fort_load_register {
 	char name[8], value[160];
 };
 
+/* Where the search's work went: a loop (its head) or a branch. */
+struct fort_load_cost {
+	struct fort_load_place place;
+	char kind[8], apart[3][48]; /* registers and slots that kept states apart */
+	uint32_t percent, states, turns, n_apart;
+	uint64_t insns;
+};
+
+/* What was found before states were kept apart; `code` "" for nothing. */
+struct fort_load_doubt {
+	char code[8], message[256];
+	struct fort_load_place place;
+};
+
+#define FORT_LOAD_COSTS     5u
 #define FORT_LOAD_EVENTS    8u
 #define FORT_LOAD_REGISTERS 6u
 #define FORT_LOAD_FIXES     4u
@@ -63,10 +78,13 @@ struct fort_load_diag {
 	char fixes[FORT_LOAD_FIXES][256];
 	char class[16];   /* who has to change something (verify/explain.h) */
 	char pattern[32]; /* the well-known kind that it is (verify/patterns.def), or "" */
-	uint32_t n_fixes, n_events, n_registers, subprog;
+	int errno_value;  /* positive */
+	uint32_t n_fixes, n_events, n_registers, n_costs, subprog;
 	struct fort_load_place place;
 	struct fort_load_event events[FORT_LOAD_EVENTS]; /* oldest first */
 	struct fort_load_register registers[FORT_LOAD_REGISTERS];
+	struct fort_load_cost costs[FORT_LOAD_COSTS]; /* most first; of what is too complex */
+	struct fort_load_doubt doubt;
 	/* The newest conditional jumps before it, oldest first, and how many there were. */
 	struct fort_load_step path[FORT_REPORT_STEPS_MAX];
 	uint32_t n_path;

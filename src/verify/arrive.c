@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proof/cover.h"
+#include "verify/cost.h"
 
 /* --- spots --- */
 
@@ -61,13 +62,26 @@ static bool settle_spot(struct fort_search *s, struct fort_spot *spot)
 	return true;
 }
 
+/* Another state that was stored there, or in a time around before, and has not been given up. */
+static const struct fort_state *find_other(const struct fort_point *point,
+					   const struct fort_layer *layer)
+{
+	const struct fort_spot *spot = layer ? layer->members : point->spots;
+
+	if (layer && !spot)
+		spot = layer->probe->members;
+	while (spot && !spot->state)
+		spot = spot->next;
+	return spot ? spot->state : NULL;
+}
+
 /* The state becomes a spot of its own. */
 static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				struct fort_layer *layer, struct fort_layer *origin, bool settled)
 {
 	struct fort_spot *spot = FORT_ARENA_NEW(s->arena, struct fort_spot);
 
-	if (!spot)
+	if (!spot || !fort_cost_store(s, point, s->state, find_other(point, layer)))
 		return fort_search_no_memory(s);
 	*spot = (struct fort_spot){.point = point,
 				   .layer = layer,

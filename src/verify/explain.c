@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "verify/cost.h"
 #include "verify/story.h"
 #include "verify/words.h"
 
@@ -410,6 +411,56 @@ static void tell_registers(struct fort_story *s, struct fort_explanation *out)
 			tell_register(s, r, out);
 }
 
+/* --- where the work went --- */
+
+static void tell_place(struct fort_story *s, const struct fort_cost_place *place,
+		       struct fort_told_cost *out)
+{
+	*out = (struct fort_told_cost){.kind = place->kind == FORT_COST_LOOP ? "loop" : "branch",
+				       .pc = place->pc,
+				       .percent = place->percent,
+				       .states = place->states,
+				       .turns = place->turns,
+				       .insns = place->insns};
+	for (uint32_t i = 0; i < place->aparts.n && out->n_apart < FORT_APART_TOLD; i++) {
+		struct fort_text text = fort_text_new();
+
+		fort_words_apart(&place->aparts.items[i], &text);
+		out->apart[out->n_apart++] = fort_story_keep(s, &text);
+	}
+}
+
+static void tell_doubt(struct fort_story *s, const struct fort_violation *v,
+		       struct fort_told_doubt *out)
+{
+	struct fort_render with = *s->render;
+	struct fort_text text = fort_text_new();
+
+	if (!v->diag)
+		return;
+	with.violation = v;
+	with.state = NULL;
+	if (v->diag == FORT_DIAG_INFINITE_LOOP) /* of joined states it means no more than that */
+		fort_text_add(&text, "nothing that only rises or falls shows that this loop ends");
+	else
+		fort_render_text(&with, fort_diag_info(v->diag)->message, &text);
+	*out = (struct fort_told_doubt){fort_diag_info(v->diag)->code, fort_story_keep(s, &text),
+					v->pc};
+}
+
+_Static_assert(FORT_COSTS_MAX >= FORT_COST_PLACES_MAX, "all places are told");
+
+static void tell_costs(struct fort_story *s, struct fort_explanation *out)
+{
+	const struct fort_cost *cost = s->result ? s->result->cost : NULL;
+
+	if (!cost)
+		return;
+	for (uint32_t i = 0; i < cost->n_places; i++)
+		tell_place(s, &cost->places[i], &out->costs[out->n_costs++]);
+	tell_doubt(s, &cost->doubt, &out->doubt);
+}
+
 /* --- texts --- */
 
 static const char *render(struct fort_story *s, const char *text)
@@ -493,5 +544,6 @@ int fort_explain(const struct fort_render *render, const struct fort_verify_resu
 	tell_events(&s, choices, n, out);
 	tell_path(&s, choices, n, out);
 	tell_registers(&s, out);
+	tell_costs(&s, out);
 	return s.failed ? -ENOMEM : 0;
 }

@@ -33,6 +33,8 @@ const struct fort_explain_info *fort_explain_info(enum fort_diag diag);
 #define FORT_EVENTS_MAX   8u
 #define FORT_FIXES_MAX    4u
 #define FORT_INVOLVED_MAX 6u
+#define FORT_COSTS_MAX    5u
+#define FORT_APART_TOLD   3u
 
 /* An earlier event. */
 struct fort_told_event {
@@ -44,6 +46,21 @@ struct fort_told_event {
 struct fort_told_step {
 	uint32_t pc, next_pc;
 	bool taken, matters;
+};
+
+/* A place where the work went. */
+struct fort_told_cost {
+	const char *kind; /* "loop" or "branch" */
+	uint32_t pc, percent, states, turns;
+	uint64_t insns;
+	const char *apart[FORT_APART_TOLD]; /* cells that keep states apart, most often first */
+	uint32_t n_apart;
+};
+
+/* What was found before states were kept apart. */
+struct fort_told_doubt {
+	const char *code, *message; /* NULL: nothing */
+	uint32_t pc;
 };
 
 struct fort_told_register {
@@ -59,8 +76,10 @@ struct fort_explanation {
 	const char *fixes[FORT_FIXES_MAX];
 	struct fort_told_event events[FORT_EVENTS_MAX]; /* oldest first */
 	struct fort_told_register registers[FORT_INVOLVED_MAX];
-	const struct fort_told_step *path; /* oldest first */
-	uint32_t n_fixes, n_events, n_registers, n_path;
+	const struct fort_told_step *path;           /* oldest first */
+	struct fort_told_cost costs[FORT_COSTS_MAX]; /* most first; of what is too complex */
+	struct fort_told_doubt doubt;
+	uint32_t n_fixes, n_events, n_registers, n_path, n_costs;
 	uint32_t pc, subprog;
 };
 

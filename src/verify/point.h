@@ -12,6 +12,7 @@
 
 #include "proof/certificate.h"
 #include "verify/loops.h"
+#include "verify/tally.h"
 
 struct fort_point;
 struct fort_spot;
@@ -97,6 +98,7 @@ struct fort_point {
 	 * done again. NULL: none. */
 	struct fort_state *memory;
 	const struct fort_layer *memory_of;
+	struct fort_tally tally;
 	uint32_t heap; /* place in the heap + 1; 0 when not in it */
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "verify/cost.h"
 #include "verify/depth.h"
 #include "verify/replay.h"
 
@@ -228,6 +229,8 @@ static enum fort_progress work(struct fort_search *s, struct fort_spot *spot,
 	s->n_edges = 0;
 	spot->steps = 0;
 	progress = walk_region(s);
+	if (spot->point)
+		spot->point->tally.insns += spot->steps;
 	if (progress == FORT_ENDS && !keep_edges(s))
 		return fort_search_no_memory(s);
 	return progress;
@@ -382,6 +385,7 @@ static int run(struct fort_search *s)
 		fort_arena_rewind(s->arena, mark);
 		fort_buf_free(&s->result->certificate);
 		fort_buf_init(&s->result->certificate, FORT_CERT_BYTES_MAX);
+		s->doubt = s->result->violation;
 		s->result->violation = (struct fort_violation){0};
 		err = attempt(s, &policies[i], &final);
 	}
@@ -422,6 +426,8 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 		s.narrator = options->narrator;
 	err = prepare(&s, &loops);
 	err = err ? err : run(&s);
+	if (!err && result->violation.diag == FORT_DIAG_TOO_LARGE && options->explains)
+		err = fort_cost_sum(&s, &result->cost);
 	if (!err && result->verdict == FORT_REJECT)
 		err = fort_replay(&s);
 	else if (!err)

@@ -53,6 +53,8 @@ struct fort_search {
 	bool exact;
 	bool again; /* the region will be worked on once more */
 	bool own;   /* what was found is the search's own, no instruction's fault */
+	/* What the attempt before found, which this one is to show to be no fault. */
+	struct fort_violation doubt;
 	int err;
 };
 

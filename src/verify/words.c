@@ -43,6 +43,17 @@ void fort_words_cell(struct fort_cell cell, struct fort_text *out)
 	}
 }
 
+void fort_words_apart(const struct fort_apart *apart, struct fort_text *out)
+{
+	if (apart->cell.kind == FORT_CELL_KINDS) {
+		fort_text_add(out, "what it holds");
+		return;
+	}
+	fort_words_cell(apart->cell, out);
+	if (apart->cell.frame)
+		fort_text_add(out, " of %s caller", apart->cell.frame == 1 ? "the" : "a");
+}
+
 void fort_words_article(const char *word, struct fort_text *out)
 {
 	fort_text_add(out, "%s %s", *word && strchr("aeiou", *word) ? "an" : "a", word);

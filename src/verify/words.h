@@ -7,6 +7,8 @@
 /* "r3", "fp-16", "the packet's length": a register or slot, with its function unless that is the
  * one that runs. */
 void fort_words_cell(struct fort_cell cell, struct fort_text *out);
+/* The same of what keeps states apart: "fp-16 of the caller", "what it holds". */
+void fort_words_apart(const struct fort_apart *apart, struct fort_text *out);
 /* "a number in [0, 255]", "a packet pointer", "a value of map `counts`, or NULL", "nothing". */
 void fort_words_value(const struct fort_env *env, const struct fort_print_names *names,
 		      const struct fort_value *value, struct fort_text *out);

@@ -4,6 +4,7 @@
 usage: test_verbs.py BPFORT PACKETS.o WRONG.o OTHER.o LATENCY.o BUGGY.o FIXED.o
 """
 import ctypes
+import errno
 import itertools
 import os
 import re
@@ -82,6 +83,10 @@ def check_verify():
               "--explain", out=word)
     gives("verify --explain: a loop's decisions are counted", 1, "verify", WRONG, "--prog", "endless",
           "--explain", out="jumped 16 times at instruction")
+    for words in ("where the work went:\n    100 %  loop at ", "rounds that differ in fp-8\n",
+                  "nothing that only rises or falls shows that this loop ends [F0902]"):
+        gives(f"verify --explain of what is too complex: {words.strip()}", 1, "verify", WRONG,
+              "--prog", "endless", "--explain", out=words)
     gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
           "data_in", PACKET, err="programs of type perf_event are not supported")
     gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
@@ -90,6 +95,44 @@ def check_verify():
           out="protocol = ip->protocol;")
     gives("verify: the example without it", 0, "verify", FIXED)
     gives("verify: the other example", 0, "verify", LATENCY)
+
+
+def check_log():
+    """The explanation is told in remarks, right before the kernel's words."""
+    for level in ("1", "2"):
+        done = bpfort("verify", WRONG, "--prog", "no_null_check", "--log-level", level)
+        lines = done.stdout.decode().splitlines()
+        at = next((i for i, line in enumerate(lines) if line.startswith("; error[F0211]: ")), 0)
+        told = list(itertools.takewhile(lambda line: line.startswith("; "), lines[at:]))
+        tap.report(at > 0 and "at wrong.bpf.c:18 (instruction " in told[0]
+                   and any(line.startswith(";   why: r0 is the result of") for line in told)
+                   and ";   required: r0 != NULL" in told and ";   known: r0 may be NULL" in told
+                   and any(line.startswith(";   before: wrong.bpf.c:16 ") for line in told)
+                   and any(line.startswith(";   to fix: ") for line in told)
+                   and lines[at + len(told)] == "R0 invalid mem access 'map_value_or_null'",
+                   f"the log of level {level} explains, before the kernel's words", lines)
+    done = bpfort("verify", WRONG, "--prog", "fine", "--log-level", "2")
+    tap.report(b"; error[" not in done.stdout, "the log of what is accepted explains nothing", done)
+    done = bpfort("verify", WRONG, "--prog", "no_null_check", "--json")
+    tap.report(b"; error[" not in done.stdout, "without a log level nothing is in the log", done)
+
+
+def check_cost(program):
+    """The loop and what keeps its rounds apart: `x` has a slot of the stack."""
+    diag = program["diag"]
+    cost = diag.get("cost") or {}
+    places = cost.get("places") or [{}]
+    tap.report(diag["code"] == "F0901" and diag["errno"] == errno.E2BIG
+               and cost["processed"] > 1000000 and cost["states"] == program["states"]
+               and cost["peak"] > 0 and cost["usec"] == program["verify_us"],
+               "too complex: what it took", diag)
+    tap.report(len(places) == 1 and places[0]["kind"] == "loop" and places[0]["percent"] == 100
+               and places[0]["line"]["number"] in (27, 28) and places[0]["apart"] == ["fp-8"]
+               and 900000 < places[0]["processed"] < cost["processed"]
+               and places[0]["rounds"] > 100000, "too complex: where the work went", places)
+    tap.report((cost.get("doubt") or {}).get("code") == "F0902"
+               and cost["doubt"]["line"]["number"] in (27, 28),
+               "too complex: why states were kept apart", cost)
 
 
 def check_verify_json():
@@ -119,6 +162,16 @@ def check_verify_json():
                and diag["registers"].get("r0", "").startswith("map_value_or_null(")
                and diag["line"]["column"] > 1 and diag["fix"][0] == diag["hint"],
                "the diagnostic: kind, registers, the kernel's words", diag)
+    tap.report(diag.get("errno") == errno.EACCES and diag["required"] == diag["needed"]
+               and diag["cost"]["places"] == [] and diag["cost"]["doubt"] is None
+               and diag["cost"]["processed"]
+               == programs["no_null_check"]["insns_processed"],
+               "the diagnostic: errno, what was required, what it took", diag)
+    page, anchor = diag.get("docs", "#").split("#")
+    with open(os.path.join(os.path.dirname(__file__), "../..", page)) as text:
+        tap.report(f"\n### {anchor.upper()}\n\n**{diag['title']}**\n" in text.read(),
+                   "the diagnostic: its entry in the documentation", diag.get("docs"))
+    check_cost(programs["endless"])
     spans = diag.get("spans", [])
     tap.report(any(s["role"] == "origin" and s["line"]["number"] == 16
                    and "bpf_map_lookup_elem" in s["text"] for s in spans)
@@ -334,6 +387,7 @@ def check_doctor():
 check_help()
 check_verify()
 check_verify_json()
+check_log()
 check_explain()
 check_run()
 check_dump()

@@ -126,6 +126,25 @@ static char *with_maps(const char *text, const struct maps *maps)
 	return out.data;
 }
 
+static const char remark[] = "; ", first_remark[] = "; error[F";
+
+/* Takes our explanation out, which is told in remarks before the kernel's words; there is one
+ * where the program was rejected, and none where the last line but one is looked at by loaders. */
+static void drop_remarks(struct side *side, char *log, bool rejected)
+{
+	char *at = strstr(log, first_remark), *end = at;
+	bool told = side->store && rejected && !strstr(log, "call unknown#");
+
+	if (!at != !told)
+		fail_msg("%s: %s an explanation:\n%s", side->name, told ? "without" : "with", log);
+	while (end && !strncmp(end, remark, strlen(remark)))
+		end = strchr(end, '\n') + 1;
+	if (at)
+		memmove(at, end, strlen(end) + 1);
+	if (strstr(log, first_remark))
+		fail_msg("%s: explained twice:\n%s", side->name, log);
+}
+
 /* Leaves out what may differ: the address of a map, where we print its name; names of equal
  * numbers, of which we give more, and of references; and counts, which depend on where paths were
  * found to have been walked before. */
@@ -244,6 +263,7 @@ static void load_and_run(struct side *side)
 	attr.prog_load.log_level = 1;
 	fd = note_result(side, side_bpf(side, FORT_CMD_PROG_LOAD, &attr, sizeof(attr)), "load");
 	free(text);
+	drop_remarks(side, log, fd < 0);
 	note_log(side, log);
 	if (fd < 0)
 		return;
