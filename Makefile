@@ -24,7 +24,9 @@ all: deps-build build-only
 deps-%:
 	@tools/deps $*
 
+# Without LLVM the engine on it is not there, and says so.
 build-only: | deps-build
+	@tools/deps llvm || :
 	@tools/build gcc
 
 demo: all

@@ -1,14 +1,15 @@
 /* The time of one run on each engine, beside the same source compiled for the machine by the same
  * compiler, -O2: without its vectorisers (the reference of all ratios) and with them; and beside
  * the running kernel's compiled code. Results and memory are compared before anything is measured;
- * sides take turns, numbers are medians.
+ * sides take turns on one processor, numbers are medians of processor time.
  *
  * The kernel counts whole nanoseconds and the turns of its own loop; its empty program is taken
  * off. Nothing is taken off ours.
  *
- * usage: bench_engines [NAME]
+ * usage: bench_engines [--tsv FILE] [NAME]
  */
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "../bench.h"
@@ -17,6 +18,7 @@
 #include "kernel.h"
 #include "map/hash_find.h"
 #include "ours.h"
+#include "straight.h"
 
 #define ROUNDS    15
 #define ROUND_NS  400000.0
@@ -35,22 +37,37 @@ static const struct subject {
 #define ROW(name, what, counts) {#name, what, counts, name##_plain, name##_vector},
 	BENCH_PROGRAMS(ROW)};
 
-enum side { PLAIN, VECTOR, X64_NONE, X64_SFI, INTERP, KERNEL, SIDES };
+enum side { PLAIN, VECTOR, X64_NONE, X64_STORE, X64_SFI, X64_MPK, LLVM, INTERP, KERNEL, SIDES };
 enum kind { NATIVE, OURS, THE_KERNEL };
 
+/* `engine`: by name, as not every build has all. */
 static const struct {
 	const char *name;
 	enum kind kind;
-	const struct fort_engine *engine;
+	const char *engine;
 	enum fort_isolation isolation;
 } sides[SIDES] = {
 	[PLAIN] = {"native", NATIVE},
 	[VECTOR] = {"vector", NATIVE},
-	[X64_NONE] = {"x64-none", OURS, &fort_engine_x64, FORT_ISOLATION_NONE},
-	[X64_SFI] = {"x64-sfi", OURS, &fort_engine_x64, FORT_ISOLATION_SFI},
-	[INTERP] = {"interp", OURS, &fort_engine_interp, FORT_ISOLATION_SFI},
+	[X64_NONE] = {"x64-none", OURS, "x64", FORT_ISOLATION_NONE},
+	[X64_STORE] = {"x64-store", OURS, "x64", FORT_ISOLATION_SFI_STORE},
+	[X64_SFI] = {"x64-sfi", OURS, "x64", FORT_ISOLATION_SFI},
+	[X64_MPK] = {"x64-mpk", OURS, "x64", FORT_ISOLATION_MPK},
+	[LLVM] = {"llvm", OURS, "llvm", FORT_ISOLATION_NONE},
+	[INTERP] = {"interp", OURS, "interp", FORT_ISOLATION_SFI},
 	[KERNEL] = {"kernel", THE_KERNEL},
 };
+
+/* Does this side exist here? */
+static bool is_there(unsigned side, bool kernel)
+{
+	const struct fort_engine *engine;
+
+	if (sides[side].kind != OURS)
+		return sides[side].kind == NATIVE || kernel;
+	engine = fort_engine_by_name(sides[side].engine);
+	return engine && fort_engine_has(engine, sides[side].isolation);
+}
 
 /* One program on one side. */
 struct contestant {
@@ -58,7 +75,18 @@ struct contestant {
 	struct fort_run run;
 	int kernel_fd;
 	uint32_t code_bytes;
+	double compile_us;
 	bool there;
+};
+
+/* What came out for one program. */
+struct outcome {
+	const struct subject *subject;
+	uint32_t insns;
+	uint64_t executed; /* instructions of one run */
+	double ns[SIDES];  /* medians; NAN: not there */
+	uint32_t code_bytes[SIDES];
+	double compile_us[SIDES];
 };
 
 static struct {
@@ -68,7 +96,9 @@ static struct {
 	uint8_t packet[BENCH_PACKET_BYTES];
 	fort_helper_fn *query;
 	double kernel_empty_ns;
-	unsigned rounds;
+	struct outcome outcomes[FORT_LEN(subjects)];
+	unsigned n_outcomes;
+	FILE *tsv;
 } bench;
 
 static volatile uint64_t sink;
@@ -124,21 +154,31 @@ static uint64_t run_ours(struct contestant *c)
 	return c->loaded->engine->run(c->loaded->code, &c->run);
 }
 
+static void load_ours(struct contestant *c, unsigned side)
+{
+	const struct fort_engine *engine = fort_engine_by_name(sides[side].engine);
+	struct fort_code_view view = {0};
+	double start = bench_cpu_ns();
+
+	c->loaded = bench_ours_load(&bench.ours, engine, sides[side].isolation);
+	c->compile_us = (bench_cpu_ns() - start) / 1000;
+	if (engine->view)
+		engine->view(c->loaded->code, &view);
+	c->code_bytes = view.n_bytes;
+}
+
 static void load_sides(const struct subject *subject, const struct fort_raw_insn *insns, uint32_t n)
 {
 	bench_ours_prove(&bench.ours, insns, n);
 	for (unsigned side = 0; side < SIDES; side++) {
 		struct contestant *c = &bench.contestants[side];
 
-		*c = (struct contestant){.there = true};
-		if (sides[side].kind == OURS)
-			c->loaded = bench_ours_load(&bench.ours, sides[side].engine,
-						    sides[side].isolation);
-		if (sides[side].kind != THE_KERNEL)
+		*c = (struct contestant){.there = is_there(side, bench.kernel.there)};
+		if (c->there && sides[side].kind == OURS)
+			load_ours(c, side);
+		if (!c->there || sides[side].kind != THE_KERNEL)
 			continue;
-		c->there = bench.kernel.there;
-		if (c->there)
-			c->kernel_fd = bench_kernel_load(&bench.kernel, insns, n, &c->code_bytes);
+		c->kernel_fd = bench_kernel_load(&bench.kernel, insns, n, &c->code_bytes);
 		if (c->kernel_fd < 0)
 			die(subject->name, "kernel", "not loaded");
 	}
@@ -262,12 +302,12 @@ static double time_runs(const struct subject *subject, unsigned side, uint32_t n
 
 	if (sides[side].kind == THE_KERNEL)
 		return bench_kernel_run(c->kernel_fd, bench.packet, sizeof(bench.packet), n);
-	start = bench_now_ns();
+	start = bench_cpu_ns();
 	for (uint32_t i = 0; i < n; i++)
 		sink += sides[side].kind == OURS
 				? run_ours(c)
 				: run_native(side == PLAIN ? subject->plain : subject->vector);
-	return (bench_now_ns() - start) / n;
+	return (bench_cpu_ns() - start) / n;
 }
 
 static void measure(const struct subject *subject, double medians[SIDES])
@@ -279,17 +319,32 @@ static void measure(const struct subject *subject, double medians[SIDES])
 		if (bench.contestants[side].there)
 			n[side] = 1 + (uint32_t)((side == KERNEL ? KERNEL_NS : ROUND_NS) /
 						 (1 + time_runs(subject, side, 20)));
-	for (unsigned round = 0; round < bench.rounds; round++)
+	for (unsigned round = 0; round < ROUNDS; round++)
 		for (unsigned side = 0; side < SIDES; side++)
 			if (bench.contestants[side].there)
 				times[side][round] = time_runs(subject, side, n[side]);
 	for (unsigned side = 0; side < SIDES; side++)
-		medians[side] = bench.contestants[side].there
-					? bench_median(times[side], bench.rounds)
-					: (double)NAN;
+		medians[side] = bench.contestants[side].there ? bench_median(times[side], ROUNDS)
+							      : (double)NAN;
 	if (!subject->counts)
 		bench.kernel_empty_ns = medians[KERNEL];
 	medians[KERNEL] -= bench.kernel_empty_ns;
+}
+
+/* How many instructions one run executes: the interpreter counts. */
+static uint64_t count_executed(uint32_t n_insns)
+{
+	static uint64_t counts[BENCH_INSNS_MAX];
+	struct contestant *c = &bench.contestants[INTERP];
+	uint64_t sum = 0;
+
+	memset(counts, 0, sizeof(counts));
+	c->run.counts = counts;
+	sink += run_ours(c);
+	c->run.counts = NULL;
+	for (uint32_t i = 0; i < n_insns; i++)
+		sum += counts[i];
+	return sum;
 }
 
 /* --- printing --- */
@@ -298,72 +353,180 @@ static void print_head(void)
 {
 	printf("%-10s %9s", "", "native ns");
 	for (unsigned side = VECTOR; side < SIDES; side++)
-		printf(" %8s", sides[side].name);
-	printf(" %8s  times native; sfi to none\n", "sfi/none");
+		if (is_there(side, bench.kernel.there))
+			printf(" %9s", sides[side].name);
+	printf("  times native\n");
 }
 
-static void print_row(const struct subject *subject, const double medians[SIDES],
-		      double logs[SIDES])
+static void print_row(const struct outcome *o)
 {
-	printf("%-10s %9.1f", subject->name, medians[PLAIN]);
-	for (unsigned side = VECTOR; side < SIDES; side++) {
-		double ratio = medians[side] / medians[PLAIN];
-
-		printf(" %8.2f", ratio);
-		if (subject->counts)
-			logs[side] += log(ratio);
-	}
-	printf(" %8.3f  %s\n", medians[X64_SFI] / medians[X64_NONE], subject->what);
+	printf("%-10s %9.1f", o->subject->name, o->ns[PLAIN]);
+	for (unsigned side = VECTOR; side < SIDES; side++)
+		if (is_there(side, bench.kernel.there))
+			printf(" %9.2f", o->ns[side] / o->ns[PLAIN]);
+	printf("  %s\n", o->subject->what);
 }
 
-static void print_foot(const double logs[SIDES], unsigned n)
+static double geomean(unsigned side, unsigned to)
+{
+	double sum = 0;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < bench.n_outcomes; i++) {
+		const struct outcome *o = &bench.outcomes[i];
+
+		if (!o->subject->counts)
+			continue;
+		sum += log(o->ns[side] / o->ns[to]);
+		n++;
+	}
+	return exp(sum / n);
+}
+
+static void print_foot(void)
 {
 	printf("%-10s %9s", "geomean", "");
 	for (unsigned side = VECTOR; side < SIDES; side++)
-		printf(" %8.2f", exp(logs[side] / n));
-	printf(" %8.3f\n", exp((logs[X64_SFI] - logs[X64_NONE]) / n));
+		if (is_there(side, bench.kernel.there))
+			printf(" %9.2f", geomean(side, PLAIN));
+	printf("\n\n%-40s %6.3f  (at most 1.01)\n",
+	       "sfi-store to none, geomean:", geomean(X64_STORE, X64_NONE));
+	printf("%-40s %6.3f  (at most 1.03)\n",
+	       "sfi to none, geomean:", geomean(X64_SFI, X64_NONE));
+	if (bench.kernel.there)
+		printf("%-40s %6.3f  (below 1)\n",
+		       "x64 under sfi to the kernel, geomean:", geomean(X64_SFI, KERNEL));
 }
 
-static void one(const struct subject *subject, const struct bench_object *object,
-		double logs[SIDES])
+/* Code and the time to make it; beside them the kernel's code. */
+static void print_sizes(void)
 {
-	struct fort_raw_insn insns[BENCH_INSNS_MAX];
-	uint32_t n = bench_object_program(object, subject->name, insns);
-	double medians[SIDES];
+	printf("\n%-10s %6s %8s %8s %10s", "", "insns", "x64 us", "bytes", "bytes/insn");
+	printf(" %8s %8s %8s\n", "llvm us", "bytes", "kernel");
+	for (unsigned i = 0; i < bench.n_outcomes; i++) {
+		const struct outcome *o = &bench.outcomes[i];
 
-	if (!n)
+		printf("%-10s %6u %8.0f %8u %10.1f", o->subject->name, o->insns,
+		       o->compile_us[X64_SFI], o->code_bytes[X64_SFI],
+		       (double)o->code_bytes[X64_SFI] / o->insns);
+		printf(" %8.0f %8u %8u\n", o->compile_us[LLVM], o->code_bytes[LLVM],
+		       o->code_bytes[KERNEL]);
+	}
+}
+
+/* Of programs that do nothing but compute: every instruction counts, no helper does. */
+static void print_interpreter(void)
+{
+	static const char *const integer[] = {"mix",   "divide",   "digits", "crc",
+					      "sieve", "checksum", "siphash"};
+	double ns = 0, n = 0;
+
+	for (unsigned i = 0; i < bench.n_outcomes; i++)
+		for (unsigned j = 0; j < FORT_LEN(integer); j++)
+			if (!strcmp(bench.outcomes[i].subject->name, integer[j])) {
+				ns += bench.outcomes[i].ns[INTERP];
+				n += (double)bench.outcomes[i].executed;
+			}
+	if (n)
+		printf("%-40s %6.2f ns  (at most 1.2)\n",
+		       "interpreter, of one instruction:", ns / n);
+}
+
+static const struct outcome *outcome_of(const char *name)
+{
+	for (unsigned i = 0; i < bench.n_outcomes; i++)
+		if (!strcmp(bench.outcomes[i].subject->name, name))
+			return &bench.outcomes[i];
+	return NULL;
+}
+
+static void print_calls(void)
+{
+	const struct outcome *empty = outcome_of("empty"), *helpers = outcome_of("helpers");
+
+	if (empty)
+		printf("%-40s %6.2f ns  (at most 10)\n",
+		       "x64 under sfi, entry and exit:", empty->ns[X64_SFI] - empty->ns[PLAIN]);
+	if (empty && helpers)
+		printf("%-40s %6.2f ns  (at most 2 above the function's own: native is %.2f)\n",
+		       "x64 under sfi, helper call in a loop:",
+		       (helpers->ns[X64_SFI] - empty->ns[X64_SFI]) / 64,
+		       (helpers->ns[PLAIN] - empty->ns[PLAIN]) / 64);
+}
+
+static void write_row(const struct outcome *o)
+{
+	if (!bench.tsv)
+		return;
+	for (unsigned side = VECTOR; side < SIDES; side++)
+		if (is_there(side, bench.kernel.there) && o->subject->counts)
+			fprintf(bench.tsv, "%s\t%s\t%.4f\n", o->subject->name, sides[side].name,
+				o->ns[side] / o->ns[PLAIN]);
+}
+
+static void one(const struct subject *subject, const struct bench_object *object)
+{
+	struct outcome *o = &bench.outcomes[bench.n_outcomes++];
+	struct fort_raw_insn insns[BENCH_INSNS_MAX];
+
+	*o = (struct outcome){.subject = subject,
+			      .insns = bench_object_program(object, subject->name, insns)};
+	if (!o->insns)
 		exit(2);
-	load_sides(subject, insns, n);
+	load_sides(subject, insns, o->insns);
 	check(subject);
-	measure(subject, medians);
-	print_row(subject, medians, logs);
+	measure(subject, o->ns);
+	o->executed = count_executed(o->insns);
+	for (unsigned side = 0; side < SIDES; side++) {
+		o->code_bytes[side] = bench.contestants[side].code_bytes;
+		o->compile_us[side] = bench.contestants[side].compile_us;
+	}
+	print_row(o);
+	write_row(o);
 	unload_sides();
+}
+
+/* Where threads move about, sides that take turns meet different processors. */
+static void stay_here(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
 }
 
 int main(int argc, char **argv)
 {
-	double logs[SIDES] = {0};
 	struct bench_object object;
 	const char *only = NULL;
-	unsigned n = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	bench.rounds = ROUNDS;
 	for (int i = 1; i < argc; i++)
-		only = argv[i];
+		if (!strcmp(argv[i], "--tsv") && i + 1 < argc)
+			bench.tsv = fopen(argv[++i], "w");
+		else
+			only = argv[i];
 	if (!bench_object_open(PROGRAMS_OBJECT, &object))
 		return 2;
+	stay_here();
 	bench_ours_open(&bench.ours);
 	open_natives();
 	bench_kernel_open(&bench.kernel);
 	fill_packet();
 	fill_hash();
+	if (bench.tsv)
+		fprintf(bench.tsv, "program\tside\tratio\n");
 	print_head();
 	for (unsigned i = 0; i < FORT_LEN(subjects); i++)
-		if (!only || !subjects[i].counts || !strcmp(only, subjects[i].name)) {
-			one(&subjects[i], &object, logs);
-			n += subjects[i].counts;
-		}
-	print_foot(logs, n);
+		if (!only || !subjects[i].counts || !strcmp(only, subjects[i].name))
+			one(&subjects[i], &object);
+	print_foot();
+	print_calls();
+	print_interpreter();
+	bench_straight();
+	print_sizes();
+	if (bench.tsv)
+		fclose(bench.tsv);
 	return 0;
 }

@@ -43,12 +43,15 @@ BPFORT_API const char *bpfort_version(void);
 struct bpfort_options {
 	size_t size;           /* sizeof(struct bpfort_options) */
 	const char *engine;    /* "interp", "x64"; NULL: the default */
-	const char *isolation; /* "sfi", "sfi-store", "none"; NULL: the default */
+	const char *isolation; /* "sfi", "sfi-store", "mpk", "none"; NULL: the default */
+	/* Not 0: constants of programs are kept out of machine code as they are, for programs of
+	 * those who are not trusted. */
+	int hide_constants;
 };
 
 /* Opens a store. `options` may be NULL. Returns 0 and *out, which the caller closes; -ENOMEM;
- * -EINVAL for an unknown engine or isolation; -EOPNOTSUPP for one that does not have the other; or
- * what the system refused. */
+ * -EINVAL for an unknown engine or isolation; -EOPNOTSUPP for one that does not have the other, or
+ * that the processor does not have; or what the system refused. */
 BPFORT_API int bpfort_open(const struct bpfort_options *options, struct bpfort **out);
 /* Detaches what is attached and frees the store. Its descriptors stay open but mean nothing. NULL
  * is fine. */

@@ -179,6 +179,7 @@ static int compile(struct fort_package *package, const struct fort_package_view 
 		.engine = &fort_engine_interp,
 		.isolation = view->isolation,
 		.n_slots = FORT_RUN_SLOTS,
+		.crash = {.quarantine_after = view->quarantine_after},
 		.fuel = view->fuel < FORT_FUEL_DEFAULT ? view->fuel : FORT_FUEL_DEFAULT,
 	};
 

@@ -38,6 +38,8 @@ static int choose_engine(struct fort_store *store, const struct bpfort_options *
 		return -EINVAL;
 	if (options->isolation && fort_isolation_by_name(options->isolation, &isolation))
 		return -EINVAL;
+	if (options->size >= sizeof(*options) && options->hide_constants)
+		fort_store_set_blinding(store, true);
 	return fort_store_set_engine(store, engine, isolation);
 }
 

@@ -35,6 +35,28 @@ void fort_arena_free(struct fort_arena *arena)
 	arena->used_bytes = 0;
 }
 
+/* The newest that is not too large, as chunks grow. */
+void fort_arena_reset(struct fort_arena *arena, size_t keep_bytes)
+{
+	struct fort_arena_chunk *kept = NULL;
+
+	while (arena->top) {
+		struct fort_arena_chunk *chunk = arena->top;
+
+		arena->top = chunk->below;
+		if (!kept && chunk->bytes <= keep_bytes)
+			kept = chunk;
+		else
+			fort_pages_free(chunk, chunk->bytes);
+	}
+	if (kept) {
+		kept->below = NULL;
+		kept->used = header_bytes;
+	}
+	arena->top = kept;
+	arena->used_bytes = 0;
+}
+
 /* Chunks double up to a size at which the cost of mmap no longer shows. */
 static bool push_chunk(struct fort_arena *arena, size_t need)
 {

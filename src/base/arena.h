@@ -23,6 +23,10 @@ void fort_arena_init(struct fort_arena *arena, size_t limit_bytes);
 /* Gives all memory back; the arena may be used again. */
 void fort_arena_free(struct fort_arena *arena);
 
+/* Takes everything back, and keeps up to `keep_bytes` of memory for what comes next: pages that
+ * were there before cost nothing. */
+void fort_arena_reset(struct fort_arena *arena, size_t keep_bytes);
+
 /* Zeroed memory aligned to 16, or NULL when the limit or the system refuses. */
 void *fort_arena_alloc(struct fort_arena *arena, size_t bytes);
 /* The same for `count` items of `bytes`; NULL on overflow too. */

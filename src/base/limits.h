@@ -33,6 +33,7 @@
 #define FORT_LOG_BYTES_MAX    (UINT32_MAX >> 2) /* K */
 #define FORT_SEARCH_BYTES_MAX (1ull << 30)
 #define FORT_LOOP_DEPTH_MAX   32u        /* loops within loops that are told apart */
+#define FORT_LOOP_TURNS_MAX   (8u << 20) /* K: BPF_MAX_LOOPS, of one bpf_loop */
 #define FORT_LIVE_PASSES_MAX  64u        /* of one function, until everything counts as live */
 #define FORT_REPORT_STEPS_MAX 16u        /* decisions of a path that a report keeps */
 #define FORT_ORIGINS_MAX      (1u << 20) /* changes of values that are remembered of one path */
@@ -46,6 +47,7 @@
 #define FORT_WATCH_PERIOD_NS      5000000ull
 #define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
+#define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
 #define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
 #define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
 #define FORT_TAIL_CALLS_MAX       33u        /* K */

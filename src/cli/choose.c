@@ -19,6 +19,10 @@ int fort_choose_engine(struct fort_front *front, const char *engine_name,
 			fort_text_add(why, " %s", fort_engines[i]->name);
 		return -EINVAL;
 	}
+	if (engine->absent) {
+		fort_text_add(why, "engine '%s': %s", engine->name, engine->absent);
+		return -EOPNOTSUPP;
+	}
 	if (isolation_name && fort_isolation_by_name(isolation_name, &isolation)) {
 		fort_text_add(why, "isolation '%s': there is", isolation_name);
 		for (unsigned i = 0; i < FORT_ISOLATIONS; i++)

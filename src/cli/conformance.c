@@ -21,7 +21,7 @@ struct request {
 };
 
 static const char usage[] =
-	"usage: bpfort-conformance-plugin [MEM] [--engine interp|x64] [--isolation "
+	"usage: bpfort-conformance-plugin [MEM] [--engine interp|x64|llvm] [--isolation "
 	"none|sfi-store|sfi]\n"
 	"                                 [--profile isa|kernel] [--elf | --program HEX]\n"
 	"Runs the program on standard input with MEM (hex bytes) as context; prints r0 in hex.\n";

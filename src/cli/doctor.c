@@ -152,6 +152,8 @@ static void check_engines(struct finding *finding)
 		for (unsigned mode = 0; mode < FORT_ISOLATIONS; mode++)
 			if (fort_engine_has(fort_engines[i], mode))
 				fort_text_add(&text, " %s", fort_isolation_name(mode));
+		if (fort_engines[i]->absent)
+			fort_text_add(&text, "; %s", fort_engines[i]->absent);
 		fort_text_add(&text, ")");
 	}
 }

@@ -113,7 +113,7 @@ void fort_front_set_tap(struct fort_front *front, const struct fort_front_tap *t
 
 void fort_front_vet(struct fort_front *front, const struct fort_kernel_types *types)
 {
-	fort_store_set_vetting(front->store, types->btf);
+	fort_store_set_vetting(front->store, types->kernel);
 	front->types = types->fd < 0 ? NULL : types;
 	front->vets = true;
 }

@@ -6,13 +6,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "btf/kernel.h"
+#include "step/kernel.h"
 
 /* libbpf wants a file, and does not look into every kind of ELF file. */
 static int make_file(struct fort_kernel_types *types)
 {
 	size_t bytes, done = 0;
-	const char *data = fort_btf_data(types->btf, &bytes);
+	const char *data = fort_btf_data(types->kernel->btf, &bytes);
 
 	types->fd = memfd_create("bpfort-types", MFD_CLOEXEC);
 	if (types->fd < 0)
@@ -34,7 +34,7 @@ int fort_kernel_types_open(const char *path, struct fort_kernel_types *out, stru
 {
 	struct fort_kernel_types types = {.fd = -1};
 	struct fort_btf_error error;
-	int err = fort_btf_open_kernel(path, &types.btf, &error);
+	int err = fort_kernel_open(path, &types.kernel, &error);
 
 	if (!path) {
 		*out = types;
@@ -56,7 +56,7 @@ int fort_kernel_types_open(const char *path, struct fort_kernel_types *out, stru
 
 void fort_kernel_types_close(struct fort_kernel_types *types)
 {
-	fort_btf_free(types->btf);
+	fort_kernel_close(types->kernel);
 	if (types->fd >= 0)
 		close(types->fd);
 	*types = (struct fort_kernel_types){.fd = -1};

@@ -3,12 +3,12 @@
 
 #include "base/text.h"
 
-struct fort_btf;
+struct fort_kernel;
 
 struct fort_kernel_types {
-	struct fort_btf *btf; /* NULL: not known */
-	int fd;               /* raw BTF, if they are not the running kernel's; else -1 */
-	char path[32];        /* of it, in this process and those that it forks; or "" */
+	struct fort_kernel *kernel; /* NULL: not known */
+	int fd;                     /* raw BTF, if they are not the running kernel's; else -1 */
+	char path[32];              /* of it, in this process and those that it forks; or "" */
 };
 
 /* `path`: raw BTF or an ELF file with it, or NULL: the running kernel's, which need not be there.

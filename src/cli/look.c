@@ -14,6 +14,8 @@ int fort_look_open(struct fort_look *look, struct fort_front *front, int fd)
 
 	*look = (struct fort_look){0};
 	err = fort_store_program(fort_front_store(front), fd, &look->program);
+	if (!err && !look->program.loaded)
+		err = -EOPNOTSUPP;
 	if (err)
 		return err;
 	look->code = &look->program.loaded->hardened.program;

@@ -78,7 +78,11 @@ struct fort_compile {
 	/* A certificate of the program was checked. Without one, what machine code an engine makes
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
 	bool proven;
-	bool inspect; /* machine code is read back also of proven programs */
+	const char *cache; /* directory for what an engine may keep (llvm_cache.h), or NULL */
+	bool inspect;      /* machine code is read back also of proven programs */
+	/* Constants of the program do not appear in machine code as they are: who writes programs
+	 * does not choose bytes that an attack elsewhere could run. */
+	bool blind;
 };
 
 /* Where the code of an instruction starts, in the machine code. Parts of one instruction may lie in
@@ -104,6 +108,8 @@ struct fort_code_view {
 struct fort_engine {
 	const char *name;
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
+	bool proven_only;    /* under every isolation */
+	const char *absent;  /* why it was not built in, or NULL; compile returns -ENOSYS then */
 	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM (or
 	 * what else the kernel says to memory for code, such as -EACCES where it allows none),
 	 * -EOPNOTSUPP for an isolation or instruction that the engine does not have, -EPERM for a
@@ -125,9 +131,13 @@ extern const struct fort_engine fort_engine_interp;
 /* Machine code. Host programs only: it catches faults by signals (x64_faults.h). */
 extern const struct fort_engine fort_engine_x64;
 
-/* All engines built in, NULL-terminated; the first is the default. */
+/* Machine code by LLVM, for host programs. Where LLVM's library is not there when a program is
+ * compiled, compile returns -ELIBACC. */
+extern const struct fort_engine fort_engine_llvm;
+
+/* All engines, NULL-terminated; the first is the default. */
 extern const struct fort_engine *const fort_engines[];
 /* Does this engine have the isolation, on this machine? */
 bool fort_engine_has(const struct fort_engine *engine, enum fort_isolation isolation);
-/* "interp", "x64"; NULL if unknown. */
+/* "interp", "x64", "llvm"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);

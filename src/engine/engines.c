@@ -1,9 +1,10 @@
-/* Which engines are built in. */
+/* Which engines there are. */
 #include <string.h>
 
 #include "engine/engine.h"
 
-const struct fort_engine *const fort_engines[] = {&fort_engine_interp, &fort_engine_x64, NULL};
+const struct fort_engine *const fort_engines[] = {&fort_engine_interp, &fort_engine_x64,
+						  &fort_engine_llvm, NULL};
 
 bool fort_engine_has(const struct fort_engine *engine, enum fort_isolation isolation)
 {

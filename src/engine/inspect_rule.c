@@ -723,8 +723,10 @@ static const struct rule {
 
 bool fort_inspect_apply(struct fort_inspect_reader *reader, enum fort_inspect_rule_id rule)
 {
-	bool settles =
-		rule == FORT_RULE_JUMP || rule == FORT_RULE_BRANCH || rule == FORT_RULE_REFUND;
+	/* What gives back may need a number that is not written as it is. */
+	uint64_t number;
+	bool settles = rule == FORT_RULE_JUMP || rule == FORT_RULE_BRANCH ||
+		       rule == FORT_RULE_REFUND || makes_constant(reader, &number);
 
 	if (!(rules[rule].parts & 1u << reader->state.part))
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);

@@ -1,12 +1,19 @@
 #include "engine/run.h"
 
 static const char *const abort_names[FORT_ABORT_CODES] = {
-	[FORT_ABORT_NONE] = "none",        [FORT_ABORT_FUEL] = "fuel",
-	[FORT_ABORT_MEMORY] = "memory",    [FORT_ABORT_HELPER_ARG] = "helper argument",
-	[FORT_ABORT_HELPER] = "helper",    [FORT_ABORT_DEPTH] = "depth",
-	[FORT_ABORT_INSN] = "instruction", [FORT_ABORT_HELD] = "held",
-	[FORT_ABORT_UNWIND] = "unwind",    [FORT_ABORT_STATE] = "state",
-	[FORT_ABORT_TIME] = "time",        [FORT_ABORT_TRAP] = "trap",
+	[FORT_ABORT_NONE] = "none",
+	[FORT_ABORT_FUEL] = "fuel",
+	[FORT_ABORT_MEMORY] = "memory",
+	[FORT_ABORT_HELPER_ARG] = "helper argument",
+	[FORT_ABORT_HELPER] = "helper",
+	[FORT_ABORT_DEPTH] = "depth",
+	[FORT_ABORT_INSN] = "instruction",
+	[FORT_ABORT_HELD] = "held",
+	[FORT_ABORT_UNWIND] = "unwind",
+	[FORT_ABORT_STATE] = "state",
+	[FORT_ABORT_TIME] = "time",
+	[FORT_ABORT_TRAP] = "trap",
+	[FORT_ABORT_QUARANTINE] = "quarantine",
 };
 
 const char *fort_abort_name(enum fort_abort_code code)

@@ -28,6 +28,7 @@ enum fort_abort_code {
 	FORT_ABORT_STATE,      /* a value outside what the verifier claimed (checked runs) */
 	FORT_ABORT_TIME,       /* stopped from outside: it took too long (engine/watch.h) */
 	FORT_ABORT_TRAP, /* machine code trapped where it should not: a defect of the engine */
+	FORT_ABORT_QUARANTINE, /* it was not run: too many runs before ended early */
 	FORT_ABORT_CODES
 };
 

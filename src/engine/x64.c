@@ -11,6 +11,7 @@
 #include <sys/rseq.h>
 
 #include "base/pages.h"
+#include "base/sys.h"
 #include "engine/resolve.h"
 #include "engine/x64_claims.h"
 #include "engine/x64_exit.h"
@@ -304,11 +305,16 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	struct fort_x64 x = {.request = request,
 			     .layout = &layout,
 			     .window = !fort_isolation_needs_proof(request->isolation),
+			     .hiding = request->blind ? FORT_X64_HIDE_ALL : FORT_X64_HIDE_NOTHING,
 			     .keyed = fort_isolations[request->isolation].keys,
 			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
 	struct scratch scratch = {0};
 	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
 
+	if (!err && request->blind)
+		err = fort_sys3(SYS_getrandom, (long)&x.keys, sizeof(x.keys), 0) == sizeof(x.keys)
+			      ? 0
+			      : -EAGAIN;
 	if (err)
 		return err;
 	carve_passes(&x, &scratch);
@@ -332,17 +338,6 @@ static void free_code(struct fort_code *code)
 }
 
 /* --- running --- */
-
-static void tell(struct fort_run *run, const struct fort_x64_entry *entry)
-{
-	if (entry->stop != FORT_X64_STOP_HELPER)
-		fort_run_abort(run, entry->stop, entry->detail);
-	run->abort.pc = entry->pc;
-	if (entry->stop == FORT_ABORT_MEMORY) {
-		run->abort.address = entry->address;
-		run->abort.bytes = entry->bytes;
-	}
-}
 
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
@@ -369,7 +364,7 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 		fort_x64_gs_leave(code->fast_gs, gs);
 	run->engine = NULL;
 	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))
-		tell(run, &entry);
+		fort_x64_tell(run, &entry);
 	return r0;
 }
 

@@ -19,8 +19,7 @@ static const struct fort_x64_access *find_access(const struct fort_x64_faults *f
 	return NULL;
 }
 
-/* The slot whose code has this place, or comes before it. */
-static uint32_t find_pc(const struct fort_x64_faults *faults, uint32_t at)
+uint32_t fort_x64_faults_pc(const struct fort_x64_faults *faults, uint32_t at)
 {
 	uint32_t low = 0, high = faults->n_places;
 
@@ -83,13 +82,11 @@ static uint32_t place_in(const struct fort_signal_range *range, const greg_t *re
 	return (uint32_t)((uint64_t)regs[REG_RIP] - range->start);
 }
 
-static bool fault(const struct fort_signal_range *range, const siginfo_t *info, ucontext_t *context)
+void fort_x64_faults_tell(const struct fort_x64_faults *faults, greg_t *regs, uint32_t at,
+			  struct fort_run *run)
 {
-	const struct fort_x64_faults *faults = faults_of(range);
-	greg_t *regs = context->uc_mcontext.gregs;
-	uint32_t at = place_in(range, regs);
 	const struct fort_x64_access *access = find_access(faults, at);
-	struct fort_run *run = (struct fort_run *)regs[saved_at[FORT_X64_RUN]];
+	struct fort_x64_entry *entry = run->engine;
 
 	if (access) {
 		/* The kernel calls handlers with all keys closed. */
@@ -98,11 +95,18 @@ static bool fault(const struct fort_signal_range *range, const siginfo_t *info, 
 		tell_access(regs, access, run);
 		fort_domain_leave(run->domain, rights);
 	} else {
-		struct fort_x64_entry *entry = run->engine;
-
 		entry->stop = FORT_ABORT_TRAP;
-		entry->pc = find_pc(faults, at);
+		entry->pc = fort_x64_faults_pc(faults, at);
 	}
+}
+
+static bool fault(const struct fort_signal_range *range, const siginfo_t *info, ucontext_t *context)
+{
+	const struct fort_x64_faults *faults = faults_of(range);
+	greg_t *regs = context->uc_mcontext.gregs;
+	struct fort_run *run = (struct fort_run *)regs[saved_at[FORT_X64_RUN]];
+
+	fort_x64_faults_tell(faults, regs, place_in(range, regs), run);
 	regs[REG_RIP] = (greg_t)faults->way_out;
 	return true;
 }
@@ -119,7 +123,7 @@ static bool stop(const struct fort_signal_range *range, struct fort_run *run, uc
 	if (!entry || !entry->stack || entry->stop)
 		return true;
 	entry->stop = FORT_ABORT_TIME;
-	entry->pc = find_pc(faults, place_in(range, regs));
+	entry->pc = fort_x64_faults_pc(faults, place_in(range, regs));
 	regs[saved_at[FORT_X64_RUN]] = (greg_t)run;
 	regs[REG_RIP] = (greg_t)faults->way_out;
 	return true;

@@ -18,6 +18,11 @@ struct fort_x64_faults {
 	uint32_t n_accesses, n_places;
 };
 
+/* The slot whose code has this place in the image, or comes before it. */
+uint32_t fort_x64_faults_pc(const struct fort_x64_faults *faults, uint32_t at);
+/* Tells the run's entry why it ends, for a fault at this place. */
+void fort_x64_faults_tell(const struct fort_x64_faults *faults, greg_t *regs, uint32_t at,
+			  struct fort_run *run);
 /* Fills in the range's functions and lists it. `faults` must live until it is unlisted. Returns
  * fort_signals_list's errors.
  */

@@ -30,16 +30,14 @@
 
 #include "engine/engine.h"
 #include "engine/x64_emit.h"
+#include "engine/x64_run.h"
 
 #define FORT_X64_RUN   FORT_X64_R9
 #define FORT_X64_FUEL  FORT_X64_R12
 #define FORT_X64_FREE1 FORT_X64_R10
 #define FORT_X64_FREE2 FORT_X64_R11
 
-/* Why emitted code leaves before the program's end. Codes of aborts, and: a helper has written
- * run->abort, all but the pc. */
-#define FORT_X64_STOP_HELPER FORT_ABORT_CODES
-#define FORT_X64_STOPS       (FORT_ABORT_CODES + 1)
+#define FORT_X64_STOPS (FORT_ABORT_CODES + 1)
 
 #define FORT_X64_NO_REG 0xff /* in place of a BPF register */
 

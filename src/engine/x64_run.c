@@ -24,6 +24,17 @@ uint64_t fort_x64_call_by_number(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t
 	return 0;
 }
 
+void fort_x64_tell(struct fort_run *run, const struct fort_x64_entry *entry)
+{
+	if (entry->stop != FORT_X64_STOP_HELPER)
+		fort_run_abort(run, entry->stop, entry->detail);
+	run->abort.pc = entry->pc;
+	if (entry->stop == FORT_ABORT_MEMORY) {
+		run->abort.address = entry->address;
+		run->abort.bytes = entry->bytes;
+	}
+}
+
 bool fort_x64_gs_is_fast(void)
 {
 	return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;

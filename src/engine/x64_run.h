@@ -27,6 +27,12 @@ struct fort_x64_entry {
 uint64_t fort_x64_call_by_number(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
 				 struct fort_run *run);
 
+/* Why code leaves before the program's end. Codes of aborts, and: a helper has written run->abort,
+ * all but the pc. */
+#define FORT_X64_STOP_HELPER FORT_ABORT_CODES
+/* After code left early: the run's end from what the entry says. */
+void fort_x64_tell(struct fort_run *run, const struct fort_x64_entry *entry);
+
 /* An image's first instruction, as C sees it: returns r0, run->fuel is what is left. */
 typedef uint64_t fort_x64_code_fn(uint64_t ctx, uint64_t ctx_length, uint64_t r10,
 				  struct fort_run *run, struct fort_x64_entry *entry,

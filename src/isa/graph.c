@@ -18,18 +18,6 @@ static int fail(struct build *b, enum fort_graph_fault fault, uint32_t pc, int64
 	return -EINVAL;
 }
 
-/* Does this instruction name another subprogram? Local calls, and callbacks by address. */
-static bool names_subprog(const struct fort_insn *insn)
-{
-	return (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL) ||
-	       (insn->kind == FORT_LDIMM && insn->op == FORT_OP_FUNC);
-}
-
-static int64_t named_subprog(const struct fort_insn *insn, uint32_t pc)
-{
-	return (int64_t)pc + 1 + (int32_t)insn->imm;
-}
-
 /* Every target of a local call starts a subprogram; the marks give them in order. */
 static int find_subprogs(struct build *b)
 {
@@ -39,9 +27,9 @@ static int find_subprogs(struct build *b)
 	for (uint32_t pc = 0; pc < b->count; pc += fort_insn_slots(&b->insns[pc])) {
 		int64_t target;
 
-		if (!names_subprog(&b->insns[pc]))
+		if (!fort_insn_names_subprog(&b->insns[pc]))
 			continue;
-		target = named_subprog(&b->insns[pc], pc);
+		target = fort_insn_target(&b->insns[pc], pc);
 		if (target < 0 || target >= b->count || b->insns[target].kind == FORT_LDIMM_HIGH)
 			return fail(b, FORT_GRAPH_CALL_OUT, pc, target);
 		if (b->marks[target] & FORT_MARK_SUBPROG)

@@ -156,6 +156,14 @@ static inline int64_t fort_insn_target(const struct fort_insn *insn, uint32_t pc
 	return (int64_t)pc + 1 + (wide ? (int32_t)insn->imm : insn->off);
 }
 
+/* Does this instruction name another subprogram, at its target? Local calls, and the addresses of
+ * functions that are called back. */
+static inline bool fort_insn_names_subprog(const struct fort_insn *insn)
+{
+	return (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL) ||
+	       (insn->kind == FORT_LDIMM && insn->op == FORT_OP_FUNC);
+}
+
 /* True for instructions after which control may go somewhere else than the next one. */
 static inline bool fort_insn_jumps(const struct fort_insn *insn)
 {

@@ -70,6 +70,10 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_load_reque
 	if (!program->subprogs)
 		return -ENOMEM;
 	/* A program without functions of its own cannot reach more than one frame. */
+	loaded->crash = request->crash;
+	loaded->crashes = FORT_ARENA_NEW(&loaded->arena, uint32_t);
+	if (!loaded->crashes)
+		return -ENOMEM;
 	if (request->counts) {
 		loaded->counts = FORT_ARENA_ARRAY(&loaded->arena, program->n_insns, uint64_t);
 		if (!loaded->counts)
@@ -103,7 +107,9 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .helper = fort_helper_function,
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
-				       .proven = true};
+				       .cache = request->cache,
+				       .proven = true,
+				       .blind = request->blind};
 	int err = keep_program(loaded, request);
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++)
@@ -173,14 +179,40 @@ void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot)
 	return fort_window_at(&loaded->domain.window, fort_domain_ctx(&loaded->domain, slot));
 }
 
+bool fort_loaded_is_quarantined(const struct fort_loaded *loaded)
+{
+	uint32_t after = loaded->crash.quarantine_after;
+
+	return after && __atomic_load_n(loaded->crashes, __ATOMIC_RELAXED) >= after;
+}
+
+/* The count stays where it is once it is full. */
+static void note_crash(const struct fort_loaded *loaded, const struct fort_abort *abort)
+{
+	uint32_t crashes = __atomic_load_n(loaded->crashes, __ATOMIC_RELAXED);
+
+	while (crashes < UINT32_MAX &&
+	       !__atomic_compare_exchange_n(loaded->crashes, &crashes, crashes + 1, true,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	if (loaded->crash.tell)
+		loaded->crash.tell(loaded->crash.owner, loaded, abort, crashes + 1,
+				   fort_loaded_is_quarantined(loaded));
+}
+
 uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 			 struct fort_services *services, struct fort_run *run)
 {
 	uint64_t top = fort_domain_stack_top(&loaded->domain, slot);
 	uint8_t *stack = fort_window_at(&loaded->domain.window, top);
-	uint32_t rights = fort_domain_enter(&loaded->domain);
+	uint32_t rights;
 	uint64_t result;
 
+	if (FORT_UNLIKELY(fort_loaded_is_quarantined(loaded))) {
+		run->abort = (struct fort_abort){.code = FORT_ABORT_QUARANTINE};
+		return 0;
+	}
+	rights = fort_domain_enter(&loaded->domain);
 	memset(stack - loaded->stack_bytes, 0, loaded->stack_bytes);
 	run->domain = &loaded->domain;
 	run->maps = loaded->maps;
@@ -204,5 +236,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	if (loaded->pins)
 		fort_services_leave(services);
 	fort_domain_leave(&loaded->domain, rights);
+	if (FORT_UNLIKELY(run->abort.code))
+		note_crash(loaded, &run->abort);
 	return result;
 }

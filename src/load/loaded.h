@@ -9,16 +9,32 @@
 struct fort_map;
 struct fort_services;
 
+struct fort_loaded;
+
+/* What becomes of a program whose runs end early. Its runs are its owner's to judge: one that comes
+ * to an end that the proof excludes, or takes too long, is not likely to do better next time. */
+struct fort_crash_policy {
+	uint32_t quarantine_after; /* so many such runs: it is not run any more; 0: never */
+	/* Told of each such run, by the thread that ran; NULL: nobody is. `crashes`: how many there
+	 * were. */
+	void (*tell)(void *owner, const struct fort_loaded *loaded, const struct fort_abort *abort,
+		     uint32_t crashes, bool quarantined);
+	void *owner;
+};
+
 struct fort_load_request {
 	const struct fort_proven *proven; /* only for the call: what is needed is copied */
 	struct fort_map *const *maps;     /* in the proof's order; they must outlive the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	uint32_t n_slots;
-	uint32_t packet_bytes;  /* largest packet of test runs; 0 for none */
-	uint64_t fuel;          /* of one run */
+	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
+	uint64_t fuel;         /* of one run */
+	struct fort_crash_policy crash;
+	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
+	const char *cache;      /* as in struct fort_compile */
 };
 
 struct fort_loaded {
@@ -31,6 +47,8 @@ struct fort_loaded {
 	struct fort_map *const *maps;
 	uint32_t n_maps;
 	uint64_t fuel;
+	struct fort_crash_policy crash;
+	uint32_t *crashes;    /* runs that ended early; several threads count */
 	uint64_t *counts;     /* of each slot of the program, by all runs; or NULL */
 	uint32_t stack_bytes; /* to be zeroed before a run */
 	bool pins;            /* some map needs a seat to be entered */
@@ -50,7 +68,10 @@ void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot);
 
 /* Runs once in a slot that is the caller's for the time. The context image is in place; `run` is
  * overwritten but for `hit`. Whatever the program held at its end was given back. Returns r0,
- * which means nothing when run->abort.code says that the run ended early.
+ * which means nothing when run->abort.code says that the run ended early, or,
+ * FORT_ABORT_QUARANTINE, that it did not begin.
  */
 uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 			 struct fort_services *services, struct fort_run *run);
+
+bool fort_loaded_is_quarantined(const struct fort_loaded *loaded);

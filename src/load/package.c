@@ -7,9 +7,9 @@
 struct head {
 	uint32_t magic, version, type, attach, rights, gpl, sleepable, isolation;
 	uint64_t fuel;
-	uint32_t n_insns, n_maps, certificate_bytes, reserved;
+	uint32_t n_insns, n_maps, certificate_bytes, quarantine_after, n_prototypes, reserved;
 };
-_Static_assert(sizeof(struct head) == 56, "package layout");
+_Static_assert(sizeof(struct head) == 64, "package layout");
 _Static_assert(sizeof(struct fort_map_shape) == 28, "package layout");
 
 void fort_package_write(struct fort_buf *buf, const struct fort_package_view *view)
@@ -25,14 +25,17 @@ void fort_package_write(struct fort_buf *buf, const struct fort_package_view *vi
 		.sleepable = unit->sleepable,
 		.isolation = view->isolation,
 		.fuel = view->fuel,
+		.quarantine_after = view->quarantine_after,
 		.n_insns = unit->n_insns,
 		.n_maps = unit->n_maps,
 		.certificate_bytes = (uint32_t)view->certificate.bytes,
+		.n_prototypes = unit->n_prototypes,
 	};
 
 	fort_buf_put(buf, &head, sizeof(head));
 	fort_buf_put(buf, unit->insns, unit->n_insns * sizeof(unit->insns[0]));
 	fort_buf_put(buf, unit->maps, unit->n_maps * sizeof(unit->maps[0]));
+	fort_buf_put(buf, unit->prototypes, unit->n_prototypes * sizeof(unit->prototypes[0]));
 	fort_buf_put(buf, view->certificate.data, view->certificate.bytes);
 }
 
@@ -62,8 +65,8 @@ static int check_head(const struct head *head, size_t *offset)
 		return bad(offsetof(struct head, n_maps), offset);
 	if (head->certificate_bytes > FORT_CERT_BYTES_MAX)
 		return bad(offsetof(struct head, certificate_bytes), offset);
-	if (head->reserved)
-		return bad(offsetof(struct head, reserved), offset);
+	if (head->n_prototypes > FORT_SUBPROGS_MAX)
+		return bad(offsetof(struct head, n_prototypes), offset);
 	return 0;
 }
 
@@ -71,7 +74,7 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 {
 	struct fort_reader reader = fort_reader_on(bytes.data, bytes.bytes);
 	const struct fort_prog_info *prog;
-	const uint8_t *insns, *maps, *certificate, *at;
+	const uint8_t *insns, *maps, *prototypes, *certificate, *at;
 	struct head head;
 	int err;
 
@@ -88,6 +91,8 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 	}
 	if (fort_reader_take(&reader, head.n_insns * sizeof(struct fort_raw_insn), &insns) ||
 	    fort_reader_take(&reader, head.n_maps * sizeof(struct fort_map_shape), &maps) ||
+	    fort_reader_take(&reader, head.n_prototypes * sizeof(struct fort_prototype),
+			     &prototypes) ||
 	    fort_reader_take(&reader, head.certificate_bytes, &certificate) ||
 	    fort_reader_left(&reader))
 		return bad(fort_reader_offset(&reader), offset);
@@ -99,9 +104,12 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 			 .maps = (const struct fort_map_shape *)(const void *)maps,
 			 .n_maps = head.n_maps,
 			 .rights = head.rights,
-			 .gpl = head.gpl},
+			 .gpl = head.gpl,
+			 .prototypes = head.n_prototypes ? (const void *)prototypes : NULL,
+			 .n_prototypes = head.n_prototypes},
 		.isolation = (enum fort_isolation)head.isolation,
 		.fuel = head.fuel,
+		.quarantine_after = head.quarantine_after,
 		.certificate = {certificate, head.certificate_bytes},
 	};
 	return 0;

@@ -4,8 +4,8 @@
  * again before anything runs.
  *
  *   package := magic:4 version:4 type:4 rights:4 gpl:4 isolation:4 fuel:8
- *              insns:4 maps:4 certificate:4 reserved:4
- *              (raw instruction)*  (map shape)*  certificate bytes
+ *              insns:4 maps:4 certificate:4 quarantine_after:4 prototypes:4 0:4
+ *              (raw instruction)*  (map shape)*  (struct fort_prototype)*  certificate bytes
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 #include "load/unit.h"
 
 #define FORT_PACKAGE_MAGIC   0x4b435046u /* "FPCK" */
-#define FORT_PACKAGE_VERSION 3u
+#define FORT_PACKAGE_VERSION 4u
 
 /* The descriptors that travel beside a package, in this order: the table of the epochs, the values
  * and metadata of the ring of trace lines (helper/trace.h), then those of each map in the package's
@@ -33,7 +33,8 @@ enum fort_package_fd {
 struct fort_package_view {
 	struct fort_unit_request unit;
 	enum fort_isolation isolation;
-	uint64_t fuel; /* of one run */
+	uint64_t fuel;             /* of one run */
+	uint32_t quarantine_after; /* struct fort_crash_policy */
 	struct fort_span certificate;
 };
 

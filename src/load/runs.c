@@ -48,8 +48,11 @@ static bool insn_runs(const struct fort_env *env, uint32_t pc, struct fort_viola
 
 	switch (insn->kind) {
 	case FORT_LDABS:
-	case FORT_LDIND: return later(why, FORT_DIAG_INSN_LATER, insn, pc);
+	case FORT_LDIND:
+	case FORT_MAY_GOTO: return later(why, FORT_DIAG_INSN_LATER, insn, pc);
 	case FORT_LDIMM:
+		if (insn->op == FORT_OP_FUNC)
+			return later(why, FORT_DIAG_INSN_LATER, insn, pc);
 		return (insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
 		       map_runs(env, pc, why);
 	case FORT_CALL:
@@ -61,6 +64,22 @@ static bool insn_runs(const struct fort_env *env, uint32_t pc, struct fort_viola
 		return !helper || helper->runs || later(why, FORT_DIAG_HELPER_LATER, insn, pc);
 	default: return true;
 	}
+}
+
+/* Loads through such parameters may fault: only where that is recoverable. */
+static bool root_runs(const struct fort_env *env, const struct fort_root *root,
+		      struct fort_violation *why)
+{
+	const struct fort_prototype *function = &env->prototypes[root->subprog];
+
+	for (unsigned i = 0; i < function->n_params; i++)
+		if (function->params[i].is_untrusted) {
+			uint32_t pc = env->graph->program.subprogs[root->subprog].start;
+
+			return later(why, FORT_DIAG_UNTRUSTED_LATER, &env->graph->program.insns[pc],
+				     pc);
+		}
+	return true;
 }
 
 bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
@@ -75,6 +94,10 @@ bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
 	for (uint32_t pc = 0; pc < program->n_insns; pc += fort_insn_slots(&program->insns[pc]))
 		if (env->access[pc].reached &&
 		    (!access_runs(env, pc, why) || !insn_runs(env, pc, why)))
+			return false;
+	for (uint32_t i = 0; i < env->n_demands; i++)
+		if (env->demands[i].kind == FORT_ROOT_GLOBAL &&
+		    !root_runs(env, &env->demands[i], why))
 			return false;
 	return true;
 }

@@ -1,5 +1,5 @@
 /* What is proven to be safe, and still cannot run here yet: program types and helpers that only the
- * verifier knows, instructions without an engine.
+ * verifier knows, functions that are called back, instructions without an engine.
  */
 #pragma once
 

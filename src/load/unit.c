@@ -2,6 +2,35 @@
 
 #include <errno.h>
 
+static bool good_param(const struct fort_param *param)
+{
+	return param->kind <= FORT_FUNC_ARENA && param->may_be_null <= 1 &&
+	       param->is_untrusted <= 1 && !param->reserved;
+}
+
+static bool good_prototype(const struct fort_prototype *function)
+{
+	if (function->linkage >= FORT_LINKAGES || function->reserved ||
+	    function->n_params > FORT_BTF_FUNC_ARGS_MAX)
+		return false;
+	for (unsigned i = 0; i < function->n_params; i++)
+		if (!good_param(&function->params[i]))
+			return false;
+	return true;
+}
+
+/* They may come from anybody. */
+static void take_prototypes(const struct fort_unit_request *request, struct fort_unit *unit)
+{
+	if (!request->prototypes || request->n_prototypes != unit->graph.program.n_subprogs)
+		return;
+	for (uint32_t i = 0; i < request->n_prototypes; i++)
+		if (!good_prototype(&request->prototypes[i]))
+			return;
+	unit->env.prototypes = request->prototypes;
+	unit->env.words = request->words;
+}
+
 /* Inner maps come behind those that instructions name, and hold none themselves. What is said
  * otherwise, is said in vain: nothing can be looked up. */
 static void check_inner(struct fort_map_shape *maps, uint32_t n_maps, uint32_t n_inner)
@@ -46,5 +75,6 @@ int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *re
 	if (err)
 		return err;
 	out->env.graph = &out->graph;
-	return 0;
+	take_prototypes(request, out);
+	return fort_env_complete(&out->env, arena);
 }

@@ -22,6 +22,11 @@ struct fort_unit_request {
 	uint32_t cpus;   /* that there may be; 0: FORT_CPUS_MAX */
 	uint32_t rights; /* enum fort_verifier_right */
 	bool gpl;
+	/* What is said of its subprograms (load/describe.h); they outlive the unit. Other than one
+	 * for each: nothing is known. `words` may be NULL. */
+	const struct fort_prototype *prototypes;
+	const struct fort_prototype_words *words;
+	uint32_t n_prototypes;
 };
 
 /* Everything is the arena's. */
@@ -37,6 +42,6 @@ struct fort_unit_error {
 	struct fort_graph_error graph;
 };
 
-/* Returns 0, -ENOMEM, or -EINVAL with *error. */
+/* Returns 0, -ENOMEM, or -EINVAL with *error. Functions that cannot be are as good as none. */
 FORT_CHECKED int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *request,
 				 struct fort_unit *out, struct fort_unit_error *error);

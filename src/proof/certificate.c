@@ -35,6 +35,16 @@ static void add_insns(struct fort_sha256 *hash, const struct fort_program *progr
 	fort_sha256_add(hash, raw, n * sizeof(raw[0]));
 }
 
+static void add_prototypes(struct fort_sha256 *hash, const struct fort_env *env)
+{
+	const struct fort_program *program = &env->graph->program;
+
+	add_u32(hash, env->prototypes != NULL);
+	if (env->prototypes)
+		fort_sha256_add(hash, env->prototypes,
+				program->n_subprogs * sizeof(env->prototypes[0]));
+}
+
 static void add_map(struct fort_sha256 *hash, const struct fort_env *env, uint32_t index)
 {
 	const struct fort_map_shape *map = &env->maps[index];
@@ -48,7 +58,7 @@ static void add_map(struct fort_sha256 *hash, const struct fort_env *env, uint32
 	add_u32(hash, map->flags);
 	add_u32(hash, map->frozen);
 	add_u32(hash, map->inner);
-	add_u32(hash, record ? record->count : 0);
+	add_u32(hash, record ? record->count + 1 : 0);
 	for (uint32_t i = 0; record && i < record->count; i++)
 		fort_sha256_add(hash, &record->fields[i], sizeof(record->fields[i]));
 	if (constant)
@@ -74,6 +84,7 @@ void fort_binding(const struct fort_env *env, uint16_t flags, uint8_t out[FORT_S
 	add_text(&hash, "bpfort proof");
 	add_u32(&hash, FORT_CERT_VERSION);
 	add_insns(&hash, &env->graph->program);
+	add_prototypes(&hash, env);
 	add_u32(&hash, env->hook.prog->number);
 	add_u32(&hash, env->hook.attach);
 	add_text(&hash, env->hook.target ? env->hook.target : "");
@@ -153,7 +164,8 @@ static bool get_root(struct fort_reader *reader, const struct fort_env *env,
 	uint32_t kind;
 
 	if (!get32(reader, FORT_ROOTS - 1, &kind) ||
-	    !get32(reader, env->graph->program.n_subprogs - 1, &root->root.subprog))
+	    !get32(reader, env->graph->program.n_subprogs - 1, &root->root.subprog) ||
+	    !get32(reader, UINT32_MAX, &root->root.object))
 		return false;
 	root->root.kind = (uint8_t)kind;
 	return get_edges(reader, &root->edges, &root->n_edges);
@@ -289,6 +301,7 @@ void fort_certificate_put_root(struct fort_buf *buf, const struct fort_root *roo
 {
 	fort_buf_varint(buf, root->kind);
 	fort_buf_varint(buf, root->subprog);
+	fort_buf_varint(buf, root->object);
 }
 
 void fort_certificate_put_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges)

@@ -4,9 +4,11 @@
  * arrives at its instruction, and for each the places where its paths arrive at others:
  *
  *   certificate := magic:4 version:2 flags:2 binding:32 steps groups states roots
- *                  (group)* (state)* (root)*           (the four counts are varints, as all
- * numbers) group       := first count rank state       := pc length claim:bytes edges root := kind
- * function edges edges       := count (edge)*
+ *                  (group)* (state)* (root)*   (the four counts are varints, as all numbers)
+ *   group       := first count rank
+ *   state       := pc length claim:bytes edges
+ *   root        := kind function object edges
+ *   edges       := count (edge)*
  *
  * A region is all that can happen from one claimed state until its paths end in others. Walking
  * it depth-first, falling through before jumping, each arrival at a cut point (a place where
@@ -27,8 +29,8 @@
  * Roots are where runs begin: the program, and functions that something else calls.
  *
  * The binding is a hash of everything that the proof depends on: the instructions, the program
- * type, the shapes of its maps, the rights, the version of these rules, and, where a step looked at
- * them, the kernel's types.
+ * type, what is said of its functions, the shapes of its maps, the rights, the version of these
+ * rules, and, where a step looked at them, the kernel's types.
  */
 #pragma once
 

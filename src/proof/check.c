@@ -267,8 +267,7 @@ static bool check_states(struct checker *c)
 static bool is_listed(const struct checker *c, const struct fort_root *root)
 {
 	for (uint32_t i = 0; i < c->cert.n_roots; i++)
-		if (c->cert.roots[i].root.kind == root->kind &&
-		    c->cert.roots[i].root.subprog == root->subprog)
+		if (fort_root_is(&c->cert.roots[i].root, root))
 			return true;
 	return false;
 }
@@ -308,6 +307,7 @@ static void clear_outputs(struct fort_env *env)
 	env->n_demands = 0;
 	env->uses_kernel = false;
 	memset(env->access, 0, env->graph->program.n_insns * sizeof(env->access[0]));
+	memset(env->stacks, 0, env->graph->program.n_subprogs * sizeof(env->stacks[0]));
 }
 
 bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct fort_arena *arena,

@@ -208,16 +208,17 @@ static bool read_counter(struct claim *claim, bool said, struct fort_value *out)
 {
 	struct fort_value any = fort_value_counter();
 
-	*out = any;
 	return !said || (get_value(claim, out) && out->type == FORT_NUM &&
 			 fort_scalar_meet(&out->num, &any.num));
 }
 
-/* What is not said of a counter is any number: where it began does not matter. */
+/* What is not said: between calls nothing calls back; how often a may_goto went on does not matter
+ * where none is ahead. */
 static bool read_counters(struct claim *claim, struct fort_frame *frame)
 {
 	uint8_t which;
 
+	frame->goes = fort_value_counter();
 	return !fort_reader_u8(&claim->reader, &which) && which <= FORT_SAID_COUNTERS &&
 	       read_counter(claim, which & FORT_SAID_TURNS, &frame->turns) &&
 	       read_counter(claim, which & FORT_SAID_GOES, &frame->goes);

@@ -271,12 +271,19 @@ static void put_rest(struct fort_buf *buf, const struct fort_state *state)
 		put_value(buf, &state->lock);
 }
 
+static bool is_uncounted(const struct fort_value *counter)
+{
+	struct fort_value any = fort_value_counter();
+
+	return !counter->sym && fort_scalar_covers(&counter->num, &any.num);
+}
+
 static void put_counters(struct fort_buf *buf, const struct fort_frame *frame)
 {
 	uint8_t which = 0;
 
-	which |= frame->turns.sym ? FORT_SAID_TURNS : 0;
-	which |= frame->goes.sym ? FORT_SAID_GOES : 0;
+	which |= is_zero(&frame->turns.num) ? 0 : FORT_SAID_TURNS;
+	which |= is_uncounted(&frame->goes) ? 0 : FORT_SAID_GOES;
 	fort_buf_u8(buf, which);
 	if (which & FORT_SAID_TURNS)
 		put_value(buf, &frame->turns);

@@ -23,6 +23,8 @@ static enum fort_diag why_not(const struct fort_rule *rule, const struct fort_he
 		return FORT_DIAG_HELPER_LISTED;
 	if (helper->flags & FORT_HELPER_SLEEPS && !fort_rule_may_sleep(rule))
 		return FORT_DIAG_HELPER_SLEEPS;
+	if (!fort_callback_is_known(helper))
+		return FORT_DIAG_CALLBACK_LATER;
 	return fort_call_is_known(helper) ? FORT_DIAG_NONE : FORT_DIAG_HELPER_LATER;
 }
 
@@ -38,11 +40,6 @@ static const struct fort_helper_info *allowed_helper(struct fort_rule *rule)
 	return NULL;
 }
 
-bool fort_rule_may_sleep(const struct fort_rule *rule)
-{
-	return rule->env->sleepable;
-}
-
 /* --- what some of them ask besides --- */
 
 /* Another program takes the place of this function, and what it does and returns is not known. */
@@ -52,7 +49,7 @@ static bool leaves(struct fort_rule *rule)
 	const struct fort_frame *top = fort_state_top(rule->state);
 
 	if (rule->state->n_frames == 1)
-		return fort_rule_holds_nothing(rule, FORT_DIAG_TAIL_CALL_REF);
+		return fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_CALL, FORT_DIAG_TAIL_CALL_REF);
 	if (top->kind == FORT_FRAME_CALLBACK)
 		return fort_rule_bad(rule, FORT_DIAG_TAIL_CALL_CALLBACK, FORT_REGS, 0, 0, 0, 0);
 	return fort_rule_may_leave(rule, &any);
@@ -75,6 +72,18 @@ static bool special_rules(struct fort_rule *rule, const struct fort_call *call)
 	case BPF_FUNC_dynptr_from_mem:
 		return fort_rule_reg(rule, FORT_R1)->type == FORT_MAP_VALUE ||
 		       fort_call_bad(rule, call, FORT_R1, FORT_DIAG_DYNPTR_FROM);
+	case BPF_FUNC_timer_init: return fort_rule_timer_map(rule, FORT_R1, FORT_R2);
+	default: return true;
+	}
+}
+
+/* What changes in the state besides r0 and memory. */
+static bool effect(struct fort_rule *rule, const struct fort_call *call)
+{
+	switch (call->helper->number) {
+	case BPF_FUNC_spin_lock: fort_rule_lock(rule, FORT_R1); return true;
+	case BPF_FUNC_spin_unlock: return fort_rule_unlock(rule, FORT_R1);
+	case BPF_FUNC_timer_set_callback: return fort_rule_call_later(rule, FORT_R1, FORT_R2);
 	default: return true;
 	}
 }
@@ -131,51 +140,12 @@ bool fort_rule_call(struct fort_rule *rule)
 		fort_ref_release(rule->state, call.ref, &remains);
 	if (call.helper->flags & (FORT_HELPER_MOVES | FORT_HELPER_LEAVES) || writes_packet(&call))
 		fort_rule_move_packet(rule);
-	if ((call.helper->flags & FORT_HELPER_LEAVES && !leaves(rule)) ||
+	if ((call.helper->flags & FORT_HELPER_LEAVES && !leaves(rule)) || !effect(rule, &call) ||
+	    (call.helper->flags & FORT_HELPER_CALLS && !fort_rule_call_back(rule, &call)) ||
 	    !fort_call_result(rule, &call, &result))
 		return false;
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 		*fort_rule_reg(rule, reg) = (struct fort_value){0};
-	*fort_rule_reg(rule, FORT_R0) = result;
-	return true;
-}
-
-/* --- local calls --- */
-
-bool fort_rule_call_local(struct fort_rule *rule)
-{
-	struct fort_state *state = rule->state;
-	const struct fort_program *program = &rule->env->graph->program;
-	int callee = fort_subprog_at(program, fort_insn_target(rule->insn, rule->pc));
-	struct fort_frame *caller = fort_state_top(state);
-
-	if (state->n_frames == FORT_FRAMES_MAX)
-		return fort_rule_bad(rule, FORT_DIAG_CALL_DEPTH, FORT_REGS, FORT_FRAMES_MAX + 1, 0,
-				     0, 0);
-	if (!fort_state_push_frame(rule->pool, state, (uint32_t)callee, rule->pc + 1))
-		return fort_rule_no_memory(rule);
-	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++) {
-		*fort_rule_reg(rule, reg) = caller->regs[reg];
-		caller->regs[reg] = (struct fort_value){0};
-	}
-	caller->regs[FORT_R0] = (struct fort_value){0};
-	rule->out->pc = program->subprogs[callee].start;
-	return true;
-}
-
-bool fort_rule_exit(struct fort_rule *rule)
-{
-	struct fort_state *state = rule->state;
-	struct fort_value result = *fort_rule_reg(rule, FORT_R0);
-
-	if (state->n_frames == 1) {
-		rule->out->outcome = FORT_STEP_END;
-		return fort_rule_holds_nothing(rule, FORT_DIAG_REF_LEAK) && fort_rule_result(rule);
-	}
-	if (result.type == FORT_STACK && result.frame == state->n_frames - 1)
-		return fort_rule_bad(rule, FORT_DIAG_RETURN_STACK, FORT_R0, 0, 0, 0, 0);
-	rule->out->pc = fort_state_top(state)->return_pc;
-	fort_state_pop_frame(rule->pool, state);
 	*fort_rule_reg(rule, FORT_R0) = result;
 	return true;
 }

@@ -8,6 +8,7 @@
  *   call_objects.c dynptrs, objects of the kernel
  *   call_map.c     maps, and which helper takes which
  *   call_result.c  what is in r0 afterwards
+ *   callback.c     helpers that call functions of the program
  */
 #pragma once
 
@@ -62,5 +63,12 @@ bool fort_call_fits_map(struct fort_rule *rule, const struct fort_call *call);
 
 /* Are all kinds of arguments and results of this helper known here? */
 bool fort_call_is_known(const struct fort_helper_info *helper);
+/* A helper that calls back, its arguments checked: forks off the run of the function, for which r1
+ * to r5 of the caller stay. What is left to do is the end of the call in rule->state, with the
+ * result of fort_rule_called_back. */
+bool fort_rule_call_back(struct fort_rule *rule, const struct fort_call *call);
+/* Is it known what the helper passes to the function, if it calls one? */
+bool fort_callback_is_known(const struct fort_helper_info *helper);
+struct fort_value fort_rule_called_back(struct fort_rule *rule, const struct fort_call *call);
 /* r0 after the call. */
 bool fort_call_result(struct fort_rule *rule, const struct fort_call *call, struct fort_value *out);

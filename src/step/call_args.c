@@ -145,6 +145,8 @@ static bool by_base(struct fort_rule *rule, struct fort_call *call, unsigned reg
 	case FORT_BASE_DYNPTR: return fort_call_dynptr(rule, call, reg, info);
 	case FORT_BASE_BTF: return fort_call_btf(rule, call, reg, info);
 	case FORT_BASE_PERCPU_BTF: call->variable = fort_rule_reg(rule, reg)->object; return true;
+	case FORT_BASE_SPIN_LOCK: return fort_rule_arg_lock(rule, reg);
+	case FORT_BASE_TIMER: return fort_rule_arg_timer(rule, reg);
 	default: return true; /* the type says all */
 	}
 }
@@ -197,7 +199,11 @@ static bool is_known_arg(const struct fort_arg_info *info)
 	case FORT_BASE_RING_MEM:
 	case FORT_BASE_DYNPTR:
 	case FORT_BASE_PERCPU_BTF:
-	case FORT_BASE_SOCK: return true;
+	case FORT_BASE_SOCK:
+	case FORT_BASE_FUNC:
+	case FORT_BASE_STACK:
+	case FORT_BASE_SPIN_LOCK:
+	case FORT_BASE_TIMER: return true;
 	case FORT_BASE_BTF: return info->btf; /* else it goes into a field of a map's value */
 	default: return false;
 	}

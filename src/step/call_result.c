@@ -26,7 +26,8 @@ static bool hold(struct fort_rule *rule, const struct fort_call *call, bool acqu
 }
 
 /* An element of the map: its value, or what that stands for. (K: mark_ptr_not_null_reg) */
-static struct fort_value element(const struct fort_call *call, bool looks_up, bool *acquires)
+static struct fort_value element(struct fort_rule *rule, const struct fort_call *call,
+				 bool looks_up, bool *acquires)
 {
 	const struct fort_map_info *info = fort_map_info_of(call->map);
 
@@ -34,7 +35,7 @@ static struct fort_value element(const struct fort_call *call, bool looks_up, bo
 	case FORT_GIVES_MAP: return fort_value_pointer(FORT_MAP, call->map->inner - 1);
 	case FORT_GIVES_SOCKET: *acquires = true; return fort_value_pointer(FORT_SOCKET, 0);
 	case FORT_GIVES_XDP_SOCK: return fort_value_pointer(FORT_XDP_SOCK, 0);
-	default: return fort_value_pointer(FORT_MAP_VALUE, call->map_index);
+	default: return fort_rule_map_value(rule, call->map_index, call->map_base);
 	}
 }
 
@@ -44,10 +45,10 @@ static bool map_result(struct fort_rule *rule, const struct fort_call *call, boo
 	bool looks_up = call->helper->number == BPF_FUNC_map_lookup_elem;
 	bool acquires = false;
 
-	*out = element(call, looks_up, &acquires);
+	*out = element(rule, call, looks_up, &acquires);
 	if (!null_ok || (looks_up && call->found))
 		return true;
-	if (out->type == FORT_MAP_VALUE || out->type == FORT_MAP)
+	if (out->type == FORT_MAP)
 		out->base = fort_rule_fresh(rule);
 	make_nullable(rule, out);
 	return hold(rule, call, acquires, out);
@@ -96,7 +97,10 @@ bool fort_call_result(struct fort_rule *rule, const struct fort_call *call, stru
 	*out = fort_value_of_type(info->regtype);
 	switch (out->type) {
 	case FORT_NONE: return true;
-	case FORT_NUM: *out = number_result(rule, call); return true;
+	case FORT_NUM:
+		*out = call->helper->flags & FORT_HELPER_CALLS ? fort_rule_called_back(rule, call)
+							       : number_result(rule, call);
+		return true;
 	case FORT_MAP_VALUE: return map_result(rule, call, info->null_ok, out);
 	case FORT_RING_MEM: out->object = call->const_size; break;
 	case FORT_MEM:

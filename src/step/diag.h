@@ -16,6 +16,7 @@ enum fort_diag {
 struct fort_violation {
 	uint16_t diag;  /* enum fort_diag */
 	uint16_t inner; /* {inner}: what is wrong with an argument; it has the same arguments */
+	uint8_t err;    /* the errno, if not the row's */
 	uint8_t reg;
 	uint8_t arg; /* {arg}: which argument the inner one is about */
 	uint32_t pc;

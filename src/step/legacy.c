@@ -25,7 +25,7 @@ static bool is_allowed(struct fort_rule *rule)
 	if (diag != FORT_DIAG_NONE)
 		return fort_rule_bad(rule, diag, FORT_REGS, 0, 0, 0, 0);
 	if (!fort_rule_readable(rule, FORT_R6) ||
-	    !fort_rule_holds_nothing(rule, FORT_DIAG_LEGACY_REF))
+	    !fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_LEGACY, FORT_DIAG_LEGACY_REF))
 		return false;
 	if (fort_rule_reg(rule, FORT_R6)->type != FORT_CTX)
 		return fort_rule_bad(rule, FORT_DIAG_LEGACY_CTX, FORT_R6, 0, 0, 0, 0);

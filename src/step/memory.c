@@ -279,7 +279,7 @@ static bool load_map(struct fort_rule *rule, struct fort_value *dst)
 	if (off >= map->value_bytes)
 		return fort_rule_bad(rule, FORT_DIAG_LDIMM_VALUE, FORT_REGS, off, 0, 0,
 				     map->value_bytes);
-	*dst = fort_value_pointer(FORT_MAP_VALUE, index);
+	*dst = fort_rule_map_value(rule, index, 0);
 	dst->num = fort_scalar_const((uint64_t)off);
 	return true;
 }
@@ -293,6 +293,7 @@ bool fort_rule_ldimm(struct fort_rule *rule)
 		return false;
 	switch (insn->op) {
 	case FORT_OP_CONST: *dst = fort_value_const((uint64_t)insn->imm); return true;
+	case FORT_OP_FUNC: return fort_rule_ldimm_func(rule);
 	case FORT_OP_MAP_IDX:
 	case FORT_OP_MAP_IDX_VALUE:
 		if ((uint32_t)insn->imm < rule->env->n_maps)

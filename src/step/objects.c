@@ -70,31 +70,6 @@ bool fort_map_is_fixed(const struct fort_map_shape *map)
 	return map->flags & BPF_F_RDONLY_PROG || (info && info->traits & FORT_TRAIT_FIXED);
 }
 
-/* Fields that are more than bytes are for the helpers that know them. */
-static bool spares_fields(struct fort_rule *rule, const struct fort_reach *reach)
-{
-	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	const struct fort_btf_record *record = fort_env_record(rule->env, base->object);
-	int64_t low = fort_scalar_smin(&base->num) + reach->off;
-	int64_t end = fort_scalar_smax(&base->num) + reach->off + reach->bytes;
-
-	for (uint32_t i = 0; record && i < record->count; i++) {
-		const struct fort_btf_field *field = &record->fields[i];
-		bool touched = low < (int64_t)field->offset + field->bytes && field->offset < end;
-		bool pointer = field->kind == FORT_FIELD_KPTR ||
-			       field->kind == FORT_FIELD_KPTR_UNTRUSTED ||
-			       field->kind == FORT_FIELD_KPTR_PERCPU ||
-			       field->kind == FORT_FIELD_UPTR;
-
-		if (touched)
-			return fort_rule_bad(rule,
-					     pointer ? FORT_DIAG_KPTR_LATER : FORT_DIAG_VALUE_FIELD,
-					     reach->reg, low, reach->bytes, reach->write,
-					     field->kind);
-	}
-	return true;
-}
-
 bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
@@ -108,7 +83,7 @@ bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach)
 		return fort_rule_bad(rule, FORT_DIAG_VALUE_READ, reach->reg, off, reach->bytes, 0,
 				     map->value_bytes);
 	return fort_rule_in_object(rule, reach, map->value_bytes, FORT_DIAG_VALUE_BOUNDS) &&
-	       spares_fields(rule, reach);
+	       fort_rule_beside_fields(rule, reach);
 }
 
 struct fort_value fort_rule_value_load(const struct fort_rule *rule, const struct fort_reach *reach)

@@ -63,12 +63,14 @@ void fort_ref_release(struct fort_state *state, uint32_t id, const struct fort_v
 	fort_slots_release(state, id);
 }
 
-bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag diag)
+bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag locked, enum fort_diag leaks)
 {
 	const struct fort_state *state = rule->state;
 
+	if (state->lock.type)
+		return fort_rule_bad(rule, locked, FORT_REGS, 0, 0, 0, 0);
 	if (state->n_refs)
-		return fort_rule_bad(rule, diag, FORT_REGS, state->refs[0].id, state->refs[0].pc, 0,
-				     0);
+		return fort_rule_bad(rule, leaks, FORT_REGS, state->refs[0].id, state->refs[0].pc,
+				     0, 0);
 	return true;
 }

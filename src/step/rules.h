@@ -51,6 +51,8 @@ bool fort_rule_legacy(struct fort_rule *rule);     /* LDABS, LDIND */
 bool fort_rule_branch(struct fort_rule *rule);     /* JCC_K, JCC_X; sets out->pc */
 bool fort_rule_call(struct fort_rule *rule);       /* helpers */
 bool fort_rule_call_kfunc(struct fort_rule *rule); /* functions of the kernel */
+bool fort_rule_ldimm_func(struct fort_rule *rule); /* the address of a function */
+bool fort_rule_may_goto(struct fort_rule *rule);
 bool fort_rule_call_local(struct fort_rule *rule);
 bool fort_rule_exit(struct fort_rule *rule);
 
@@ -69,13 +71,22 @@ static inline struct fort_value fort_rule_remains(const struct fort_rule *rule)
 
 /* r0 as what the program returns: in the range of its type. */
 bool fort_rule_result(struct fort_rule *rule);
-/* Nothing is held that must be given back; `diag` says what would lose it. */
-bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag diag);
+/* Nothing is held that must be given back; the diagnostics say what would keep a lock, or lose a
+ * reference. */
+bool fort_rule_holds_nothing(struct fort_rule *rule, enum fort_diag locked, enum fort_diag leaks);
 /* May what happens here sleep? */
 bool fort_rule_may_sleep(const struct fort_rule *rule);
 /* This function ends here, if it has a caller, with *result: what helpers and loads of the old kind
  * may do instead of going on. Forks; the other side is the caller. */
 bool fort_rule_may_leave(struct fort_rule *rule, const struct fort_value *result);
+
+/* --- functions --- */
+
+/* A frame on top of those of `state`. */
+bool fort_rule_push(struct fort_rule *rule, struct fort_state *state, enum fort_frame_kind kind,
+		    uint32_t subprog, uint32_t return_pc);
+/* A local call of a global function. */
+bool fort_rule_call_global(struct fort_rule *rule, uint32_t callee);
 
 /* --- memory --- */
 
@@ -184,6 +195,32 @@ bool fort_stack_breakable(struct fort_rule *rule, const struct fort_reach *reach
 
 /* The instruction relies on this root. Rejects where there are too many. */
 bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root);
+
+/* --- special fields of map values --- */
+
+/* The access touches none of them. */
+bool fort_rule_beside_fields(struct fort_rule *rule, const struct fort_reach *reach);
+/* A pointer to some value of the map, for all that is known of it another than all others. `base`:
+ * which of the inner maps of its kind the map is; 0 for others. */
+struct fort_value fort_env_map_value(const struct fort_env *env, struct fort_state *state,
+				     uint32_t map, uint32_t base);
+struct fort_value fort_rule_map_value(struct fort_rule *rule, uint32_t map, uint32_t base);
+/* The field of this kind in the map's values, or NULL. */
+const struct fort_btf_field *fort_env_field(const struct fort_env *env, uint32_t map,
+					    enum fort_btf_field_kind kind);
+
+/* Arguments that must be the lock, the timer of a value. */
+bool fort_rule_arg_lock(struct fort_rule *rule, unsigned reg);
+bool fort_rule_arg_timer(struct fort_rule *rule, unsigned reg);
+/* May this be called while a lock is held, if one is? */
+bool fort_rule_lock_allows(struct fort_rule *rule);
+/* What the helpers do, their arguments checked. */
+void fort_rule_lock(struct fort_rule *rule, unsigned reg);
+bool fort_rule_unlock(struct fort_rule *rule, unsigned reg);
+/* A timer belongs to this map. */
+bool fort_rule_timer_map(struct fort_rule *rule, unsigned timer, unsigned map);
+/* The function will be called some time, for a value of the timer's map. */
+bool fort_rule_call_later(struct fort_rule *rule, unsigned timer, unsigned func);
 
 /* --- references --- */
 

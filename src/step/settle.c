@@ -57,7 +57,9 @@ static inline bool renumber_value(struct fort_value *value, void *context)
 		return true;
 	value->id = renumber(ids, value->id);
 	value->ref = renumber(ids, value->ref);
-	value->base = ids->holders[value->base] > 1 ? renumber(ids, value->base) : 0;
+	value->base = ids->holders[value->base] > 1 || (value->flags & FORT_LOCKABLE)
+			      ? renumber(ids, value->base)
+			      : 0;
 	/* A pointer at an unknown offset keeps its symbol: comparisons go by it. */
 	if (value->sym && ids->holders[value->sym] == 1 &&
 	    (value->type == FORT_NUM || fort_scalar_is_const(&value->num)))

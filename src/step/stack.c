@@ -19,6 +19,13 @@ static bool stack_bad(struct fort_rule *rule, const struct fort_reach *reach,
 			     reach->write, reach->helper);
 }
 
+static void note_depth(struct fort_rule *rule, uint32_t subprog, uint32_t bytes)
+{
+	uint32_t *most = &rule->env->stacks[subprog];
+
+	*most = bytes > *most ? bytes : *most;
+}
+
 /* Where the access ends at most. With a size, its sum with the address may be known better than
  * both. */
 static int64_t end_of(const struct fort_rule *rule, const struct fort_reach *reach, int64_t high)
@@ -63,6 +70,7 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNTOUCHED);
 	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
 		return fort_rule_no_memory(rule);
+	note_depth(rule, frame->subprog, 8 * (slot_of((int32_t)low) + 1));
 	*where = (struct fort_stack_reach){
 		.frame = frame, .low = (int32_t)low, .high = (int32_t)end, .fixed = low == high};
 	return true;

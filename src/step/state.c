@@ -190,7 +190,7 @@ bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uin
 		return false;
 	frame->subprog = subprog;
 	frame->return_pc = return_pc;
-	frame->turns = frame->goes = fort_value_counter();
+	frame->turns = frame->goes = fort_value_const(0);
 	fp = &frame->regs[FORT_R10];
 	*fp = fort_value_pointer(FORT_STACK, 0);
 	fp->frame = (uint8_t)state->n_frames;

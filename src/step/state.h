@@ -56,6 +56,7 @@ enum fort_value_flag {
 	FORT_LENT = 1024,    /* MAYBE_NULL: its reference is that of what it was made from, which is
 			      * held whether this is NULL or not */
 	FORT_OF_PACKET = 2048, /* MEM: a part of the packet, until that moves */
+	FORT_LOCKABLE = 4096,  /* MAP_VALUE: has a lock, so which value it is stays known */
 };
 
 /* What a dynptr is about: its `object`. */
@@ -121,8 +122,8 @@ struct fort_frame {
 	struct fort_value regs[FORT_REGS];
 	uint8_t kind;                /* enum fort_frame_kind */
 	uint32_t subprog, return_pc; /* pc where the caller goes on; unused in frame 0 */
-	/* How often a call was called back, and how often a may_goto went on: numbers on which
-	 * nothing depends but that loops end. */
+	/* How often the call that is being made has called back, 0 between calls; and how often a
+	 * may_goto of the function went on. Loops end by them. */
 	struct fort_value turns, goes;
 	uint32_t n_slots, room; /* slots[0] is at fp-8; deeper ones never touched */
 	struct fort_slot *slots;

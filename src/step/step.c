@@ -59,41 +59,27 @@ void fort_rule_name(struct fort_rule *rule, struct fort_value *value)
 	value->delta = 0;
 }
 
+bool fort_rule_may_sleep(const struct fort_rule *rule)
+{
+	uint32_t root = rule->state->frames[0]->subprog;
+
+	/* What runs later runs in an interrupt. */
+	return rule->env->sleepable &&
+	       (!root || fort_env_linkage(rule->env, root) == FORT_LINKAGE_GLOBAL);
+}
+
 bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root)
 {
 	struct fort_env *env = rule->env;
 
 	for (uint32_t i = 0; i < env->n_demands; i++)
-		if (env->demands[i].kind == root->kind && env->demands[i].subprog == root->subprog)
+		if (fort_root_is(&env->demands[i], root))
 			return true;
 	if (env->n_demands == FORT_DEMANDS_MAX)
 		return fort_rule_bad(rule, FORT_DIAG_TOO_MANY_SUBPROGS, FORT_REGS, FORT_DEMANDS_MAX,
 				     0, 0, 0);
 	env->demands[env->n_demands++] = *root;
 	return true;
-}
-
-int fort_step_enter(const struct fort_env *env, struct fort_pool *pool,
-		    const struct fort_root *root, struct fort_state **out)
-{
-	struct fort_state *state;
-
-	(void)env;
-	if (root->kind != FORT_ROOT_MAIN || root->subprog)
-		return -EINVAL;
-	state = fort_state_new(pool);
-	if (!state)
-		return -ENOMEM;
-	if (!fort_state_push_frame(pool, state, root->subprog, 0)) {
-		fort_state_free(pool, state);
-		return -ENOMEM;
-	}
-	*fort_state_reg(state, FORT_R1) = fort_value_pointer(FORT_CTX, 0);
-	/* Packets lie in a window of 4 GiB. */
-	state->packet = fort_value_number(fort_scalar_of_width(32));
-	state->meta = state->packet;
-	*out = state;
-	return 0;
 }
 
 static bool later(struct fort_rule *rule)
@@ -121,10 +107,13 @@ static bool apply(struct fort_rule *rule)
 	case FORT_JA: rule->out->pc = (uint32_t)fort_insn_target(rule->insn, rule->pc); return true;
 	case FORT_JCC_K:
 	case FORT_JCC_X: return fort_rule_branch(rule);
+	case FORT_MAY_GOTO: return fort_rule_may_goto(rule);
 	case FORT_EXIT: return fort_rule_exit(rule);
 	case FORT_LDABS:
 	case FORT_LDIND: return fort_rule_legacy(rule);
 	case FORT_CALL:
+		if (!fort_rule_lock_allows(rule))
+			return false;
 		if (rule->insn->op == FORT_OP_HELPER)
 			return fort_rule_call(rule);
 		if (rule->insn->op == FORT_OP_LOCAL)

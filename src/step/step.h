@@ -8,6 +8,7 @@
 
 #include "abi/ctx.h"
 #include "abi/helpers.h"
+#include "btf/args.h"
 #include "btf/record.h"
 #include "isa/graph.h"
 #include "step/diag.h"
@@ -53,17 +54,59 @@ struct fort_access {
 
 /* Where runs begin. */
 enum fort_root_kind {
-	FORT_ROOT_MAIN, /* the program; subprog 0 */
+	FORT_ROOT_MAIN,   /* the program; subprog 0 */
+	FORT_ROOT_GLOBAL, /* a global function, with whatever its prototype lets callers pass */
+	FORT_ROOT_ASYNC,  /* a function that a timer of map `object` calls, some time */
 	FORT_ROOTS
 };
 
 struct fort_root {
 	uint8_t kind; /* enum fort_root_kind */
-	uint32_t subprog;
+	uint32_t subprog, object;
+};
+
+enum fort_linkage {
+	FORT_LINKAGE_UNKNOWN, /* nothing is known of the function: like a static one */
+	FORT_LINKAGE_STATIC,  /* proven anew at each call */
+	FORT_LINKAGE_GLOBAL,  /* proven once: a root of its own */
+	FORT_LINKAGES
+};
+
+/* A parameter of a global function (btf/args.h). */
+struct fort_param {
+	uint8_t kind;         /* enum fort_func_arg_kind */
+	uint8_t may_be_null;  /* 0, 1 */
+	uint8_t is_untrusted; /* 0, 1 */
+	uint8_t reserved;     /* 0 */
+	uint32_t bytes, type;
+};
+
+/* What its author says of a subprogram: its function in the program's BTF. Without padding: it
+ * travels as it is. */
+struct fort_prototype {
+	uint8_t linkage;  /* enum fort_linkage */
+	uint8_t err;      /* GLOBAL: 0, or the errno that its prototype is refused with */
+	uint8_t n_params; /* GLOBAL */
+	uint8_t reserved; /* 0 */
+	struct fort_param params[FORT_BTF_FUNC_ARGS_MAX];
+};
+_Static_assert(sizeof(struct fort_prototype) == 64, "no padding");
+
+/* For messages: nothing is decided by them. */
+struct fort_prototype_words {
+	const char *name;
+	struct fort_btf_remark why; /* of err */
+};
+
+/* What the instructions of a subprogram may do, and those of all that it calls, now or later. */
+struct fort_summary {
+	bool moves_packet; /* pointers into the packet are worth nothing after it */
+	bool may_sleep;
+	bool tail_calls; /* its own instructions: another program may take this one's place */
 };
 
 /* All that the semantics of a program depend on, besides its instructions. A certificate is bound
- * to it. `access`, `demands` and `uses_kernel` are outputs.
+ * to it. `access`, `stacks`, `demands` and `uses_kernel` are outputs.
  */
 struct fort_env {
 	const struct fort_graph *graph;
@@ -71,8 +114,8 @@ struct fort_env {
 	/* The maps that instructions name, then those that are in them (fort_map_shape.inner). */
 	const struct fort_map_shape *maps;
 	uint32_t n_maps, n_inner;
-	/* Of each of them the special fields of its values, or NULL. NULL altogether when there are
-	 * none. */
+	/* Of each of them that has BTF the special fields of its values; else NULL. NULL altogether
+	 * when no map has BTF. */
 	const struct fort_btf_record *const *records;
 	/* Of each map whose shape says frozen: its only value, value_bytes long, for ever the same;
 	 * else NULL. NULL altogether when there is none. */
@@ -86,7 +129,13 @@ struct fort_env {
 	const struct fort_btf_target *target; /* what it is attached to; NULL: nothing typed */
 	const struct fort_kfunc_ref *kfuncs;
 	uint32_t n_kfuncs;
-	struct fort_access *access; /* one per slot */
+	/* One per subprogram. Of prototypes and words perhaps nothing is known: NULL. */
+	const struct fort_prototype *prototypes;
+	const struct fort_prototype_words *words;
+	const struct fort_summary *summaries; /* of fort_env_complete */
+	struct fort_access *access;           /* one per slot */
+	uint32_t *stacks; /* per subprogram: bytes of its stack that are used, at most; of
+			   * fort_env_complete */
 	/* Roots that instructions rely on, each once: whoever proves the program proves these too.
 	 * Room for FORT_DEMANDS_MAX. */
 	struct fort_root *demands;
@@ -122,6 +171,23 @@ struct fort_step {
 	struct fort_state *other;
 	struct fort_violation violation;
 };
+
+/* Completes an environment whose program, hook and functions are there: marks calls that call back
+ * in the graph, fills `summaries`, and makes room for `stacks`, both the arena's. Returns 0 or
+ * -ENOMEM. */
+FORT_CHECKED int fort_env_complete(struct fort_env *env, struct fort_arena *arena);
+
+/* The linkage of a subprogram. */
+static inline enum fort_linkage fort_env_linkage(const struct fort_env *env, uint32_t subprog)
+{
+	return env->prototypes ? (enum fort_linkage)env->prototypes[subprog].linkage
+			       : FORT_LINKAGE_UNKNOWN;
+}
+
+static inline bool fort_root_is(const struct fort_root *a, const struct fort_root *b)
+{
+	return a->kind == b->kind && a->subprog == b->subprog && a->object == b->object;
+}
 
 /* The state before a root's first instruction: arguments in r1 to r5, stack in r10. Returns 0,
  * -ENOMEM, or -EINVAL for what is no root of this program. */

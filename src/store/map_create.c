@@ -63,7 +63,7 @@ static int find_btf(struct fort_call *call, const struct fort_attr_map_create *a
 	if (err)
 		return err;
 	call->map_create.btf = (struct fort_btf_object *)object;
-	err = fort_btf_check_map(call->map_create.btf->btf, call->store->kernel,
+	err = fort_btf_check_map(call->map_create.btf->btf, fort_store_types(call->store),
 				 &call->map_create.shape, attr->btf_key_type_id,
 				 attr->btf_value_type_id, record);
 	/* Locks, timers, owned pointers, lists and trees cannot run yet. */

@@ -13,6 +13,7 @@
 #include "btf/tracing.h"
 #include "helper/services.h"
 #include "map/map.h"
+#include "step/kernel.h"
 #include "store/store.h"
 
 enum fort_object_kind {
@@ -123,8 +124,10 @@ struct fort_store {
 	struct fort_host host;  /* of test runs, in this process */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
-	struct fort_keys keys; /* of programs under mpk; runtime 0: there were none yet */
-	bool counts;           /* programs loaded now count their instructions */
+	struct fort_keys keys;          /* of programs under mpk; runtime 0: there were none yet */
+	struct fort_crash_policy crash; /* of programs loaded now */
+	bool blind;                     /* constants of programs loaded now are hidden */
+	bool counts;                    /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;
@@ -133,8 +136,14 @@ struct fort_store {
 	uint32_t uprobe_type;
 	/* Of stores that judge (fort_store_set_vetting). */
 	bool vets;
-	const struct fort_btf *kernel; /* not owned; or NULL */
+	const struct fort_kernel *kernel; /* not owned; or NULL */
 };
+
+/* The kernel's types that the store judges by, or NULL. */
+static inline const struct fort_btf *fort_store_types(const struct fort_store *store)
+{
+	return store->kernel ? store->kernel->btf : NULL;
+}
 
 /* A zeroed object of `bytes` with one reference, the caller's, in no table; NULL without memory. */
 void *fort_object_new(struct fort_store *store, enum fort_object_kind kind, size_t bytes);

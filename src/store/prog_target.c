@@ -51,7 +51,7 @@ int fort_prog_find_target(struct fort_call *call, struct fort_prog_object *prog)
 	target = FORT_ARENA_NEW(&prog->arena, struct fort_btf_target);
 	if (!target)
 		return -ENOMEM;
-	err = fort_btf_find_target(call->store->kernel, prog->type->number,
+	err = fort_btf_find_target(call->store->kernel->btf, prog->type->number,
 				   prog->expected_attach_type, id, target, &remark);
 	if (err)
 		tell(call, &remark);

@@ -157,7 +157,7 @@ static int tell(const struct fort_road_request *request, const struct fort_rende
 			fort_log_put(request->log, told.kernel_line, strlen(told.kernel_line));
 			fort_log_add(request->log, "\n");
 		}
-		err = -told.diag->errno_value;
+		err = render->violation->err ? -render->violation->err : -told.diag->errno_value;
 	}
 	fort_arena_free(&arena);
 	return err;

@@ -7,11 +7,14 @@
 #include <time.h>
 
 #include "abi/uapi.h"
+#include "engine/cache_directory.h"
 #include "engine/watch.h"
 #include "helper/services.h"
+#include "load/describe.h"
 #include "load/package.h"
 #include "load/runs.h"
 #include "load/test_run.h"
+#include "step/kernel.h"
 #include "store/report.h"
 
 struct fort_road_program {
@@ -62,6 +65,33 @@ static int describe_maps(struct load *load)
 	return 0;
 }
 
+/* The store has found the target before: what is wrong with one was told then. */
+static int meet_kernel(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	struct fort_btf_remark remark = {0};
+
+	return fort_env_meet(&load->unit.env, &load->arena, request->kernel, request->target_id,
+			     &remark);
+}
+
+/* And of the functions. */
+static int describe_functions(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	const struct fort_func_owner owner = {.prog_type = request->type->number,
+					      .attach_type = request->expected_attach_type};
+	struct fort_description described;
+	int err = fort_describe(&load->arena, request->info, &owner, &described);
+
+	if (err)
+		return err;
+	load->wanted.prototypes = described.prototypes;
+	load->wanted.words = described.words;
+	load->wanted.n_prototypes = described.n_prototypes;
+	return 0;
+}
+
 static int build_unit(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
@@ -80,12 +110,14 @@ static int build_unit(struct load *load)
 						  .rights = FORT_ALL_VERIFIER_RIGHTS,
 						  .gpl = request->gpl};
 	err = describe_maps(load);
+	if (!err)
+		err = describe_functions(load);
 	if (err)
 		return err;
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
 	if (err == -EINVAL)
-		err = fort_report_unit(request, &error, load->report);
-	return err;
+		return fort_report_unit(request, &error, load->report);
+	return err || !request->kernel ? err : meet_kernel(load);
 }
 
 static int search(struct load *load)
@@ -152,6 +184,7 @@ static int pack(struct load *load, struct fort_buf *package)
 		.unit = load->wanted,
 		/* Who runs it elsewhere has another engine, and keys of its own or none. */
 		.isolation = fort_isolation_without_keys(load->request->isolation),
+		.quarantine_after = load->request->crash.quarantine_after,
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -164,6 +197,7 @@ static int pack(struct load *load, struct fort_buf *package)
 static int compile(struct load *load, struct fort_loaded **out)
 {
 	const struct fort_road_request *request = load->request;
+	char directory[FORT_CACHE_PATH_BYTES];
 	const struct fort_load_request wanted = {
 		.proven = &load->proven,
 		.maps = request->maps,
@@ -173,7 +207,10 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
 		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
+		.crash = request->crash,
+		.blind = request->blind,
 		.counts = request->counts,
+		.cache = fort_cache_directory(directory),
 	};
 	uint64_t start = now_ns();
 	int err = fort_loaded_open(&wanted, out);

@@ -14,12 +14,12 @@
 #include "base/span.h"
 #include "btf/info.h"
 #include "engine/engine.h"
+#include "load/loaded.h"
 #include "verify/print.h"
 
 struct fort_btf_record;
-struct fort_btf_target;
+struct fort_kernel;
 struct fort_host;
-struct fort_loaded;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
 
@@ -114,6 +114,8 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	struct fort_crash_policy crash;
+	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* for isolations that have them; outlives the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
@@ -126,9 +128,9 @@ struct fort_road_request {
 	uint32_t n_inner;
 	const uint32_t *inner;
 	const struct fort_btf_record *const *records;
-	const struct fort_btf *kernel;        /* or NULL: its types are not known */
-	const struct fort_btf_target *target; /* what it is attached to; or NULL */
-	const char *target_name;
+	const struct fort_kernel *kernel; /* or NULL: its types are not known */
+	uint32_t target_id;               /* what it is attached to, in the kernel's types; or 0 */
+	const char *target_name;          /* or NULL */
 	bool vet;                      /* only to be judged */
 	struct fort_print_names names; /* of maps, for the log */
 	const struct fort_info *info;  /* btf NULL: none; still to be matched with subprograms */

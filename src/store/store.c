@@ -144,7 +144,7 @@ int fort_store_set_engine(struct fort_store *store, const struct fort_engine *en
 	return 0;
 }
 
-void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel)
+void fort_store_set_vetting(struct fort_store *store, const struct fort_kernel *kernel)
 {
 	pthread_mutex_lock(&store->lock);
 	store->vets = true;
@@ -160,6 +160,20 @@ const struct fort_engine *fort_store_engine(const struct fort_store *store)
 enum fort_isolation fort_store_isolation(const struct fort_store *store)
 {
 	return store->isolation;
+}
+
+void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy)
+{
+	pthread_mutex_lock(&store->lock);
+	store->crash = *policy;
+	pthread_mutex_unlock(&store->lock);
+}
+
+void fort_store_set_blinding(struct fort_store *store, bool blind)
+{
+	pthread_mutex_lock(&store->lock);
+	store->blind = blind;
+	pthread_mutex_unlock(&store->lock);
 }
 
 void fort_store_set_counting(struct fort_store *store, bool counts)

@@ -17,7 +17,7 @@
 #include "store/caller.h"
 #include "store/road.h"
 
-struct fort_btf;
+struct fort_kernel;
 struct fort_store;
 struct fort_map;
 
@@ -76,11 +76,21 @@ FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fo
 const struct fort_engine *fort_store_engine(const struct fort_store *store);
 enum fort_isolation fort_store_isolation(const struct fort_store *store);
 
+/* What becomes of programs, loaded from now on, whose runs end early (load/loaded.h). The default
+ * is that they stay. Where they are attached, the number of crashes goes with them and counts in
+ * each process; nobody is told there but by the probe's counters. */
+void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy);
+
+/* Are constants of programs loaded from now on kept out of machine code as they are (engine.h)? For
+ * programs of those who are not trusted; costs some speed. The default is no: whoever embeds a
+ * store loads for itself. */
+void fort_store_set_blinding(struct fort_store *store, bool blind);
+
 /* From now on the store only judges: maps of every type that the kernel has can be made, and are
  * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
  * that are safe get a descriptor, and none of them can run. `kernel`: the types of the kernel that
- * they are meant for (btf/kernel.h), which may be shared and outlive the store; NULL: not known. */
-void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel);
+ * they are meant for (step/kernel.h), which may be shared and outlive the store; NULL: not known. */
+void fort_store_set_vetting(struct fort_store *store, const struct fort_kernel *kernel);
 
 /* Do programs that are loaded from now on count how often each of their instructions runs? Only the
  * interpreter does. */
@@ -90,7 +100,7 @@ void fort_store_set_counting(struct fort_store *store, bool counts);
  */
 struct fort_store_program {
 	const char *name;
-	const struct fort_loaded *loaded; /* load/loaded.h */
+	const struct fort_loaded *loaded; /* load/loaded.h; NULL: it cannot run */
 	const struct fort_info *info;
 	uint8_t tag[8];
 	uint32_t verified_insns;

@@ -89,6 +89,7 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				   .state = s->state,
 				   .from = s->spot,
 				   .trail = s->trail,
+				   .root = s->spot->root,
 				   .exact = s->exact,
 				   .settled = settled,
 				   .pending = true};
@@ -186,7 +187,8 @@ static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_
 			return spot;
 		if (!other && spot->shape == shape)
 			other = spot;
-		if (!any && spot->state->n_refs == s->state->n_refs)
+		if (!any && spot->state->n_refs == s->state->n_refs &&
+		    spot->state->lock.type == s->state->lock.type)
 			any = spot;
 	}
 	if (n < s->policy->keep)

@@ -239,6 +239,19 @@ static void branch_effect(const struct fort_state *state, const struct fort_insn
 
 /* --- calls --- */
 
+/* A global function is not entered: all that is left of it is a number. */
+static void local_effect(const struct fort_env *env, const struct fort_insn *insn, uint32_t pc,
+			 struct fort_effect *effect)
+{
+	const struct fort_program *program = &env->graph->program;
+	int callee = fort_subprog_at(program, fort_insn_target(insn, pc));
+
+	if (callee >= 0 && fort_env_linkage(env, (uint32_t)callee) == FORT_LINKAGE_GLOBAL)
+		effect->defs |= 0x3f; /* r0 to r5 */
+	else
+		effect->kind = FORT_EFFECT_CALL;
+}
+
 /* Bytes of memory that an argument is about, as far as the state says; 0 for no memory. */
 static uint64_t memory_bytes(const struct fort_state *state, const struct fort_helper_info *helper,
 			     const struct fort_map_shape *map, unsigned reg)
@@ -321,7 +334,7 @@ void fort_effect_before(const struct fort_env *env, const struct fort_state *sta
 	case FORT_JCC_X: branch_effect(state, insn, out); break;
 	case FORT_CALL:
 		if (insn->op == FORT_OP_LOCAL)
-			out->kind = FORT_EFFECT_CALL;
+			local_effect(env, insn, pc, out);
 		else
 			helper_effect(env, state, insn, out);
 		break;
@@ -333,7 +346,8 @@ void fort_effect_before(const struct fort_env *env, const struct fort_state *sta
 		break;
 	case FORT_LDABS:
 	case FORT_LDIND: legacy_effect(insn, out); break;
-	case FORT_JA: break;
+	case FORT_JA:
+	case FORT_MAY_GOTO: break;
 	default: alu_effect(state, insn, out); break;
 	}
 }

@@ -26,8 +26,8 @@ void fort_state_forget_dead(struct fort_state *state, const struct fort_live *li
 			if (!(at->regs >> r & 1) || (!top && r == FORT_R0))
 				frame->regs[r] = (struct fort_value){0};
 		forget_slots(frame, at->slots);
-		/* Where counting began does not matter. */
-		frame->turns.num = frame->goes.num = fort_value_counter().num;
+		if (!(at->regs & FORT_LIVE_GOES))
+			frame->goes = fort_value_counter();
 	}
 }
 

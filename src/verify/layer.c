@@ -156,6 +156,7 @@ enum { SCORE_MOVED = 1, SCORE_COMPARED = 2, SCORE_DECIDES = 4 };
 
 struct scan {
 	const struct fort_search *s;
+	bool goes; /* counts how often a may_goto went on */
 	uint32_t head;
 	uint8_t regs[FORT_REGS], slots[FORT_STACK_SLOTS]; /* scores */
 	uint8_t holds[FORT_REGS]; /* the slot that was last loaded into it, + 1 */
@@ -196,6 +197,7 @@ static void scan_insn(struct scan *scan, uint32_t pc)
 		scan_compared(scan, pc, insn->dst);
 		break;
 	case FORT_JCC_K: scan_compared(scan, pc, insn->dst); break;
+	case FORT_MAY_GOTO: scan->goes = true; break;
 	case FORT_LDX: scan->holds[insn->dst] = slot_of(insn, insn->src); break;
 	case FORT_MOV_X: scan->holds[insn->dst] = scan->holds[insn->src]; break;
 	case FORT_MOV_K: scan->holds[insn->dst] = 0; break;
@@ -338,8 +340,16 @@ void fort_layer_forget_counts(const struct fort_search *s, const struct fort_lay
 	}
 }
 
-/* Where a jump back decides by a number, others are not tried: loops around this one have their
- * places in the list of ghosts already, and those inside want some. */
+static void add_rank(struct fort_layer *layer, const struct fort_state *state, uint8_t kind)
+{
+	struct fort_cell cell = {.kind = kind, .frame = (uint8_t)(state->n_frames - 1)};
+
+	layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+}
+
+/* What the state counts comes first. Where a jump back decides by a number, others are not tried:
+ * loops around this one have their places in the list of ghosts already, and those inside want
+ * some. */
 static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 {
 	const struct fort_state *state = layer->members->state;
@@ -347,8 +357,14 @@ static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 	struct fort_cell cell;
 	uint8_t score, least = 0;
 
+	if (s->env->graph->marks[layer->point->pc] & FORT_MARK_CALLS_BACK) {
+		add_rank(layer, state, FORT_CELL_TURNS);
+		return;
+	}
 	choose_iterators(s, layer, state);
 	scan_loop(&scan, layer->point->place);
+	if (scan.goes)
+		add_rank(layer, state, FORT_CELL_GOES);
 	while (layer->n_ranks < FORT_RANKS_MAX && (score = best_cell(&scan, state, least, &cell))) {
 		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
 		least = score & SCORE_DECIDES ? SCORE_DECIDES : 0;

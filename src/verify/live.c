@@ -246,6 +246,7 @@ static struct effect effect_of(const struct fort_env *env, const struct fort_ins
 		for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 			e.reads |= slots_from(where->reg[reg]);
 		break;
+	case FORT_MAY_GOTO: e.uses = FORT_LIVE_GOES; break;
 	case FORT_LDABS:
 	case FORT_LDIND:
 		e.uses = bit(FORT_R6) | (insn->kind == FORT_LDIND ? bit(insn->src) : 0);

@@ -11,8 +11,11 @@
 #include "step/step.h"
 #include "verify/loops.h"
 
+/* In fort_live.regs: the frame's count of may_gotos. */
+#define FORT_LIVE_GOES 0x8000u
+
 struct fort_live {
-	uint16_t regs;
+	uint16_t regs;  /* bits of enum fort_reg, FORT_LIVE_GOES */
 	uint64_t slots; /* bit i: the slot at fp - 8 (i + 1) */
 };
 

@@ -133,6 +133,45 @@ static bool is_call(const struct fort_narrator *n)
 	return n->env->graph->program.insns[n->pc].kind == FORT_CALL;
 }
 
+static const char *func_name(const struct fort_narrator *n, uint32_t subprog)
+{
+	const struct fort_prototype_words *words = n->env->words;
+
+	return words && words[subprog].name ? words[subprog].name : "";
+}
+
+void fort_narrate_root(struct fort_narrator *n, const struct fort_root *root)
+{
+	if (!fort_narrates(n) || root->kind != FORT_ROOT_GLOBAL)
+		return;
+	fort_log_add(n->log, "Validating %s() func#%u...\n", func_name(n, root->subprog),
+		     root->subprog);
+	n->all_due = true;
+}
+
+void fort_narrate_root_safe(struct fort_narrator *n, const struct fort_root *root)
+{
+	if (fort_narrates(n) && root->kind == FORT_ROOT_GLOBAL)
+		fort_log_add(n->log,
+			     "Func#%u ('%s') is safe for any args that match its prototype\n",
+			     root->subprog, func_name(n, root->subprog));
+}
+
+/* The instruction called a global function. */
+static void narrate_global(struct fort_narrator *n)
+{
+	const struct fort_program *program = &n->env->graph->program;
+	const struct fort_insn *insn = &program->insns[n->pc];
+	int callee;
+
+	if (insn->kind != FORT_CALL || insn->op != FORT_OP_LOCAL)
+		return;
+	callee = fort_subprog_at(program, fort_insn_target(insn, n->pc));
+	if (callee >= 0 && fort_env_linkage(n->env, (uint32_t)callee) == FORT_LINKAGE_GLOBAL)
+		fort_log_add(n->log, "Func#%d ('%s') is global and assumed valid.\n", callee,
+			     func_name(n, (uint32_t)callee));
+}
+
 void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effect,
 			 const struct fort_state *state, uint32_t next_pc)
 {
@@ -151,6 +190,7 @@ void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effe
 		put_frame(n, state, effect->frame - 1u, UINT16_MAX, UINT64_MAX);
 		return;
 	}
+	narrate_global(n);
 	n->regs = effect->defs | effect->uses;
 	n->slots = effect->slot_frame == effect->frame ? effect->slots_touched : 0;
 	/* K: what a helper reads is not shown */

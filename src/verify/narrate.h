@@ -52,6 +52,10 @@ void fort_narrate_now(struct fort_narrator *n, const struct fort_state *state);
 /* The state was joined with so many others. */
 void fort_narrate_joined(struct fort_narrator *n, uint32_t others);
 void fort_narrate_pruned(struct fort_narrator *n, uint32_t from, uint32_t pc);
+/* A function that is proven on its own; then that it is safe. Says nothing of the program itself.
+ */
+void fort_narrate_root(struct fort_narrator *n, const struct fort_root *root);
+void fort_narrate_root_safe(struct fort_narrator *n, const struct fort_root *root);
 /* Where a path that waits can go on: positions, taken when it was put aside. */
 uint64_t fort_narrate_position(const struct fort_narrator *n);
 void fort_narrate_resume(struct fort_narrator *n, uint64_t position, uint32_t from);

@@ -307,6 +307,8 @@ void fort_frame_text(const struct fort_env *env, const struct fort_print_names *
 			put_slot(env, names, state, &of->slots[s], frame, s, out);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		fort_text_add(out, "%s%u", i ? "," : " refs=", state->refs[i].id);
+	if (of->kind == FORT_FRAME_CALLBACK)
+		fort_text_add(out, " cb");
 }
 
 void fort_range_text(const struct fort_scalar *num, struct fort_text *out)

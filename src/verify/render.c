@@ -443,6 +443,59 @@ static void put_loop_states(const struct fort_render *render, int64_t arg, struc
 	}
 }
 
+/* The subprogram that the instruction names, or -1. */
+static int64_t named_subprog(const struct fort_render *render)
+{
+	const struct fort_program *program = &render->env->graph->program;
+	const struct fort_insn *insn = &program->insns[render->violation->pc];
+
+	if (!fort_insn_names_subprog(insn))
+		return -1;
+	return fort_subprog_at(program, fort_insn_target(insn, render->violation->pc));
+}
+
+static const struct fort_prototype_words *named_words(const struct fort_render *render)
+{
+	int64_t subprog = named_subprog(render);
+
+	return subprog >= 0 && render->env->words ? &render->env->words[subprog] : NULL;
+}
+
+static void put_callee(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	(void)arg;
+	fort_text_add(out, "%" PRId64, named_subprog(render));
+}
+
+static void put_func(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_prototype_words *words = named_words(render);
+
+	(void)arg;
+	fort_text_add(out, "%s", words && words->name ? words->name : "");
+}
+
+static void put_prototype(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_prototype_words *words = named_words(render);
+
+	(void)arg;
+	if (words)
+		fort_btf_remark_print(&words->why, out);
+}
+
+/* The name of the map whose value the register points to. */
+static void put_map_name(const struct fort_render *render, int64_t arg, struct fort_text *out)
+{
+	const struct fort_print_names *names = render->names;
+	const char *name = names && names->map
+				   ? names->map(names->context, render->violation->value.object)
+				   : NULL;
+
+	(void)arg;
+	fort_text_add(out, "%s", name ? name : "");
+}
+
 static void put_isa(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	(void)arg;
@@ -500,6 +553,10 @@ static const struct placeholder placeholders[] = {
 	{"note", false, put_note},
 	{"expected", false, put_expected},
 	{"ctx_field", false, put_ctx_field},
+	{"callee", false, put_callee},
+	{"func", false, put_func},
+	{"prototype", false, put_prototype},
+	{"map", false, put_map_name},
 	{"fault", false, put_fault},
 	{"isa", false, put_isa},
 	{"loop_states", false, put_loop_states},

@@ -36,7 +36,7 @@ static bool is_branch(const struct replay *r, uint32_t pc)
 {
 	const struct fort_insn *insn = &r->s->env->graph->program.insns[pc];
 
-	return insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X;
+	return insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X || insn->kind == FORT_MAY_GOTO;
 }
 
 static enum fort_walk_move no_memory(struct replay *r)
@@ -115,12 +115,14 @@ static enum fort_walk_move one_step(struct replay *r)
 static enum fort_walk_move walk_all(struct replay *r)
 {
 	struct fort_search *s = r->s;
+	const struct fort_root root = fort_search_root(s, s->spot->root);
 	enum fort_walk_move move = FORT_WALK_ON;
 
 	if (r->origins &&
 	    !fort_origins_begin(r->origins, s->env, s->arena, &s->pool, r->walk.state, r->walk.pc))
 		return no_memory(r);
 	fort_narrate_start(r->narrator);
+	fort_narrate_root(r->narrator, &root);
 	while (move == FORT_WALK_ON || move == FORT_WALK_JOINED) {
 		if (r->walk.number > s->options->budget_insns)
 			break;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "verify/cost.h"
+#include "verify/depth.h"
 #include "verify/replay.h"
 
 /* From few states to many. What the first accepts is accepted; an attempt that rejects is believed
@@ -128,6 +129,13 @@ static bool is_too_much(struct fort_search *s)
 	return true;
 }
 
+/* What is demanded only on a path that may not be possible, proves nothing when it fails. */
+static void note_demands(struct fort_search *s)
+{
+	while (s->n_known < s->env->n_demands)
+		s->demanded[++s->n_known] = s->exact;
+}
+
 static enum fort_progress execute(struct fort_search *s)
 {
 	struct fort_narrator *narrator = s->narrator;
@@ -146,6 +154,7 @@ static enum fort_progress execute(struct fort_search *s)
 	s->err = fort_step(s->env, &s->pool, s->state, s->pc, &step);
 	if (s->err)
 		return FORT_FAILED;
+	note_demands(s);
 	switch (step.outcome) {
 	case FORT_STEP_BAD: s->result->violation = step.violation; return FORT_REJECTED;
 	case FORT_STEP_END:
@@ -240,22 +249,24 @@ static enum fort_progress work(struct fort_search *s, struct fort_spot *spot,
 	return progress;
 }
 
-/* The last one of a list to come: paths that go on without a jump come after those that jumped, and
- * the kernel follows them first. Where two paths are wrong, we name the same one. */
-static struct fort_spot *newest(struct fort_spot *list)
+static bool waits(const struct fort_spot *spot)
 {
-	while (list && (!list->pending || list->dead))
-		list = list->next;
-	return list;
+	return spot->pending && !spot->dead;
 }
 
+/* Where paths meet, the last one to come: paths that go on without a jump come after those that
+ * jumped, and the kernel follows them first. Where two paths are wrong, we name the same one. At the
+ * head of a loop the first, which jumped back first: what does not end is found there. */
 static struct fort_spot *next_spot(const struct fort_point *point)
 {
-	struct fort_spot *spot = newest(point->spots);
+	struct fort_spot *found = point->spots;
 
-	for (const struct fort_layer *layer = point->layers; layer && !spot; layer = layer->next)
-		spot = newest(layer->members);
-	return spot;
+	while (found && !waits(found))
+		found = found->next;
+	for (const struct fort_layer *layer = point->layers; layer && !found; layer = layer->next)
+		for (struct fort_spot *spot = layer->members; spot; spot = spot->next)
+			found = waits(spot) ? spot : found;
+	return found;
 }
 
 static enum fort_progress work_on_point(struct fort_search *s, struct fort_point *point)
@@ -293,8 +304,9 @@ static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
 	s->roots[number] = FORT_ARENA_NEW(s->arena, struct fort_spot);
 	if (!s->roots[number])
 		return fort_search_no_memory(s);
-	*s->roots[number] = (struct fort_spot){.root = number, .exact = true};
+	*s->roots[number] = (struct fort_spot){.root = number, .exact = s->demanded[number]};
 	s->n_roots = number + 1;
+	fort_narrate_root(s->narrator, &root);
 	s->err = fort_step_enter(s->env, &s->pool, &root, &state);
 	if (s->err)
 		return FORT_FAILED;
@@ -302,6 +314,8 @@ static enum fort_progress walk_root(struct fort_search *s, uint32_t number)
 			s->env->graph->program.subprogs[root.subprog].start);
 	while (progress == FORT_ENDS && (point = fort_points_take(&s->points)))
 		progress = work_on_point(s, point);
+	if (progress == FORT_ENDS)
+		fort_narrate_root_safe(s->narrator, &root);
 	return progress;
 }
 
@@ -310,11 +324,14 @@ static enum fort_progress walk_all(struct fort_search *s)
 {
 	enum fort_progress progress = FORT_ENDS;
 
-	s->env->n_demands = 0;
+	s->env->n_demands = s->n_known = 0;
 	s->env->uses_kernel = false;
+	memset(s->env->stacks, 0, s->env->graph->program.n_subprogs * sizeof(s->env->stacks[0]));
 	s->roots = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, struct fort_spot *);
-	if (!s->roots)
+	s->demanded = FORT_ARENA_ARRAY(s->arena, FORT_DEMANDS_MAX + 1, bool);
+	if (!s->roots || !s->demanded)
 		return fort_search_no_memory(s);
+	s->demanded[0] = true;
 	for (uint32_t i = 0; progress == FORT_ENDS && i <= s->env->n_demands; i++)
 		progress = walk_root(s, i);
 	return progress;
@@ -394,6 +411,19 @@ static int run(struct fort_search *s)
 	return err;
 }
 
+/* Every path is safe. */
+static int accept(struct fort_search *s)
+{
+	int err = s->options->any_depth ? 0
+					: fort_depth_check(s->arena, s->env, FORT_STACK_BYTES,
+							   &s->result->violation);
+
+	fort_narrate_accepted(s->options->narrator);
+	if (err == -E2BIG)
+		s->result->verdict = FORT_REJECT;
+	return err == -E2BIG ? 0 : err;
+}
+
 int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 		       const struct fort_verify_options *options, struct fort_verify_result *result)
 {
@@ -414,7 +444,7 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 	if (!err && result->verdict == FORT_REJECT)
 		err = fort_replay(&s);
 	else if (!err)
-		fort_narrate_accepted(options->narrator);
+		err = accept(&s);
 	fort_buf_free(&s.body);
 	fort_buf_free(&s.ghosts);
 	return err;

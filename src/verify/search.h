@@ -37,9 +37,10 @@ struct fort_search {
 	struct fort_pool pool;
 	struct fort_points points;
 	struct fort_spot **roots; /* the program, then what is demanded, in that order */
-	uint32_t n_roots, n_layers;
-	uint64_t work;                /* instructions, comparisons and joins */
-	struct fort_buf body, ghosts; /* of a claim being written */
+	bool *demanded; /* of each of them: surely, by a path that was walked without joins */
+	uint32_t n_roots, n_known, n_layers; /* known: of the demands, those that were noticed */
+	uint64_t work;                       /* instructions, comparisons and joins */
+	struct fort_buf body, ghosts;        /* of a claim being written */
 	/* The region being worked on. */
 	struct fort_spot *spot;
 	struct fort_spot **edges;

@@ -33,6 +33,7 @@ enum fort_sabotage {
 
 struct fort_verify_options {
 	uint64_t budget_insns;          /* FORT_BUDGET_INSNS unless said otherwise */
+	bool any_depth;                 /* without the kernel's rules on stacks (depth.h) */
 	struct fort_narrator *narrator; /* or NULL */
 	bool explains;                  /* a rejection is to be explained: it gets a history */
 	enum fort_sabotage sabotage;

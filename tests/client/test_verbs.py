@@ -213,7 +213,13 @@ def check_run():
                and result["isolation"] == "sfi" and result["aborted"] is None,
                "prog run --json: the keys of the format", result)
     results = set()
-    for engine, isolation in itertools.product(("interp", "x64"), ("none", "sfi-store", "sfi")):
+    engines = ["interp", "x64"]
+    os.environ["XDG_CACHE_HOME"] = scratch.name
+    if b"without LLVM" in bpfort("doctor").stdout:
+        tap.report(True, "engine llvm # SKIP built without LLVM 19")
+    else:
+        engines += ["llvm", "llvm"]  # the second time, from its cache
+    for engine, isolation in itertools.product(engines, ("none", "sfi-store", "sfi")):
         status, result = bpfort.json(*run, "name", "checksum", "data_in", PACKET, "engine",
                                      engine, "isolation", isolation)
         tap.report(status == 0 and result["engine"] == engine
@@ -231,7 +237,8 @@ def check_run():
     gives("no packet", 2, *run, "name", "length", err="Invalid argument")
     gives("a missing packet file", 2, *run, "name", "length", "data_in", "/none",
           err="No such file")
-    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp", err="there is interp x64")
+    gives("an unknown engine", 2, *run, "name", "length", "engine", "warp",
+          err="there is interp x64 llvm")
     gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi-store sfi")
     gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
           "no_null_check", "data_in", PACKET, err="needed:")

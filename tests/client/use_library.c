@@ -176,6 +176,7 @@ int main(void)
 	options.engine = "warp";
 	if (bpfort_open(&options, &store) != -EINVAL)
 		return 7;
+	options.hide_constants = 1;
 	options.engine = "interp";
 	options.isolation = "none";
 	if (bpfort_open(&options, &store))

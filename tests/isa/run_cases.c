@@ -136,7 +136,7 @@ static void run_case(const char *plugin, const char *file, const struct data_cas
 
 	note_rows(c);
 	for (unsigned i = 0; fort_engines[i]; i++) {
-		if (!data_lists(c->engine, fort_engines[i]->name))
+		if (!data_lists(c->engine, fort_engines[i]->name) || fort_engines[i]->absent)
 			continue;
 		for (unsigned isolation = 0; isolation < FORT_ISOLATIONS; isolation++) {
 			if ((only != FORT_ISOLATIONS && only != isolation) ||

@@ -13,6 +13,7 @@
 #include "abi/uapi.h"
 #include "base/sys.h"
 #include "kernel_maps.h"
+#include "lab_btf.h"
 
 #define LOG_BYTES (1u << 20)
 
@@ -90,6 +91,24 @@ static void set_rights(bool back)
 		abort();
 }
 
+/* The functions of the program, as BTF. False when they cannot be said. */
+static bool add_functions(const struct lab *lab, struct bpf_prog_load_opts *opts)
+{
+	static struct lab_btf btf;
+	int fd;
+
+	if (!lab_btf_make(lab, &btf))
+		return false;
+	fd = bpf_btf_load(btf.build.blob, btf.build.bytes, NULL);
+	if (fd < 0)
+		return false;
+	opts->prog_btf_fd = (uint32_t)fd;
+	opts->func_info = btf.funcs;
+	opts->func_info_cnt = btf.n_funcs;
+	opts->func_info_rec_size = sizeof(btf.funcs[0]);
+	return true;
+}
+
 static int load(const struct lab *lab, struct bpf_prog_load_opts *opts)
 {
 	const struct fort_hook *hook = &lab->env.hook;
@@ -98,6 +117,13 @@ static int load(const struct lab *lab, struct bpf_prog_load_opts *opts)
 	opts->prog_flags = lab->env.sleepable ? BPF_F_SLEEPABLE : 0;
 	opts->expected_attach_type = hook->attach;
 	opts->attach_btf_id = lab->target;
+	if (hook->target) {
+		int id = libbpf_find_vmlinux_btf_id(hook->target, hook->attach);
+
+		opts->attach_btf_id = id < 0 ? 0 : (uint32_t)id;
+	}
+	if (lab->env.prototypes && !add_functions(lab, opts))
+		return -ENODATA;
 	if (!lab->env.rights)
 		set_rights(false);
 	fd = bpf_prog_load(hook->prog->number, "lab", lab->env.gpl ? "GPL" : "none",
@@ -105,6 +131,8 @@ static int load(const struct lab *lab, struct bpf_prog_load_opts *opts)
 	fd = fd < 0 ? -errno : fd;
 	if (!lab->env.rights)
 		set_rights(true);
+	if (opts->prog_btf_fd)
+		close((int)opts->prog_btf_fd);
 	return fd;
 }
 
@@ -126,7 +154,7 @@ void kernel_lab_load(const struct kernel_lab *kernel, const struct lab *lab,
 
 	*out = (struct kernel_verdict){.pc = UINT32_MAX};
 	out->fd = load(lab, &opts);
-	if (out->fd >= 0)
+	if (out->fd >= 0 || out->fd == -ENODATA)
 		return;
 	opts.log_buf = log;
 	opts.log_size = sizeof(log);

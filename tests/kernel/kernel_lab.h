@@ -8,7 +8,7 @@ struct kernel_lab {
 };
 
 struct kernel_verdict {
-	int fd;         /* of the program, the caller's; or -errno */
+	int fd;         /* of the program, the caller's; or -errno, -ENODATA: it was not asked */
 	uint32_t pc;    /* rejected: the instruction that the log came to last, or UINT32_MAX */
 	char line[512]; /* rejected: the last line before the statistics */
 };

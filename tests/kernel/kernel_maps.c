@@ -11,7 +11,7 @@
 /* Types of the laboratory's BTF. */
 struct types {
 	struct btf *btf;
-	int u32, u64, lock, locked, task, tag, pointer, owner, pair;
+	int u32, u64, lock, locked, timer, timed, task, tag, pointer, owner, pair;
 };
 
 static void add_struct(struct types *t, int *out, const char *name, uint32_t bytes)
@@ -29,7 +29,15 @@ static void add_types(struct types *t)
 	btf__add_field(t->btf, "count", t->u32, 0, 0);
 	btf__add_field(t->btf, "lock", t->lock, 32, 0);
 	btf__add_field(t->btf, "total", t->u64, 64, 0);
-	t->task = btf__add_fwd(t->btf, "task_struct", BTF_FWD_STRUCT);
+	add_struct(t, &t->timer, "bpf_timer", 16);
+	btf__add_field(t->btf, "a", t->u64, 0, 0);
+	btf__add_field(t->btf, "b", t->u64, 64, 0);
+	add_struct(t, &t->timed, "lab_timed", sizeof(struct lab_timed));
+	btf__add_field(t->btf, "count", t->u64, 0, 0);
+	btf__add_field(t->btf, "timer", t->timer, 64, 0);
+	/* Kernel types are found by name; a forward declaration would not do. */
+	add_struct(t, &t->task, "task_struct", 4);
+	btf__add_field(t->btf, "any", t->u32, 0, 0);
 	t->tag = btf__add_type_tag(t->btf, "kptr", t->task);
 	t->pointer = btf__add_ptr(t->btf, t->tag);
 	add_struct(t, &t->owner, "lab_owner", sizeof(struct lab_owner));
@@ -68,6 +76,20 @@ static int make(uint32_t index, struct bpf_map_create_opts *opts)
 	return fd < 0 ? -errno : fd;
 }
 
+static uint32_t value_type(const struct types *types, uint32_t index)
+{
+	switch (index) {
+	case LAB_LOCKED:
+	case LAB_LOCK:
+	case LAB_LOCKS: return (uint32_t)types->locked;
+	case LAB_TIMERS:
+	case LAB_TIMERS_TOO: return (uint32_t)types->timed;
+	case LAB_OWNER: return (uint32_t)types->owner;
+	case LAB_SOCKET_STORAGE: return (uint32_t)types->pair;
+	default: return 0;
+	}
+}
+
 static int make_with_types(uint32_t index)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
@@ -77,10 +99,8 @@ static int make_with_types(uint32_t index)
 	if (btf < 0)
 		return btf;
 	opts.btf_fd = (uint32_t)btf;
-	opts.btf_key_type_id = (uint32_t)types.u32;
-	opts.btf_value_type_id = (uint32_t)(index == LAB_LOCKED  ? types.locked
-					    : index == LAB_OWNER ? types.owner
-								 : types.pair);
+	opts.btf_key_type_id = (uint32_t)(lab_shapes[index].key_bytes == 8 ? types.u64 : types.u32);
+	opts.btf_value_type_id = value_type(&types, index);
 	fd = make(index, &opts);
 	close(btf);
 	return fd;
@@ -107,7 +127,8 @@ int kernel_map_make(uint32_t index)
 
 	if (index == LAB_TEXTS)
 		return make_texts();
-	if (index == LAB_LOCKED || index == LAB_OWNER || index == LAB_SOCKET_STORAGE)
+	if (index == LAB_LOCKED || index == LAB_OWNER || index == LAB_SOCKET_STORAGE ||
+	    (index >= LAB_LOCK && index <= LAB_TIMERS_TOO))
 		return make_with_types(index);
 	if (!lab_shapes[index].inner)
 		return make(index, &opts);

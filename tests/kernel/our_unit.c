@@ -6,64 +6,43 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "abi/uapi.h"
 #include "inner_maps.h"
 #include "step/kernel.h"
+#include "btf/kernel.h"
 #include "store/raw.h"
 
 /* --- what is not supported of maps --- */
 
-/* Fields that programs may not touch as bytes. */
-static bool is_special(const struct btf *btf, const struct btf_member *member)
+/* What is in the map's values beside bytes: NULL when it has no BTF, or none that can be read. The
+ * kernel as well goes on without what it cannot make sense of (K: map_check_btf). */
+static const struct fort_btf_record *read_record(struct our_unit *ours, int fd)
 {
-	static const char *const structs[] = {"bpf_spin_lock", "bpf_res_spin_lock", "bpf_timer",
-					      "bpf_wq",        "bpf_list_head",     "bpf_list_node",
-					      "bpf_rb_root",   "bpf_rb_node",       "bpf_refcount",
-					      "bpf_task_work"};
-	const struct btf_type *type = btf__type_by_id(btf, member->type);
-
-	if (btf_is_ptr(type)) {
-		type = btf__type_by_id(btf, type->type);
-		return btf_is_type_tag(type) &&
-		       (strstr(btf__name_by_offset(btf, type->name_off), "kptr") ||
-			!strcmp(btf__name_by_offset(btf, type->name_off), "uptr"));
-	}
-	while (btf_is_array(type))
-		type = btf__type_by_id(btf, btf_array(type)->type);
-	for (size_t i = 0; i < FORT_LEN(structs); i++)
-		if (!strcmp(btf__name_by_offset(btf, type->name_off), structs[i]))
-			return true;
-	return false;
-}
-
-static bool has_special(const struct btf *btf, uint32_t id)
-{
-	const struct btf_type *type = btf__type_by_id(btf, id);
-
-	/* Values of global data are sections, whose variables are no members. */
-	if (!type || !btf_is_composite(type))
-		return false;
-	for (uint32_t i = 0; i < btf_vlen(type); i++)
-		if (is_special(btf, &btf_members(type)[i]))
-			return true;
-	return false;
-}
-
-/* The unit does not know what is in a map's values. */
-static bool has_special_values(int fd)
-{
+	struct fort_btf_record *record = FORT_ARENA_NEW(&ours->arena, struct fort_btf_record);
 	struct bpf_map_info info = {0};
+	struct fort_btf *btf = NULL;
 	uint32_t bytes = sizeof(info);
-	struct btf *btf;
-	bool special;
+	int btf_fd;
+	bool good;
 
-	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) || !info.btf_value_type_id)
-		return false;
-	btf = btf__load_from_kernel_by_id(info.btf_id);
-	special = btf && has_special(btf, info.btf_value_type_id);
-	btf__free(btf);
-	return special;
+	if (!record || bpf_obj_get_info_by_fd(fd, &info, &bytes) || !info.btf_id)
+		return NULL;
+	btf_fd = bpf_btf_get_fd_by_id(info.btf_id);
+	if (btf_fd < 0)
+		return NULL;
+	good = attr_btf_read(btf_fd, &btf);
+	if (!good || !info.btf_value_type_id ||
+	    fort_btf_read_record(btf, attr_btf_kernel(), info.btf_value_type_id, info.value_size,
+				 FORT_RECORD_VALUE, record))
+		*record = (struct fort_btf_record){0};
+	close(btf_fd);
+	fort_btf_free(btf);
+	if (!good)
+		snprintf(ours->strange_map, sizeof(ours->strange_map),
+			 "map values whose types cannot be read");
+	return record;
 }
 
 static void note_strange(struct our_unit *ours, uint32_t index)
@@ -73,9 +52,6 @@ static void note_strange(struct our_unit *ours, uint32_t index)
 	if (!fort_map_by_number(ours->maps[index].type))
 		snprintf(ours->strange_map, sizeof(ours->strange_map), "map type %s",
 			 name ? name : "unknown");
-	else if (has_special_values(ours->fds[index]))
-		snprintf(ours->strange_map, sizeof(ours->strange_map),
-			 "map values with locks, timers, kernel pointers");
 }
 
 /* --- maps --- */
@@ -138,6 +114,7 @@ static int map_index(struct our_unit *ours, int fd)
 	ours->maps[index] = shape_of(&info);
 	ours->n_maps++;
 	note_strange(ours, index);
+	ours->records[index] = read_record(ours, fd);
 	return take_constants(ours, index) ? (int)index : -1;
 }
 
@@ -273,6 +250,7 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 					    .sleepable = attr->prog_flags & BPF_F_SLEEPABLE,
 					    .maps = ours->maps,
 					    .constants = ours->constants,
+					    .records = ours->records,
 					    .cpus = (uint32_t)libbpf_num_possible_cpus(),
 					    .rights = rights_of(half),
 					    .gpl = is_gpl((const char *)(uintptr_t)attr->license)};
@@ -298,9 +276,14 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 	if (!resolve_maps(ours, attr) || !add_inner(ours))
 		return fail(OUR_UNIT_CANNOT, reason,
 			    "what its maps are is the front door's business");
+	if (!attr_info_open(&ours->info, &ours->arena, attr))
+		return fail(OUR_UNIT_CANNOT, reason, "its BTF cannot be read");
 	request.insns = ours->insns;
 	request.n_maps = ours->n_maps;
 	request.n_inner = ours->n_inner;
+	request.prototypes = ours->info.described.prototypes;
+	request.words = ours->info.described.words;
+	request.n_prototypes = ours->info.described.n_prototypes;
 	ours->build_ns = oracle_now_ns();
 	err = fort_unit_build(&ours->arena, &request, &ours->unit, error);
 	ours->build_ns = oracle_now_ns() - ours->build_ns;
@@ -315,5 +298,6 @@ enum our_unit_state our_unit_open(struct our_unit *ours, const union bpf_attr *a
 
 void our_unit_close(struct our_unit *ours)
 {
+	attr_info_close(&ours->info);
 	fort_arena_free(&ours->arena);
 }

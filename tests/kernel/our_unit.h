@@ -1,6 +1,7 @@
 /* A unit from a PROG_LOAD whose maps are the running kernel's. */
 #pragma once
 
+#include "attr_info.h"
 #include "load/unit.h"
 #include "oracle.h"
 
@@ -9,9 +10,11 @@ struct our_unit {
 	struct fort_raw_insn *insns;
 	struct fort_map_shape maps[2 * FORT_MAPS_PER_PROG_MAX]; /* n_maps, then n_inner */
 	const uint8_t *constants[FORT_MAPS_PER_PROG_MAX];
+	const struct fort_btf_record *records[FORT_MAPS_PER_PROG_MAX];
 	int fds[FORT_MAPS_PER_PROG_MAX]; /* the caller's */
 	uint32_t n_maps, n_inner;
 	char strange_map[ORACLE_REASON_BYTES]; /* what of a map is not supported; "": nothing */
+	struct attr_info info;
 	struct fort_unit unit;
 	uint64_t build_ns; /* decoding, and the graph */
 };

@@ -268,14 +268,14 @@ static bool step(const struct fort_insn *insn, struct followed *numbers)
 {
 	struct fort_scalar *dst = &numbers[insn->dst - FIRST].ours, right = {0};
 	unsigned from = insn->op == FORT_OP_MOVSX8 ? 8 : insn->op == FORT_OP_MOVSX16 ? 16 : 32;
-	bool same = insn->dst == insn->src;
+	bool same = insn->kind == FORT_ALU_X && insn->dst == insn->src;
 
 	if (insn->kind == FORT_ALU_X || insn->kind == FORT_JCC_X)
 		right = numbers[insn->src - FIRST].ours;
 	else
 		right = fort_scalar_const((uint64_t)insn->imm);
 	switch (insn->kind) {
-	case FORT_ALU_K: same = false; /* fall through */
+	case FORT_ALU_K:
 	case FORT_ALU_X: *dst = fort_scalar_alu(insn->op, insn->bits, dst, &right, same); break;
 	case FORT_NEG: *dst = fort_scalar_neg(insn->bits, dst); break;
 	case FORT_END: *dst = fort_scalar_swap(insn->op, insn->bits, dst); break;

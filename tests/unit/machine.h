@@ -14,8 +14,8 @@
 #define MACHINE_ENGINE fort_engine_interp
 #endif
 
-/* Built with MACHINE_MPK, what would run under sfi runs under protection keys. The test itself has all
- * keys open: it looks into windows as it likes. */
+/* Built with MACHINE_MPK, what would run under sfi runs under protection keys. The test itself has
+ * all keys open: it looks into windows as it likes. */
 #ifdef MACHINE_MPK
 static struct fort_keys machine_keys;
 
@@ -27,7 +27,7 @@ static struct fort_keys *machine_open_keys(void)
 	return &machine_keys;
 }
 
-static int machine_must_skip(void)
+static inline int machine_must_skip(void)
 {
 	int err = fort_keys_probe();
 
@@ -41,7 +41,7 @@ static struct fort_keys *machine_open_keys(void)
 	return NULL;
 }
 
-static int machine_must_skip(void)
+static inline int machine_must_skip(void)
 {
 	return 0;
 }
@@ -55,7 +55,7 @@ struct machine {
 	struct fort_code *code;
 	struct fort_run run;
 	fort_helper_lookup *helper;
-	bool callx, unproven;
+	bool callx, unproven, blind;
 };
 
 #define MACHINE_FUEL 1000000u
@@ -69,16 +69,18 @@ static fort_helper_fn *machine_no_helper(uint32_t number)
 static inline void machine_load(struct machine *m, const char *source,
 				const struct fort_domain_map *maps, uint32_t n_maps)
 {
-	struct fort_domain_layout layout = {.n_slots = 1,
-					    .ctx_bytes = 64,
-					    .packet_bytes = 64,
-					    .keys = machine_open_keys()};
+	struct fort_domain_layout layout = {
+		.n_slots = 1, .ctx_bytes = 64, .packet_bytes = 64, .keys = machine_open_keys()};
 	struct fort_assembly assembly;
 	struct fort_asm_error error = {0};
 	struct fort_decode_error decode_error;
 	struct fort_graph_error graph_error;
 	struct fort_insn *insns;
 
+	if (MACHINE_ENGINE.absent) {
+		print_message("%s: %s\n", MACHINE_ENGINE.name, MACHINE_ENGINE.absent);
+		skip();
+	}
 	*m = (struct machine){.engine = &MACHINE_ENGINE, .helper = machine_no_helper};
 	fort_arena_init(&m->arena, 1u << 20);
 	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
@@ -108,6 +110,7 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 		.isolation = machine_isolation(m, isolation),
 		.helper = m->helper,
 		.callx = m->callx,
+		.blind = m->blind,
 		.proven = !m->unproven, /* who writes the test vouches for the program */
 		.inspect = true,
 	};
@@ -115,7 +118,7 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 	m->run = (struct fort_run){.domain = &m->domain, .fuel = MACHINE_FUEL};
 	m->run.ctx = fort_domain_ctx(&m->domain, 0);
 	/* cmocka sets handlers of its own for each test. */
-	if (m->engine == &fort_engine_x64)
+	if (m->engine != &fort_engine_interp)
 		assert_int_equal(fort_signals_install(), 0);
 	return m->engine->compile(&request, &m->code);
 }

@@ -187,6 +187,11 @@ bool lab_case_open(struct lab *lab, const struct lab_case *want)
 	lab->env.sleepable |= want->sleepable;
 	if (lab->env.hook.prog)
 		lab->env.hook.attach = fort_hook_attach(lab->env.hook.prog, want->attach);
+	if (built && want->functions[0] && !lab_describe(lab, want->functions)) {
+		snprintf(lab->error, sizeof(lab->error),
+			 "the functions are not those of the program");
+		return false;
+	}
 	if (built && !lab_meet(lab, lab->env.hook.target))
 		snprintf(lab->error, sizeof(lab->error), "no target %s", want->target);
 	return built && !lab->error[0];
@@ -210,6 +215,7 @@ static bool read_key(struct lab_case *want, const char *line)
 
 	if (take(line, "type:", want->type, sizeof(want->type)) ||
 	    take(line, "says:", want->says, sizeof(want->says)) ||
+	    take(line, "functions:", want->functions, sizeof(want->functions)) ||
 	    take(line, "message:", want->message, sizeof(want->message)) ||
 	    take(line, "needed:", want->needed, sizeof(want->needed)) ||
 	    take(line, "known:", want->known, sizeof(want->known)) ||
@@ -224,6 +230,8 @@ static bool read_key(struct lab_case *want, const char *line)
 		want->budget = strtoull(value, NULL, 0);
 	else if (take(line, "rights:", value, sizeof(value)))
 		want->rights = rights_of(value);
+	else if (take(line, "depth:", value, sizeof(value)))
+		want->any_depth = !strcmp(value, "any");
 	else if (take(line, "license:", value, sizeof(value)))
 		want->gpl = strcmp(value, "none") != 0;
 	else if (take(line, "expect-later:", want->later, sizeof(want->later)))

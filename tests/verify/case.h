@@ -9,6 +9,8 @@
  *                               two such lines give every combination
  *   rights: perf uninit leak    of the program; default all three; `none`
  *   license: none               not GPL-compatible
+ *   functions: TEXT             what the program's functions are (lab_describe)
+ *   depth: any                  without the kernel's rules on stacks
  *   budget: N                   instructions the search may process
  *   accept                      the search accepts and the checker agrees; or
  *   reject: F0502 [at N]        this cause, at this instruction
@@ -39,6 +41,7 @@ enum lab_kernel { LAB_KERNEL_SAME, LAB_KERNEL_ACCEPTS, LAB_KERNEL_REJECTS };
 
 struct lab_case {
 	char name[256], type[32];
+	bool any_depth;
 	bool given, accept; /* an expectation was found; which */
 	char code[8];       /* REJECT; "": any cause but limits and what is not supported */
 	long at;            /* -1: anywhere */
@@ -48,9 +51,10 @@ struct lab_case {
 	bool twin;       /* the second of a bound */
 	uint8_t kernel;  /* enum lab_kernel */
 	uint64_t budget;
-	uint32_t rights; /* enum fort_verifier_right */
-	uint32_t attach; /* enum fort_attach */
-	char target[64]; /* "" for none */
+	char functions[512]; /* "" for none */
+	uint32_t rights;     /* enum fort_verifier_right */
+	uint32_t attach;     /* enum fort_attach */
+	char target[64];     /* "" for none */
 	bool gpl, sleepable;
 	char assembly[LAB_CASE_BYTES];
 };

@@ -6,25 +6,21 @@
 #include <string.h>
 
 #include "abi/uapi.h"
+#include "embed_tree.h"
+#include "load/runs.h"
 #include "map/cpus.h"
 #include "map/ring.h"
 #include "random.h"
 
-#define NODES_MAX    (4u << 20)
 #define PACKET_BYTES 1024u
 
-/* Where the proof goes on from an instruction. */
-enum { WAY_NONE = UINT32_MAX };
-#define WAY_REGION 0x80000000u /* a claimed state takes over; else a node */
+static struct embed_act *act_of(const struct embed *e)
+{
+	/* cast: the caller's constness */
+	return &((struct embed *)(uintptr_t)e)->acts[e->n_acts - 1];
+}
 
-struct embed_node {
-	uint32_t pc;
-	uint32_t ways[2]; /* falling through, or the only one; and jumping */
-};
-
-static bool wrong(struct embed *e, const char *format, ...) FORT_PRINTF(2, 3);
-
-static bool wrong(struct embed *e, const char *format, ...)
+bool embed_wrong(struct embed *e, const char *format, ...)
 {
 	va_list args;
 
@@ -80,185 +76,6 @@ void embed_world_drain(struct embed_world *world)
 	}
 }
 
-/* --- the certificate's regions, as trees of instructions --- */
-
-static bool add_node(struct embed *e, uint32_t pc, uint32_t *out)
-{
-	if (e->n_nodes == e->nodes_room) {
-		uint32_t room = e->nodes_room ? e->nodes_room * 2 : 1024;
-		struct embed_node *nodes = realloc(e->nodes, room * sizeof(*nodes));
-
-		if (!nodes || room > NODES_MAX)
-			return wrong(e, "the certificate has too many steps");
-		e->nodes = nodes;
-		e->nodes_room = room;
-	}
-	e->nodes[e->n_nodes] = (struct embed_node){pc, {WAY_NONE, WAY_NONE}};
-	*out = e->n_nodes++;
-	return true;
-}
-
-/* A side of a fork that waits for its turn. */
-struct waiting {
-	struct waiting *next;
-	struct fort_state *state;
-	uint32_t pc, node;
-	unsigned way; /* of the node */
-};
-
-struct walk {
-	struct embed *e;
-	struct waiting *todo;
-	struct fort_reader edges;
-	uint32_t index;
-};
-
-/* The way from an instruction to `pc`, by the next edge if it is a cut point. */
-static uint32_t way_to(struct walk *w, uint32_t pc)
-{
-	uint64_t edge = 0;
-
-	if (fort_is_cut_point(w->e->env->graph, pc) && !fort_reader_varint(&w->edges, &edge) &&
-	    edge)
-		return WAY_REGION | (uint32_t)(edge - 1);
-	return WAY_NONE;
-}
-
-/* As the checker does wherever paths may meet. */
-static bool settle(struct embed *e, struct fort_state *state, uint32_t pc)
-{
-	if (!fort_is_cut_point(e->env->graph, pc) || fort_state_settle(&e->pool, state))
-		return true;
-	return wrong(e, "no memory");
-}
-
-static bool wait(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node, unsigned way)
-{
-	struct waiting *item = FORT_ARENA_NEW(&w->e->arena, struct waiting);
-
-	if (!item)
-		return wrong(w->e, "no memory");
-	*item = (struct waiting){w->todo, state, pc, node, way};
-	w->todo = item;
-	return true;
-}
-
-/* An arrival at `pc`, by a way of a node: *next is the node there, or WAY_NONE when the way ended
- * in another region. */
-static bool arrive(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node,
-		   unsigned side, uint32_t *next)
-{
-	struct embed *e = w->e;
-	uint32_t way;
-
-	if (!settle(e, state, pc))
-		return false;
-	way = way_to(w, pc);
-	*next = WAY_NONE;
-	if (way == WAY_NONE && !add_node(e, pc, next))
-		return false;
-	e->nodes[node].ways[side] = way == WAY_NONE ? *next : way;
-	return true;
-}
-
-/* The jumping side of a fork. If it goes on within the region, it takes the path's place. */
-static bool jump(struct walk *w, struct fort_state **state, uint32_t *node,
-		 const struct fort_step *step, bool *took_over)
-{
-	uint32_t next;
-
-	*took_over = false;
-	if (!fort_is_cut_point(w->e->env->graph, step->other_pc))
-		return wait(w, step->other, step->other_pc, *node, 1);
-	if (!arrive(w, step->other, step->other_pc, *node, 1, &next))
-		return false;
-	if (next == WAY_NONE) {
-		fort_state_free(&w->e->pool, step->other);
-		return true;
-	}
-	if (!wait(w, *state, step->pc, *node, 0))
-		return false;
-	*state = step->other;
-	*node = next;
-	*took_over = true;
-	return true;
-}
-
-static bool walk_path(struct walk *w, struct fort_state *state, uint32_t node)
-{
-	struct embed *e = w->e;
-	struct fort_step step;
-	bool took_over = false;
-
-	for (;;) {
-		uint32_t next;
-
-		if (fort_step(e->env, &e->pool, state, e->nodes[node].pc, &step) ||
-		    step.outcome == FORT_STEP_BAD)
-			return wrong(e, "the certificate does not check");
-		if (step.outcome == FORT_STEP_END || step.outcome == FORT_STEP_DEAD)
-			break;
-		if (step.outcome == FORT_STEP_FORK && !jump(w, &state, &node, &step, &took_over))
-			return false;
-		if (step.outcome == FORT_STEP_FORK && took_over)
-			continue;
-		if (!arrive(w, state, step.pc, node, 0, &next))
-			return false;
-		if (next == WAY_NONE)
-			break;
-		node = next;
-	}
-	fort_state_free(&e->pool, state);
-	return true;
-}
-
-static bool walk_region(struct walk *w, struct fort_state *state, uint32_t pc,
-			struct fort_span edges)
-{
-	struct embed *e = w->e;
-
-	w->edges = fort_reader_on(edges.data, edges.bytes);
-	if (!fort_certificate_enter(&e->certificate, w->index, &e->pool, state))
-		return wrong(e, "the certificate does not check");
-	if (!add_node(e, pc, &e->roots[w->index]) || !walk_path(w, state, e->roots[w->index]))
-		return false;
-	while (w->todo) {
-		struct waiting *item = w->todo;
-		uint32_t next;
-
-		w->todo = item->next;
-		if (!arrive(w, item->state, item->pc, item->node, item->way, &next) ||
-		    (next != WAY_NONE && !walk_path(w, item->state, next)))
-			return false;
-		if (next == WAY_NONE)
-			fort_state_free(&e->pool, item->state);
-	}
-	return true;
-}
-
-static const struct fort_root main_root = {.kind = FORT_ROOT_MAIN};
-
-static bool walk_certificate(struct embed *e)
-{
-	struct fort_certificate *c = &e->certificate;
-	struct walk walk = {.e = e};
-	struct fort_state *state;
-
-	e->roots = FORT_ARENA_ARRAY(&e->arena, c->n_states + c->n_roots, uint32_t);
-	e->ghosts = FORT_ARENA_ARRAY(&e->arena, c->n_groups, struct embed_ghost);
-	if (!e->roots || !e->ghosts)
-		return wrong(e, "no memory");
-	for (; walk.index < c->n_states; walk.index++) {
-		const struct fort_cert_state *from = &c->states[walk.index];
-
-		if (fort_claim_read(from->claim, &e->pool, e->env, c->n_groups, &state) ||
-		    !walk_region(&walk, state, from->pc, from->edges))
-			return wrong(e, "the certificate does not check");
-	}
-	return !fort_step_enter(e->env, &e->pool, &main_root, &state) &&
-	       walk_region(&walk, state, 0, c->roots[0].edges);
-}
-
 /* --- concrete against abstract --- */
 
 /* Whose symbols, call results: what the first value with an id said. */
@@ -292,13 +109,16 @@ static bool agrees(struct facts *facts, uint32_t id, uint64_t says)
 static bool disagree(struct look *look, const struct fort_value *claimed, uint64_t actual,
 		     const char *why)
 {
-	return wrong(look->e, "at %u: %s is %#llx, claimed type %u object %u: %s", look->pc,
-		     look->what, (unsigned long long)actual, claimed->type, claimed->object, why);
+	return embed_wrong(look->e, "at %u: %s is %#llx, claimed type %u object %u: %s", look->pc,
+			   look->what, (unsigned long long)actual, claimed->type, claimed->object,
+			   why);
 }
 
+/* Of a frame of the claimed state. */
 static uint64_t frame_top(const struct embed *e, uint32_t frame)
 {
-	return fort_domain_stack_top(&e->loaded->domain, 0) - (uint64_t)frame * FORT_STACK_BYTES;
+	return fort_domain_stack_top(&e->loaded->domain, 0) -
+	       (uint64_t)(act_of(e)->base + frame) * FORT_STACK_BYTES;
 }
 
 /* The offset of a pointer into some value of a map; which value is not known. */
@@ -328,6 +148,24 @@ static bool in_held_memory(const struct embed *e, const struct fort_value *claim
 		    fort_scalar_has(&claimed->num, actual - run->held[i].address))
 			return true;
 	return false;
+}
+
+/* What a global function was passed, and some offset. Memory that is not trusted is anywhere. */
+static bool in_argument(const struct embed *e, const struct fort_value *claimed, uint64_t actual)
+{
+	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
+		if (fort_scalar_has(&claimed->num, actual - act_of(e)->args[reg]))
+			return true;
+	return claimed->flags & FORT_UNTRUSTED;
+}
+
+static bool in_object(const struct embed *e, const struct fort_value *claimed, uint64_t actual)
+{
+	switch (claimed->type) {
+	case FORT_RING_MEM: return in_held_memory(e, claimed, actual);
+	case FORT_MEM: return in_argument(e, claimed, actual);
+	default: return in_some_value(e, claimed, actual);
+	}
 }
 
 /* What a pointer's offset counts from; false when that is not one place. */
@@ -365,12 +203,10 @@ static bool compare(struct look *look, const struct fort_value *claimed, uint64_
 		if (!actual)
 			return true;
 	}
-	if (!base_of(e, claimed, &base)) {
-		bool good = claimed->type == FORT_RING_MEM ? in_held_memory(e, claimed, actual)
-							   : in_some_value(e, claimed, actual);
-
-		return good ? true : disagree(look, claimed, actual, "not a place in the object");
-	}
+	if (!base_of(e, claimed, &base))
+		return in_object(e, claimed, actual)
+			       ? true
+			       : disagree(look, claimed, actual, "not a place in the object");
 	if (!fort_scalar_has(&claimed->num, actual - base))
 		return disagree(look, claimed, actual, "not a member");
 	if (claimed->sym &&
@@ -387,8 +223,8 @@ static bool compare_slot(struct look *look, const struct fort_slot *slot, uint64
 
 	for (unsigned i = spilled; i < 8; i++)
 		if (slot->bytes[i] == FORT_BYTE_ZERO && bytes[i])
-			return wrong(look->e, "at %u: byte %u of %s is %u, claimed zero", look->pc,
-				     i, look->what, bytes[i]);
+			return embed_wrong(look->e, "at %u: byte %u of %s is %u, claimed zero",
+					   look->pc, i, look->what, bytes[i]);
 	memcpy(&actual, bytes, spilled);
 	return !spilled || compare(look, &slot->spill, actual);
 }
@@ -396,15 +232,16 @@ static bool compare_slot(struct look *look, const struct fort_slot *slot, uint64
 static bool compare_frame(struct look *look, uint32_t f, const uint64_t regs[FORT_REGS])
 {
 	struct embed *e = look->e;
-	const struct fort_frame *frame = e->state->frames[f];
-	bool top = f + 1 == e->state->n_frames;
+	const struct fort_state *state = act_of(e)->state;
+	const struct fort_frame *frame = state->frames[f];
+	bool top = f + 1 == state->n_frames;
 	char what[64];
 
 	look->what = what;
 	for (unsigned r = top ? FORT_R0 : FORT_R6; r < FORT_REGS; r++) {
 		uint64_t actual = top             ? regs[r]
 				  : r == FORT_R10 ? frame_top(e, f)
-						  : e->callers[f][r - FORT_R6];
+						  : e->callers[act_of(e)->base + f][r - FORT_R6];
 
 		snprintf(what, sizeof(what), "r%u of frame %u", r, f);
 		if (!compare(look, &frame->regs[r], actual))
@@ -421,8 +258,8 @@ static bool compare_frame(struct look *look, uint32_t f, const uint64_t regs[FOR
 /* Lengths, and what was remembered at the heads of loops. */
 static bool compare_rest(struct look *look)
 {
-	const struct fort_state *state = look->e->state;
 	const struct embed *e = look->e;
+	const struct fort_state *state = act_of(e)->state;
 
 	look->what = "the packet's length";
 	if (!compare(look, &state->packet, e->packet_end - e->packet))
@@ -431,7 +268,7 @@ static bool compare_rest(struct look *look)
 	if (!compare(look, &state->meta, e->packet - e->packet_meta))
 		return false;
 	for (uint32_t i = 0; i < state->n_ghosts; i++) {
-		const struct embed_ghost *ghost = &e->ghosts[state->ghosts[i].owner];
+		const struct embed_ghost *ghost = &act_of(e)->ghosts[state->ghosts[i].owner];
 
 		look->what = "a loop's ghost";
 		if (ghost->set && !compare(look, &state->ghosts[i].value, ghost->value))
@@ -455,7 +292,7 @@ static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, 
 
 static bool compare_facts(struct look *look)
 {
-	const struct fort_state *state = look->e->state;
+	const struct fort_state *state = act_of(look->e)->state;
 
 	for (uint32_t i = 0; i < state->n_facts; i++) {
 		const struct fort_fact *fact = &state->facts[i];
@@ -467,8 +304,9 @@ static bool compare_facts(struct look *look)
 			continue;
 		look->e->compared++;
 		if (sum > fact->most)
-			return wrong(look->e, "at %u: an order is not as claimed (%u + %u - %u)",
-				     look->pc, fact->a, fact->b, fact->c);
+			return embed_wrong(look->e,
+					   "at %u: an order is not as claimed (%u + %u - %u)",
+					   look->pc, fact->a, fact->b, fact->c);
 	}
 	return true;
 }
@@ -477,20 +315,21 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 			  const uint64_t regs[FORT_REGS])
 {
 	static struct look look;
+	const struct embed_act *act = act_of(e);
 
 	memset(&look, 0, sizeof(look));
 	look.e = e;
 	look.pc = pc;
 	e->states++;
 	if (e->sabotage && e->sabotage->pc == pc)
-		e->sabotage->spoil(e->state);
-	if (e->state->n_frames != frame + 1)
-		return wrong(e, "at %u: frame %u, claimed %u frames", pc, frame,
-			     e->state->n_frames);
-	if (e->run->n_held > e->state->n_refs)
-		return wrong(e, "at %u: %u references held, claimed %u", pc, e->run->n_held,
-			     e->state->n_refs);
-	for (uint32_t f = 0; f < e->state->n_frames; f++)
+		e->sabotage->spoil(act->state);
+	if (act->base + act->state->n_frames != frame + 1)
+		return embed_wrong(e, "at %u: frame %u, claimed %u and %u frames", pc, frame,
+				   act->base, act->state->n_frames);
+	if (e->run->n_held > act->held + act->state->n_refs)
+		return embed_wrong(e, "at %u: %u references held, claimed %u and %u", pc,
+				   e->run->n_held, act->held, act->state->n_refs);
+	for (uint32_t f = 0; f < act->state->n_frames; f++)
 		if (!compare_frame(&look, f, regs))
 			return false;
 	return compare_rest(&look) && compare_facts(&look);
@@ -509,27 +348,85 @@ static bool jump_taken(const struct fort_insn *insn, const uint64_t regs[FORT_RE
 /* The instruction before this one was applied: go where the run went. */
 static bool follow(struct embed *e, uint32_t pc)
 {
-	bool other = e->step.outcome == FORT_STEP_FORK && e->taken;
-	uint32_t way = e->nodes[e->node].ways[other];
+	struct embed_act *act = act_of(e);
+	bool other = act->step.outcome == FORT_STEP_FORK && act->taken;
+	uint32_t way = e->nodes[act->node].ways[other];
 
-	if (e->step.outcome != FORT_STEP_NEXT && e->step.outcome != FORT_STEP_FORK)
-		return wrong(e, "at %u: the path was claimed to have ended", pc);
-	if (pc != (other ? e->step.other_pc : e->step.pc) || way == WAY_NONE)
-		return wrong(e, "the run went to %u, which was claimed impossible", pc);
-	if (e->step.outcome == FORT_STEP_FORK) {
-		fort_state_free(&e->pool, other ? e->state : e->step.other);
-		e->state = other ? e->step.other : e->state;
+	if (act->step.outcome != FORT_STEP_NEXT && act->step.outcome != FORT_STEP_FORK)
+		return embed_wrong(e, "at %u: the path was claimed to have ended", pc);
+	if (pc != (other ? act->step.other_pc : act->step.pc) || way == WAY_NONE)
+		return embed_wrong(e, "the run went to %u, which was claimed impossible", pc);
+	if (act->step.outcome == FORT_STEP_FORK) {
+		fort_state_free(&e->pool, other ? act->state : act->step.other);
+		act->state = other ? act->step.other : act->state;
 	}
-	e->node = way;
-	return settle(e, e->state, pc);
+	act->node = way;
+	return embed_settle(e, act->state, pc);
+}
+
+/* The region of a root begins, above `base` frames of others. */
+static bool enter_root(struct embed *e, const struct fort_root *root, uint32_t base)
+{
+	const struct fort_certificate *c = &e->certificate;
+	struct embed_act *act = &e->acts[e->n_acts++];
+	uint32_t i = 0;
+
+	while (i < c->n_roots && !fort_root_is(&c->roots[i].root, root))
+		i++;
+	if (i == c->n_roots)
+		return embed_wrong(e, "a function is called that nobody has proven");
+	act->node = e->roots[c->n_states + i];
+	act->taken = false;
+	act->base = base;
+	act->held = e->run ? e->run->n_held : 0;
+	memset(act->args, 0, sizeof(act->args));
+	for (uint32_t k = 0; k < c->n_groups; k++)
+		act->ghosts[k].set = false;
+	return (!fort_step_enter(e->env, &e->pool, root, &act->state) &&
+		fort_certificate_enter(c, c->n_states + i, &e->pool, act->state)) ||
+	       embed_wrong(e, "no memory");
+}
+
+static bool leave_root(struct embed *e, uint32_t pc)
+{
+	struct embed_act *act = act_of(e);
+
+	if (act->step.outcome != FORT_STEP_END)
+		return embed_wrong(e, "the run went back to %u, where the claim goes on", pc);
+	fort_state_free(&e->pool, act->state);
+	e->n_acts--;
+	return true;
+}
+
+/* The run may have left functions that are proven on their own, or entered one. */
+static bool change_root(struct embed *e, uint32_t pc, uint32_t frame,
+			const uint64_t regs[FORT_REGS])
+{
+	const struct fort_program *program = &e->env->graph->program;
+	struct fort_root root = {.kind = FORT_ROOT_GLOBAL};
+	struct embed_act *act = act_of(e);
+
+	while (frame < act_of(e)->base)
+		if (!leave_root(e, pc))
+			return false;
+	act = act_of(e);
+	if (act->step.outcome != FORT_STEP_NEXT || frame != act->base + act->state->n_frames ||
+	    e->n_acts == FORT_FRAMES_MAX)
+		return follow(e, pc);
+	root.subprog = fort_subprog_of(program, pc);
+	if (!enter_root(e, &root, frame))
+		return false;
+	memcpy(act_of(e)->args, regs, sizeof(act_of(e)->args));
+	return true;
 }
 
 /* The number at a cell, a pointer's offset if it is one. */
 static bool concrete_cell(struct embed *e, struct fort_cell cell, const uint64_t regs[FORT_REGS],
 			  uint64_t *out)
 {
-	const struct fort_value *claimed = fort_state_cell(e->state, cell);
-	bool top = cell.frame + 1u == e->state->n_frames;
+	const struct embed_act *act = act_of(e);
+	const struct fort_value *claimed = fort_state_cell(act->state, cell);
+	bool top = cell.frame + 1u == act->state->n_frames;
 	uint64_t base;
 
 	if (!claimed || !base_of(e, claimed, &base))
@@ -538,14 +435,15 @@ static bool concrete_cell(struct embed *e, struct fort_cell cell, const uint64_t
 	case FORT_CELL_REG:
 		if (!top && (cell.index < FORT_R6 || cell.index > FORT_R9))
 			return false;
-		*out = (top ? regs[cell.index] : e->callers[cell.frame][cell.index - FORT_R6]);
+		*out = top ? regs[cell.index]
+			   : e->callers[act->base + cell.frame][cell.index - FORT_R6];
 		break;
 	case FORT_CELL_SLOT:
 		*out = 0;
 		memcpy(out,
 		       fort_window_at(&e->loaded->domain.window,
 				      frame_top(e, cell.frame) - 8u * (cell.index + 1u)),
-		       fort_slot_spilled(&e->state->frames[cell.frame]->slots[cell.index]));
+		       fort_slot_spilled(&act->state->frames[cell.frame]->slots[cell.index]));
 		break;
 	default: return false;
 	}
@@ -558,30 +456,32 @@ static void enter_ghosts(struct embed *e, uint32_t index, const uint64_t regs[FO
 {
 	uint32_t below = fort_certificate_groups_below(&e->certificate, index);
 	uint32_t group = fort_certificate_group(&e->certificate, index);
+	struct embed_ghost *ghosts = act_of(e)->ghosts;
 
 	for (uint32_t i = 0; i < below; i++)
-		e->ghosts[i].set = false;
+		ghosts[i].set = false;
 	if (group < e->certificate.n_groups)
-		e->ghosts[group].set = concrete_cell(e, e->certificate.groups[group].rank, regs,
-						     &e->ghosts[group].value);
+		ghosts[group].set = concrete_cell(e, e->certificate.groups[group].rank, regs,
+						  &ghosts[group].value);
 }
 
 /* At a cut point: a claimed state takes over. */
 static bool enter_region(struct embed *e, uint32_t pc, uint32_t frame,
 			 const uint64_t regs[FORT_REGS])
 {
-	uint32_t region = e->node & ~WAY_REGION;
+	struct embed_act *act = act_of(e);
+	uint32_t region = act->node & ~WAY_REGION;
 
 	if (!compare_state(e, pc, frame, regs))
 		return false;
-	fort_state_free(&e->pool, e->state);
+	fort_state_free(&e->pool, act->state);
 	if (fort_claim_read(e->certificate.states[region].claim, &e->pool, e->env,
-			    e->certificate.n_groups, &e->state))
-		return wrong(e, "a claim cannot be read");
+			    e->certificate.n_groups, &act->state))
+		return embed_wrong(e, "a claim cannot be read");
 	enter_ghosts(e, region, regs);
-	if (!fort_certificate_enter(&e->certificate, region, &e->pool, e->state))
-		return wrong(e, "a claimed state has no rank");
-	e->node = e->roots[region];
+	if (!fort_certificate_enter(&e->certificate, region, &e->pool, act->state))
+		return embed_wrong(e, "a claimed state has no rank");
+	act->node = e->roots[region];
 	return true;
 }
 
@@ -608,22 +508,26 @@ static bool look_on(void *context, uint32_t pc, uint32_t frame, const uint64_t r
 	struct embed *e = context;
 	const struct fort_insn *insn = &e->env->graph->program.insns[pc];
 
-	if (e->started && !follow(e, pc))
+	struct embed_act *act;
+
+	if (e->started && !change_root(e, pc, frame, regs))
 		return false;
 	if (!e->started)
 		find_packet(e);
 	e->started = true;
-	if ((e->node & WAY_REGION) && !enter_region(e, pc, frame, regs))
+	act = act_of(e);
+	if ((act->node & WAY_REGION) && !enter_region(e, pc, frame, regs))
 		return false;
 	if (!compare_state(e, pc, frame, regs))
 		return false;
 	if (insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X)
-		e->taken = jump_taken(insn, regs);
+		act->taken = jump_taken(insn, regs);
 	if (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL)
 		memcpy(e->callers[frame], &regs[FORT_R6], sizeof(e->callers[frame]));
-	if (fort_step(e->env, &e->pool, e->state, pc, &e->step))
-		return wrong(e, "no memory");
-	return e->step.outcome == FORT_STEP_BAD ? wrong(e, "at %u: claimed unsafe", pc) : true;
+	if (fort_step(e->env, &e->pool, act->state, pc, &act->step))
+		return embed_wrong(e, "no memory");
+	return act->step.outcome == FORT_STEP_BAD ? embed_wrong(e, "at %u: claimed unsafe", pc)
+						  : true;
 }
 
 /* Engines have no context of their own: the program being run. */
@@ -637,7 +541,7 @@ static uint64_t run_observed(const struct fort_code *code, struct fort_run *run)
 	current->run = run;
 	result = fort_interp_run_observed(code, run, &observer);
 	if (!run->abort.code && run->n_held && !current->error[0])
-		(void)wrong(current, "the program ended with %u references", run->n_held);
+		(void)embed_wrong(current, "the program ended with %u references", run->n_held);
 	return result;
 }
 
@@ -654,6 +558,7 @@ bool embed_open(struct embed *e, struct embed_world *world, struct fort_env *env
 					    .n_slots = 1,
 					    .packet_bytes = PACKET_BYTES,
 					    .fuel = 1u << 16};
+	struct fort_violation why;
 	size_t offset;
 
 	memset(e, 0, sizeof(*e));
@@ -664,10 +569,14 @@ bool embed_open(struct embed *e, struct embed_world *world, struct fort_env *env
 	fort_arena_init(&e->arena, FORT_SEARCH_BYTES_MAX);
 	fort_pool_init(&e->pool, &e->arena);
 	if (fort_certificate_parse(certificate, env, &e->arena, &e->certificate, &offset))
-		return wrong(e, "the certificate cannot be read");
+		return embed_wrong(e, "the certificate cannot be read");
+	if (!fort_env_runs(env, &why)) {
+		e->idle = true;
+		return true;
+	}
 	if (fort_loaded_open(&request, &e->loaded))
-		return wrong(e, "the program cannot be loaded");
-	return walk_certificate(e);
+		return embed_wrong(e, "the program cannot be loaded");
+	return embed_walk(e);
 }
 
 void embed_close(struct embed *e)
@@ -679,37 +588,39 @@ void embed_close(struct embed *e)
 
 static bool start_run(struct embed *e)
 {
+	const struct fort_root main_root = {.kind = FORT_ROOT_MAIN};
+
 	e->error[0] = 0;
 	e->started = false;
-	e->node = e->roots[e->certificate.n_states];
-	for (uint32_t i = 0; i < e->certificate.n_groups; i++)
-		e->ghosts[i].set = false;
-	return !fort_step_enter(e->env, &e->pool, &main_root, &e->state) &&
-	       fort_certificate_enter(&e->certificate, e->certificate.n_states, &e->pool, e->state);
+	e->run = NULL;
+	e->n_acts = 0;
+	return enter_root(e, &main_root, 0);
 }
 
 bool embed_run(struct embed *e, const struct fort_test_input *input, void *data_out,
 	       struct fort_test_output *output)
 {
+	bool ended;
+
+	if (e->idle) {
+		*output = (struct fort_test_output){.abort.code = FORT_ABORT_FUEL};
+		return true;
+	}
 	current = e;
 	if (!start_run(e))
-		return wrong(e, "no memory");
+		return embed_wrong(e, "no memory");
 	if (fort_test_run(e->loaded, &e->world->services, input, data_out, NULL, output))
-		return wrong(e, "the input does not fit");
-	fort_state_free(&e->pool, e->state);
+		return embed_wrong(e, "the input does not fit");
+	for (ended = act_of(e)->step.outcome == FORT_STEP_END; e->n_acts; e->n_acts--)
+		fort_state_free(&e->pool, act_of(e)->state);
 	if (e->error[0])
 		return false;
 	if (output->abort.code && output->abort.code != FORT_ABORT_FUEL)
-		return wrong(e, "at %u: the run was ended: %s %u", output->abort.pc,
-			     fort_abort_name(output->abort.code), output->abort.detail);
-	if (!output->abort.code && e->step.outcome != FORT_STEP_END)
-		return wrong(e, "the run ended where the claim goes on");
+		return embed_wrong(e, "at %u: the run was ended: %s %u", output->abort.pc,
+				   fort_abort_name(output->abort.code), output->abort.detail);
+	if (!output->abort.code && !ended)
+		return embed_wrong(e, "the run ended where the claim goes on");
 	return true;
-}
-
-uint32_t embed_node_pc(const struct embed *e, uint32_t node)
-{
-	return e->nodes[node].pc;
 }
 
 void embed_input_make(struct random *random, const struct fort_prog_info *prog,

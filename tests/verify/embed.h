@@ -34,6 +34,19 @@ struct embed_sabotage {
 };
 
 struct embed_node;
+struct embed_ghost;
+
+/* Where a run is in the proof: in a region of the program, or of a function that is proven on its
+ * own. Those around it wait. */
+struct embed_act {
+	struct fort_state *state;
+	struct fort_step step;
+	uint32_t node;
+	bool taken;
+	uint32_t base, held; /* frames, and references, of those around it */
+	uint64_t args[FORT_R10];
+	struct embed_ghost *ghosts; /* of each group, in this run */
+};
 
 struct embed {
 	struct embed_world *world;
@@ -45,17 +58,12 @@ struct embed {
 	struct embed_node *nodes; /* the certificate's regions, instruction by instruction */
 	uint32_t n_nodes, nodes_room;
 	uint32_t *roots; /* first node of each region; those of roots come last */
-	struct embed_ghost {
-		bool set;
-		uint64_t value;
-	} * ghosts; /* of each group, in this run */
 	const struct embed_sabotage *sabotage;
 	/* the run */
 	struct fort_run *run;
-	struct fort_state *state;
-	struct fort_step step;
-	uint32_t node;
-	bool started, taken;
+	struct embed_act acts[FORT_FRAMES_MAX];
+	uint32_t n_acts;
+	bool started, idle;
 	uint64_t callers[FORT_FRAMES_MAX][FORT_R10 - FORT_R6];
 	uint64_t packet, packet_meta, packet_end;
 	uint64_t states, compared; /* held against the runs so far: states; values in them */
@@ -63,7 +71,8 @@ struct embed {
 };
 
 /* Prepares a program whose certificate was checked into `proven`. False with embed->error. Close in
- * any case. */
+ * any case. A program that cannot run yet (load/runs.h) is `idle`: its runs end at once, as if out
+ * of fuel. */
 bool embed_open(struct embed *embed, struct embed_world *world, struct fort_env *env,
 		const struct fort_proven *proven, struct fort_span certificate);
 void embed_close(struct embed *embed);

@@ -1,5 +1,6 @@
 #include "lab.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,10 @@ const struct fort_map_shape lab_shapes[LAB_MAPS + LAB_INNER] = {
 	[LAB_OWNER] = {BPF_MAP_TYPE_ARRAY, 4, sizeof(struct lab_owner), 4, 0, 0},
 	[LAB_ARENA] = {33, 0, 0, 4, BPF_F_MMAPABLE, 0},
 	[LAB_SIZES] = {BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 4, 0, 0, LAB_MAPS + 3},
+	[LAB_LOCK] = {BPF_MAP_TYPE_ARRAY, 4, sizeof(struct lab_locked), 1, 0, 0},
+	[LAB_LOCKS] = {BPF_MAP_TYPE_HASH, 8, sizeof(struct lab_locked), 8, 0, 0},
+	[LAB_TIMERS] = {BPF_MAP_TYPE_HASH, 8, sizeof(struct lab_timed), 8, 0, 0},
+	[LAB_TIMERS_TOO] = {BPF_MAP_TYPE_HASH, 8, sizeof(struct lab_timed), 8, 0, 0},
 	[LAB_MAPS] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, 0, 0},
 	[LAB_MAPS + 1] = {BPF_MAP_TYPE_HASH, 8, 16, 8, 0, 0},
 	[LAB_MAPS + 2] = {BPF_MAP_TYPE_ARRAY, 4, 48, 4, BPF_F_INNER_MAP, 0},
@@ -58,6 +63,13 @@ static const struct fort_btf_record locked = {.count = 1,
 						      {.offset = offsetof(struct lab_locked, lock),
 						       .bytes = 4,
 						       .kind = FORT_FIELD_SPIN_LOCK}}};
+static const struct fort_btf_record plain = {.count = 0};
+static const struct fort_btf_record timed = {.count = 1,
+					     .kinds = 1u << FORT_FIELD_TIMER,
+					     .fields = {
+						     {.offset = offsetof(struct lab_timed, timer),
+						      .bytes = 16,
+						      .kind = FORT_FIELD_TIMER}}};
 static const struct fort_btf_record owner = {.count = 1,
 					     .kinds = 1u << FORT_FIELD_KPTR,
 					     .fields = {{.offset = offsetof(struct lab_owner, task),
@@ -65,7 +77,9 @@ static const struct fort_btf_record owner = {.count = 1,
 							 .kind = FORT_FIELD_KPTR,
 							 .scope = FORT_SCOPE_KERNEL}}};
 static const struct fort_btf_record *const records[LAB_MAPS + LAB_INNER] = {
-	[LAB_LOCKED] = &locked, [LAB_OWNER] = &owner};
+	[LAB_LOCKED] = &locked,       [LAB_OWNER] = &owner,  [LAB_LOCK] = &locked,
+	[LAB_LOCKS] = &locked,        [LAB_TIMERS] = &timed, [LAB_TIMERS_TOO] = &timed,
+	[LAB_SOCKET_STORAGE] = &plain};
 
 /* Does the program name a map that is not of those that run? */
 static bool names_others(const struct lab *lab)
@@ -118,8 +132,83 @@ static bool prepare(struct lab *lab, const char *type)
 	lab->env.gpl = true;
 	lab->env.access = FORT_ARENA_ARRAY(&lab->arena, lab->n_insns, struct fort_access);
 	lab->env.demands = FORT_ARENA_ARRAY(&lab->arena, FORT_DEMANDS_MAX, struct fort_root);
-	return lab->env.hook.prog && lab->env.access && lab->env.demands;
+	return lab->env.hook.prog && lab->env.access && lab->env.demands &&
+	       !fort_env_complete(&lab->env, &lab->arena);
 }
+
+/* --- functions --- */
+
+static bool read_param(const char *word, struct fort_prototype *out)
+{
+	static const struct {
+		const char *word;
+		uint8_t kind;
+	} kinds[] = {{"number", FORT_FUNC_NUMBER}, {"ctx", FORT_FUNC_CONTEXT},
+		     {"any", FORT_FUNC_MEMORY},    {"struct", FORT_FUNC_STRUCT},
+		     {"dynptr", FORT_FUNC_DYNPTR}, {"arena", FORT_FUNC_ARENA}};
+	struct fort_param *param = &out->params[out->n_params++];
+
+	if (!strcmp(word, "bad")) {
+		*out = (struct fort_prototype){.linkage = FORT_LINKAGE_GLOBAL, .err = EINVAL};
+		return true;
+	}
+	if (!strncmp(word, "mem", 3)) {
+		param->kind = FORT_FUNC_MEMORY;
+		param->may_be_null = word[3] == '?';
+		return sscanf(word + 3 + param->may_be_null, ":%u", &param->bytes) == 1;
+	}
+	for (size_t i = 0; i < FORT_LEN(kinds); i++)
+		if (!strcmp(word, kinds[i].word)) {
+			param->kind = kinds[i].kind;
+			param->is_untrusted = !strcmp(word, "any");
+			return true;
+		}
+	return false;
+}
+
+/* "static NAME" or "global NAME(PARAM, ...)". */
+static bool read_function(struct lab *lab, uint32_t subprog, char *text)
+{
+	struct fort_prototype *out = &lab->prototypes[subprog];
+	char *rest, linkage[8], *params = strchr(text, '(');
+
+	if (params)
+		*params++ = 0;
+	if (sscanf(text, " %7s %31s", linkage, lab->names[subprog]) != 2)
+		return false;
+	lab->words[subprog].name = lab->names[subprog];
+	out->linkage = params ? FORT_LINKAGE_GLOBAL : FORT_LINKAGE_STATIC;
+	if (strcmp(linkage, params ? "global" : "static"))
+		return false;
+	for (char *word = params ? strtok_r(params, " ,)", &rest) : NULL; word;
+	     word = strtok_r(NULL, " ,)", &rest))
+		if (out->n_params == FORT_BTF_FUNC_ARGS_MAX || !read_param(word, out))
+			return false;
+	if (out->err) /* TAGS_TOGETHER of the first parameter: the remark needs no BTF */
+		lab->words[subprog].why = (struct fort_btf_remark){.id = FORT_REMARK_TAGS_TOGETHER};
+	return true;
+}
+
+bool lab_describe(struct lab *lab, const char *functions)
+{
+	char copy[1024], *rest;
+	uint32_t n = 1;
+
+	snprintf(copy, sizeof(copy), "%s", functions);
+	lab->prototypes[0] = (struct fort_prototype){.linkage = FORT_LINKAGE_GLOBAL, .n_params = 1};
+	lab->prototypes[0].params[0].kind = FORT_FUNC_CONTEXT;
+	lab->words[0].name = "lab";
+	for (char *text = strtok_r(copy, ";", &rest); text; text = strtok_r(NULL, ";", &rest))
+		if (!strcmp(text, "main"))
+			lab->prototypes[0].linkage = FORT_LINKAGE_STATIC;
+		else if (n == LAB_FUNCTIONS || !read_function(lab, n++, text))
+			return false;
+	lab->env.prototypes = lab->prototypes;
+	lab->env.words = lab->words;
+	return n == lab->graph.program.n_subprogs;
+}
+
+/* --- programs --- */
 
 bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn *raw, uint32_t n)
 {

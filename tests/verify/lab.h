@@ -7,7 +7,8 @@
 #include "isa/asm.h"
 #include "verify/verify.h"
 
-#define LAB_INSNS 4096
+#define LAB_INSNS     4096
+#define LAB_FUNCTIONS 16
 #define LAB_ALL_RIGHTS \
 	(FORT_MAY_USE_PERF_HELPERS | FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS)
 
@@ -45,6 +46,10 @@ enum lab_map {
 	LAB_OWNER,                /* array: struct lab_owner */
 	LAB_ARENA,                /* of four pages */
 	LAB_SIZES,                /* array of maps like LAB_ARRAY, of any number of values */
+	LAB_LOCK,                 /* array: 1 struct lab_locked */
+	LAB_LOCKS,                /* hash: keys of 8, the same values */
+	LAB_TIMERS,               /* hash: keys of 8, struct lab_timed */
+	LAB_TIMERS_TOO,           /* another of the kind */
 	LAB_MAPS,
 	LAB_INNER = 3
 };
@@ -54,6 +59,11 @@ struct lab_locked {
 	uint32_t count;
 	uint32_t lock; /* struct bpf_spin_lock */
 	uint64_t total;
+};
+
+struct lab_timed {
+	uint64_t count;
+	uint64_t timer[2]; /* struct bpf_timer */
 };
 
 struct lab_owner {
@@ -74,6 +84,9 @@ struct lab {
 	struct fort_insn *insns;
 	struct fort_graph graph;
 	struct fort_map_shape maps[LAB_MAPS + LAB_INNER];
+	struct fort_prototype prototypes[LAB_FUNCTIONS];
+	struct fort_prototype_words words[LAB_FUNCTIONS];
+	char names[LAB_FUNCTIONS][32];
 	struct fort_env env;
 	uint32_t target; /* what it is attached to, of the kernel's types; 0: nothing */
 	struct fort_verify_result result;
@@ -96,6 +109,15 @@ const struct fort_kernel *lab_kernel(void);
 /* Tells the program's environment of them, and of what it is attached to: a function of the kernel
  * or a tracepoint, or NULL. Its hook is known. False: there is no such target. */
 bool lab_meet(struct lab *lab, const char *target);
+
+/* Says what its functions are, of a program that was opened: for each subprogram but the first
+ *
+ *   static NAME; global NAME(PARAM, ...)
+ *
+ * (`main` before them: the program itself is declared static)
+ * with parameters number, ctx, mem:BYTES, mem?:BYTES (may be NULL), any (untrusted memory), struct,
+ * dynptr, arena, bad (the prototype is refused). False for other words. */
+bool lab_describe(struct lab *lab, const char *functions);
 
 /* Searches; true with a verdict in lab->result. */
 bool lab_search(struct lab *lab, enum fort_sabotage sabotage);

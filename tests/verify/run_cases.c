@@ -170,7 +170,8 @@ static bool check_explanation(const struct lab_case *want, struct complaint *why
 
 static bool judge(const struct lab_case *want, struct complaint *why)
 {
-	struct fort_verify_options options = {.budget_insns = want->budget, .explains = true};
+	struct fort_verify_options options = {.budget_insns = want->budget, .explains = true,
+					      .any_depth = want->any_depth};
 	size_t room = sizeof(why->text);
 
 	if (!want->given) {
@@ -234,8 +235,6 @@ static const struct {
 	{FORT_DIAG_TOO_MANY_SUBPROGS, "too long for a case"},
 	{FORT_DIAG_MAP_BARRED,
 	 "nobody here makes such maps: they belong to a struct of the kernel"},
-	{FORT_DIAG_KEY_WRITE, "only callbacks get keys"},
-	{FORT_DIAG_KEY_BOUNDS, "the same"},
 	{FORT_DIAG_BTF_LATER, "said where programs are loaded: test_verify_runs"},
 	{FORT_DIAG_CTX_LATER, "the same"},
 	{FORT_DIAG_KFUNC_LATER, "the same"},
@@ -271,9 +270,8 @@ static const struct {
 	{FORT_DIAG_CTX_TYPED_SIZE, "the same"},
 	{FORT_DIAG_BTF_WRITE_MEMBER, "only modules give connections"},
 	{FORT_DIAG_BTF_WRITE_END, "the same"},
-	{FORT_DIAG_LEGACY_CALLBACK, "there are no callbacks yet"},
-	{FORT_DIAG_TAIL_CALL_CALLBACK, "the same"},
 	{FORT_DIAG_CERT_LIMIT, "no program within the budget has so large a proof"},
+	{FORT_DIAG_UNTRUSTED_LATER, "said when it is to run: test_verify_idle"},
 	{FORT_DIAG_PROG_LATER, "said where programs are loaded: test_verify_runs"},
 	{FORT_DIAG_MAP_LATER, "the same"},
 	{FORT_DIAG_SLEEPABLE, "said by the front door: test_front_progs"},

@@ -257,6 +257,16 @@ static void spoil_caller(struct fort_state *state)
 	state->frames[0]->regs[FORT_R6] = fort_value_const(1);
 }
 
+static void spoil_memory(struct fort_state *state)
+{
+	r6(state)->num = fort_scalar_const(8);
+}
+
+static void spoil_result(struct fort_state *state)
+{
+	*fort_state_reg(state, FORT_R0) = fort_value_const(4);
+}
+
 static void spoil_refs(struct fort_state *state)
 {
 	state->n_refs = 0;
@@ -272,9 +282,14 @@ static void spoil_refs(struct fort_state *state)
 	"mov r1, r6\nmov r2, 0\ncall 132\nout: mov r0, 0\nexit\n"
 #define CALLS "mov r6, 7\ncall local f\nmov r0, 0\nexit\nf: mov r0, 3\nexit\n"
 
-static const struct {
+#define GLOBAL                                                                                 \
+	"mov r1, 7\nmov r2, r10\nadd r2, -8\nstdw [r10-8], 9\ncall local f\nmov r0, 0\nexit\n" \
+	"f: mov r6, 7\nmov r7, 7\nmov r6, r2\nmov r0, 3\nexit\n"
+
+static const struct lie {
 	const char *name, *code;
 	struct embed_sabotage sabotage;
+	const char *functions;
 } sabotages[] = {
 	{"a known number", NUMBERS, {2, spoil_number}},
 	{"an interval", NUMBERS, {2, spoil_interval}},
@@ -292,16 +307,21 @@ static const struct {
 	{"an order", NUMBERS, {2, spoil_order}},
 	{"a caller's register", CALLS, {4, spoil_caller}},
 	{"references", RING, {6, spoil_refs}},
+	{"a number in a global function", GLOBAL, {9, spoil_number}, "global f(number, mem:8)"},
+	{"memory of a global function", GLOBAL, {10, spoil_memory}, "global f(number, mem:8)"},
+	{"what is behind a global function", GLOBAL, {5, spoil_result}, "global f(number, mem:8)"},
 };
 
-static void a_wrong_claim(const char *name, const char *code, const struct embed_sabotage *sabotage)
+static void a_wrong_claim(const struct lie *lie)
 {
 	char line[128];
-	bool ready = lab_open(&lab, "xdp", code) && accepted(FORT_BUDGET_INSNS) && checked();
+	bool ready = lab_open(&lab, "xdp", lie->code) &&
+		     (!lie->functions || lab_describe(&lab, lie->functions)) &&
+		     accepted(FORT_BUDGET_INSNS) && checked();
 	bool honest = ready && agrees(1, RUNS, NULL);
-	bool lying = ready && agrees(1, RUNS, sabotage);
+	bool lying = ready && agrees(1, RUNS, &lie->sabotage);
 
-	snprintf(line, sizeof(line), "a wrong claim about %s is noticed", name);
+	snprintf(line, sizeof(line), "a wrong claim about %s is noticed", lie->name);
 	result(honest && !lying, line,
 	       !ready    ? "the program is rejected"
 	       : !honest ? embed.error
@@ -312,7 +332,7 @@ static void a_wrong_claim(const char *name, const char *code, const struct embed
 static void corpora(char **files, int n)
 {
 	for (size_t i = 0; i < FORT_LEN(sabotages); i++)
-		a_wrong_claim(sabotages[i].name, sabotages[i].code, &sabotages[i].sabotage);
+		a_wrong_claim(&sabotages[i]);
 	for (size_t i = 0; i < FORT_LEN(lab_safe); i++)
 		one_program(&lab_safe[i]);
 	for (int i = 0; i < n; i++)

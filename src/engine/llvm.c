@@ -1,0 +1,230 @@
+/* The llvm engine: a program becomes a module of LLVM (llvm_ir.h), which makes an object of it,
+ * which becomes an image (llvm_object.h). Slow to compile, for programs that run often.
+ *
+ * What LLVM makes is not read back: its code has more forms than the output checker can follow. So
+ * the engine takes proven programs only, under every isolation. Under sfi each access names nothing
+ * but the window all the same, whatever was proven: gs:[r], with the upper half of r zero.
+ *
+ * Code that faults, or is to stop, goes on at the landing, which needs no more than the stack
+ * pointer that the entry keeps. What fuel was left is known only where code tells the run: after
+ * such an end it is what it was at the last call of a helper, or at the start.
+ */
+#include "engine/llvm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "engine/llvm_cache.h"
+#include "engine/llvm_enter.h"
+#include "engine/llvm_object.h"
+#include "engine/resolve.h"
+
+struct fort_code {
+	bool confined, fast_gs;
+	struct fort_llvm_built built;
+	struct fort_x64_faults faults;
+	uint32_t place; /* in the list of images */
+	fort_helper_lookup *helper;
+};
+
+/* What this thread is running: a fault does not say. The third mutable object of this layer
+ * (tools/lint.py knows it). */
+static __thread struct fort_run *running __attribute__((tls_model("initial-exec")));
+
+/* --- names from outside --- */
+
+static void *address_of(fort_helper_fn *function)
+{
+	return (void *)(uintptr_t)function;
+}
+
+void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
+{
+	uint32_t number = name[0] ? (uint32_t)strtoul(name + 1, NULL, 10) : 0;
+	const struct fort_domain *domain = request->domain;
+
+	if (!strcmp(name, FORT_LLVM_LEAVE))
+		return (void *)(uintptr_t)fort_llvm_leave;
+	if (!strcmp(name, FORT_LLVM_BY_NUMBER))
+		return address_of(fort_x64_call_by_number);
+	if (name[0] == FORT_LLVM_HELPER)
+		return address_of(request->helper(number));
+	if (number >= domain->n_maps)
+		return NULL;
+	if (name[0] == FORT_LLVM_FIND && request->lookups)
+		return address_of(request->lookups[number].function);
+	if (name[0] == FORT_LLVM_VALUES && domain->map_start[number])
+		return (void *)(uintptr_t)fort_domain_address(domain, domain->map_start[number]);
+	return NULL;
+}
+
+/* --- faults --- */
+
+static uint32_t place_in(const struct fort_signal_range *range, const greg_t *regs)
+{
+	return (uint32_t)((uint64_t)regs[REG_RIP] - range->start);
+}
+
+static void land(greg_t *regs, const struct fort_x64_entry *entry)
+{
+	regs[REG_RSP] = (greg_t)entry->stack;
+	regs[REG_RIP] = (greg_t)(uintptr_t)fort_llvm_landing;
+}
+
+static bool fault(const struct fort_signal_range *range, const siginfo_t *info, ucontext_t *context)
+{
+	greg_t *regs = context->uc_mcontext.gregs;
+
+	fort_x64_faults_tell((const struct fort_x64_faults *)range, regs, place_in(range, regs),
+			     running);
+	land(regs, running->engine);
+	return true;
+}
+
+static bool stop(const struct fort_signal_range *range, struct fort_run *run, ucontext_t *context)
+{
+	greg_t *regs = context->uc_mcontext.gregs;
+	struct fort_x64_entry *entry = run->engine;
+
+	if (!entry || !entry->stack || entry->stop)
+		return true;
+	entry->stop = FORT_ABORT_TIME;
+	entry->pc =
+		fort_x64_faults_pc((const struct fort_x64_faults *)range, place_in(range, regs));
+	land(regs, entry);
+	return true;
+}
+
+/* --- compiling --- */
+
+static int list(struct fort_code *code)
+{
+	const struct fort_llvm_built *built = &code->built;
+
+	code->faults = (struct fort_x64_faults){
+		.range = {.start = (uint64_t)(uintptr_t)built->image.code,
+			  .bytes = built->image.code_bytes,
+			  .fault = fault,
+			  .stop = stop},
+		.accesses = built->accesses,
+		.n_accesses = built->n_accesses,
+		.places = built->places,
+		.n_places = built->n_places,
+	};
+	return fort_signals_list(&code->faults.range, &code->place);
+}
+
+static int build_from(const struct fort_compile *request, const struct fort_buf *object,
+		      struct fort_code *code)
+{
+	return fort_llvm_build(request, (struct fort_span){object->data, object->bytes},
+			       &code->built);
+}
+
+/* What is in the cache but is no object as it should be is made anew. */
+static int build(const struct fort_compile *request, struct fort_code *code)
+{
+	struct fort_llvm_cache cache;
+	struct fort_buf object;
+	int err = -ENOEXEC;
+
+	fort_buf_init(&object, FORT_LLVM_BYTES_MAX);
+	fort_llvm_cache_open(request, &cache);
+	if (fort_llvm_cache_get(&cache, &object))
+		err = build_from(request, &object, code);
+	if (err == -ENOEXEC) {
+		fort_buf_free(&object);
+		fort_buf_init(&object, FORT_LLVM_BYTES_MAX);
+		err = fort_llvm_compile(request, &object);
+		err = err ? err : build_from(request, &object, code);
+		if (!err)
+			fort_llvm_cache_put(&cache, &object);
+	}
+	fort_llvm_cache_close(&cache);
+	fort_buf_free(&object);
+	err = err ? err : list(code);
+	if (err)
+		fort_llvm_drop(&code->built);
+	return err;
+}
+
+static int compile(const struct fort_compile *request, struct fort_code **out)
+{
+	struct fort_code *code;
+	int err = fort_resolve_isolation(request, fort_engine_llvm.isolations);
+
+	err = err || request->proven ? err : -EPERM;
+	if (err)
+		return err;
+	code = calloc(1, sizeof(*code));
+	if (!code)
+		return -ENOMEM;
+	code->confined = fort_isolations[request->isolation].stores;
+	code->fast_gs = fort_x64_gs_is_fast();
+	code->helper = request->helper;
+	err = build(request, code);
+	if (err)
+		free(code);
+	else
+		*out = code;
+	return err;
+}
+
+static void free_code(struct fort_code *code)
+{
+	if (!code)
+		return;
+	fort_signals_unlist(code->place);
+	fort_llvm_drop(&code->built);
+	free(code);
+}
+
+/* --- running --- */
+
+static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
+{
+	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
+	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
+	struct fort_run *outer = running;
+	struct fort_x64_entry entry;
+
+	entry.stop = FORT_ABORT_NONE;
+	entry.detail = 0;
+	entry.stack = 0;
+	entry.helper = code->helper;
+	run->engine = &entry;
+	running = run;
+	if (code->confined && !fort_x64_gs_is(code->fast_gs, window))
+		gs = fort_x64_gs_enter(code->fast_gs, window);
+	r0 = fort_llvm_enter(run->ctx, run->ctx_length, r10, run, &entry, run->fuel,
+			     (fort_llvm_code_fn *)(uintptr_t)code->built.start);
+	if (FORT_UNLIKELY(gs))
+		fort_x64_gs_leave(code->fast_gs, gs);
+	running = outer;
+	run->engine = NULL;
+	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))
+		fort_x64_tell(run, &entry);
+	return r0;
+}
+
+/* Where what it needs from outside is, says only the object. */
+static void view(const struct fort_code *code, struct fort_code_view *out)
+{
+	*out = (struct fort_code_view){.bytes = code->built.image.code,
+				       .n_bytes = code->built.code_bytes,
+				       .places = code->built.places,
+				       .n_places = code->built.n_places};
+}
+
+const struct fort_engine fort_engine_llvm = {
+	.name = "llvm",
+	.proven_only = true,
+	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
+		      1u << FORT_ISOLATION_SFI,
+	.compile = compile,
+	.free = free_code,
+	.run = run_code,
+	.view = view,
+};

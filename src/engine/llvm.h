@@ -1,0 +1,15 @@
+/* LLVM's part of the llvm engine. */
+#pragma once
+
+#include "base/buf.h"
+#include "engine/engine.h"
+
+/* Names of what a module needs from outside. */
+#define FORT_LLVM_LEAVE     "leave"  /* fort_llvm_leave */
+#define FORT_LLVM_BY_NUMBER "number" /* fort_x64_call_by_number */
+#define FORT_LLVM_HELPER    'h'      /* and its number */
+#define FORT_LLVM_FIND      'l'      /* and a map's index: its lookups[].function */
+#define FORT_LLVM_VALUES    'm'      /* and a map's index: the address of its values */
+
+/* The object file of a program (llvm_object.h). Returns what fort_engine.compile does. */
+FORT_CHECKED int fort_llvm_compile(const struct fort_compile *request, struct fort_buf *out);
