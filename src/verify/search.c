@@ -255,8 +255,8 @@ static bool waits(const struct fort_spot *spot)
 }
 
 /* Where paths meet, the last one to come: paths that go on without a jump come after those that
- * jumped, and the kernel follows them first. Where two paths are wrong, we name the same one. At the
- * head of a loop the first, which jumped back first: what does not end is found there. */
+ * jumped, and the kernel follows them first. Where two paths are wrong, we name the same one. At
+ * the head of a loop the first, which jumped back first: what does not end is found there. */
 static struct fort_spot *next_spot(const struct fort_point *point)
 {
 	struct fort_spot *found = point->spots;
