@@ -131,10 +131,10 @@ struct fort_road_request {
 	const struct fort_kernel *kernel; /* or NULL: its types are not known */
 	uint32_t target_id;               /* what it is attached to, in the kernel's types; or 0 */
 	const char *target_name;          /* or NULL */
-	bool vet;                      /* only to be judged */
-	struct fort_print_names names; /* of maps, for the log */
-	const struct fort_info *info;  /* btf NULL: none; still to be matched with subprograms */
-	uint32_t log_level;            /* FORT_LOG_* */
+	bool vet;                         /* only to be judged */
+	struct fort_print_names names;    /* of maps, for the log */
+	const struct fort_info *info;     /* btf NULL: none; still to be matched with subprograms */
+	uint32_t log_level;               /* FORT_LOG_* */
 	struct fort_log *log;
 };
 

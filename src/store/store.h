@@ -89,7 +89,8 @@ void fort_store_set_blinding(struct fort_store *store, bool blind);
 /* From now on the store only judges: maps of every type that the kernel has can be made, and are
  * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
  * that are safe get a descriptor, and none of them can run. `kernel`: the types of the kernel that
- * they are meant for (step/kernel.h), which may be shared and outlive the store; NULL: not known. */
+ * they are meant for (step/kernel.h), which may be shared and outlive the store; NULL: not known.
+ */
 void fort_store_set_vetting(struct fort_store *store, const struct fort_kernel *kernel);
 
 /* Do programs that are loaded from now on count how often each of their instructions runs? Only the

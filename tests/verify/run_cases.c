@@ -170,7 +170,8 @@ static bool check_explanation(const struct lab_case *want, struct complaint *why
 
 static bool judge(const struct lab_case *want, struct complaint *why)
 {
-	struct fort_verify_options options = {.budget_insns = want->budget, .explains = true,
+	struct fort_verify_options options = {.budget_insns = want->budget,
+					      .explains = true,
 					      .any_depth = want->any_depth};
 	size_t room = sizeof(why->text);
 
