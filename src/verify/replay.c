@@ -134,7 +134,7 @@ static enum fort_walk_move walk_all(struct replay *r)
 /* What was found by an instruction, or by coming back to it, has a history. */
 static bool has_history(const struct fort_search *s)
 {
-	return s->options->explains && s->result->violation.diag != FORT_DIAG_TOO_LARGE;
+	return s->options->explains && !fort_is_out_of_budget(&s->result->violation);
 }
 
 static int explain(struct replay *r)

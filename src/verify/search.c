@@ -114,6 +114,21 @@ static bool resume(struct fort_search *s)
 	return true;
 }
 
+/* The kernel counts instructions only; comparing states may take longer. */
+static bool is_too_much(struct fort_search *s)
+{
+	if (s->result->insns_processed++ >= s->options->budget_insns)
+		(void)fort_search_reject(s, FORT_DIAG_TOO_LARGE,
+					 (int64_t)s->result->insns_processed);
+	else if (s->work++ >= FORT_BUDGET_WORK)
+		(void)fort_search_reject(s, FORT_DIAG_TOO_MANY_STATES,
+					 (int64_t)s->result->insns_processed);
+	else
+		return false;
+	s->result->violation.args[1] = (int64_t)s->work;
+	return true;
+}
+
 /* What is demanded only on a path that may not be possible, proves nothing when it fails. */
 static void note_demands(struct fort_search *s)
 {
@@ -129,10 +144,8 @@ static enum fort_progress execute(struct fort_search *s)
 	struct fort_step step;
 	bool narrates = fort_narrates(narrator);
 
-	if (s->result->insns_processed++ >= s->options->budget_insns ||
-	    s->work++ >= FORT_BUDGET_WORK)
-		return fort_search_reject(s, FORT_DIAG_TOO_LARGE,
-					  (int64_t)s->result->insns_processed);
+	if (is_too_much(s))
+		return FORT_REJECTED;
 	s->spot->steps++;
 	if (narrates) {
 		fort_narrate_insn(narrator, s->state, s->pc);
@@ -360,7 +373,7 @@ static int attempt(struct fort_search *s, const struct fort_policy *policy, bool
 	if (progress == FORT_FAILED)
 		return s->err;
 	result->verdict = progress == FORT_REJECTED ? FORT_REJECT : FORT_ACCEPT;
-	*final = s->exact || result->violation.diag == FORT_DIAG_TOO_LARGE;
+	*final = s->exact || fort_is_out_of_budget(&result->violation);
 	if (progress == FORT_REJECTED)
 		return 0;
 	*final = true;
@@ -426,7 +439,7 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 		s.narrator = options->narrator;
 	err = prepare(&s, &loops);
 	err = err ? err : run(&s);
-	if (!err && result->violation.diag == FORT_DIAG_TOO_LARGE && options->explains)
+	if (!err && fort_is_out_of_budget(&result->violation) && options->explains)
 		err = fort_cost_sum(&s, &result->cost);
 	if (!err && result->verdict == FORT_REJECT)
 		err = fort_replay(&s);

@@ -62,6 +62,13 @@ struct fort_search {
 enum fort_progress fort_search_no_memory(struct fort_search *s);
 enum fort_progress fort_search_reject(struct fort_search *s, enum fort_diag diag, int64_t arg);
 
+/* Did the search come to its limit? */
+static inline bool fort_is_out_of_budget(const struct fort_violation *violation)
+{
+	return violation->diag == FORT_DIAG_TOO_LARGE ||
+	       violation->diag == FORT_DIAG_TOO_MANY_STATES;
+}
+
 /* The path is at a cut point: FORT_ENDS when a spot took it over, FORT_GOES_ON when it is alone.
  * `jumped`: it is the jumping side of a fork whose other side goes on. */
 enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped);

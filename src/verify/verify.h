@@ -46,7 +46,7 @@ struct fort_verify_result {
 	struct fort_path_step *path;     /* REJECT: decisions on the way, in the arena */
 	uint32_t n_path;
 	const struct fort_history *history; /* REJECT: events on the way (history.h), or NULL */
-	const struct fort_cost *cost;       /* REJECT for TOO_LARGE: where the work went, or NULL */
+	const struct fort_cost *cost;       /* out of budget: where the work went, or NULL */
 	bool retraced; /* REJECT: the path was walked again, and ends so. False where there is none
 			*/
 	struct fort_buf certificate; /* ACCEPT; the caller frees it */

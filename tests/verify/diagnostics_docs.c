@@ -54,6 +54,7 @@ static const char *const groups[] = {
 	[14] = "Iterators and dynptrs",
 	[15] = "Functions of the kernel",
 	[16] = "Types of the kernel",
+	[17] = "Locks, timers and other fields of values",
 };
 
 /* "12" of F1234; 0 for a group without a name. */

@@ -101,6 +101,31 @@ static bool is_told(const struct fort_explanation *told, const char *text)
 	return strstr(told->message, text) != NULL;
 }
 
+static void add_cost(const struct fort_told_cost *cost, struct fort_text *text)
+{
+	fort_text_add(text, "%s %u", cost->kind, cost->pc);
+	for (uint32_t i = 0; i < cost->n_apart; i++)
+		fort_text_add(text, "%s %s", i ? "," : ":", cost->apart[i]);
+	fort_text_add(text, "; ");
+}
+
+/* The places are in the order of what was spent there. */
+static bool has_cost(const struct fort_explanation *told, const char *want)
+{
+	struct fort_text found = fort_text_new();
+	bool good = true;
+
+	for (uint32_t i = 0; i < told->n_costs; i++) {
+		good = good && (!i || told->costs[i - 1].insns >= told->costs[i].insns);
+		add_cost(&told->costs[i], &found);
+	}
+	good = good && (!want[0] || (found.data && strstr(found.data, want)));
+	if (!good)
+		printf("# the work went to: %s\n", found.data ? found.data : "");
+	fort_text_free(&found);
+	return good;
+}
+
 /* Placeholders that nothing fills stay as they are written; `{}` is C. */
 static bool is_filled_text(const char *text)
 {
@@ -135,7 +160,7 @@ static bool check_explanation(const struct lab_case *want, struct complaint *why
 	}
 	pattern = told.pattern ? told.pattern : "no pattern";
 	if (is_filled(&told) && (!want->pattern[0] || !strcmp(want->pattern, pattern)) &&
-	    is_told(&told, want->tells)) {
+	    is_told(&told, want->tells) && has_cost(&told, want->cost)) {
 		see_pattern(want->pattern);
 		return true;
 	}
