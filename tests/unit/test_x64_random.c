@@ -519,7 +519,7 @@ static enum fort_isolation any_isolation(void)
 
 	do
 		isolation = below(FORT_ISOLATIONS);
-	while (!(RANDOM_ENGINE.isolations & 1u << isolation));
+	while (!fort_engine_has(&RANDOM_ENGINE, isolation) || fort_isolation_probe(isolation));
 	return isolation;
 }
 
