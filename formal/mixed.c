@@ -1,0 +1,398 @@
+/* Proofs about scalars of 64 bits: the rules by which views narrow each other, and what scalar.inc
+ * makes of halves.
+ */
+#include <stdio.h>
+
+#include "domain/compare.h"
+#include "agree.h"
+#include "prover.h"
+#include "proofs.h"
+
+#include "views.inc"
+
+#define PROOF(name) void prove_##name##_64(void)
+
+/* --- narrowing: each rule keeps the members, all of them and no others --- */
+
+/* The same word of before and after, for a rule that gave `after` from `before`. */
+static void keeps(struct views before, struct views after, BOOL some)
+{
+	WORD x = term_word("x", 64);
+
+	goal(term_implies(views_has(before, x), BOTH(some, views_has(after, x))));
+	goal(term_implies(BOTH(some, views_has(after, x)), views_has(before, x)));
+	goal(BOTH(ARC_(is_good)(after.arc), TNUM_(is_good)(after.bits)));
+	goal(HARC_(is_good)(after.low));
+}
+
+PROOF(arc_by_bits)
+{
+	struct views a = views_any("a"), out = a;
+	BOOL some;
+
+	out.arc = views_arc_by_bits(a.arc, a.bits, &some);
+	keeps(a, out, some);
+}
+
+PROOF(bits_by_arc)
+{
+	struct views a = views_any("a"), out = a;
+	BOOL some;
+
+	out.bits = views_bits_by_arc(a.bits, a.arc, &some);
+	keeps(a, out, some);
+}
+
+PROOF(low_of)
+{
+	ARC a = ARC_(any)("a");
+	WORD x = ARC_(member)(a, "i");
+
+	goal(HARC_(has)(views_low_of(a), LOW(x)));
+	goal(HARC_(is_good)(views_low_of(a)));
+}
+
+PROOF(low_by_arc)
+{
+	struct views a = views_any("a"), out = a;
+	BOOL some;
+
+	out.low = views_low_by_arc(a.low, a.arc, &some);
+	keeps(a, out, some);
+}
+
+PROOF(arc_by_low)
+{
+	struct views a = views_any("a"), out = a;
+	BOOL some;
+
+	out.arc = views_arc_by_low(a.arc, a.low, &some);
+	keeps(a, out, some);
+}
+
+PROOF(low_by_bits)
+{
+	struct views a = views_any("a"), out = a;
+	BOOL some;
+
+	out.low = views_low_by_bits(a.low, views_low_bits(a.bits), &some);
+	keeps(a, out, some);
+}
+
+PROOF(low_bits_by_arc)
+{
+	struct views a = views_any("a"), out = a;
+	BOOL some;
+	HTNUM low = views_low_bits_by_arc(views_low_bits(a.bits), a.low, &some);
+
+	out.bits = views_with_low_bits(a.bits, low);
+	keeps(a, out, some);
+}
+
+PROOF(low_bits)
+{
+	TNUM a = TNUM_(any)("a");
+	WORD x = term_word("x", 64);
+
+	premise(TNUM_(has)(a, x));
+	goal(HTNUM_(has)(views_low_bits(a), LOW(x)));
+	goal(HTNUM_(is_good)(views_low_bits(a)));
+}
+
+/* --- the short cuts --- */
+
+PROOF(settle_keeps)
+{
+	struct views a = views_any("a"), out = a;
+	WORD x = term_word("x", 64);
+
+	(void)views_settle(a.arc, &out.bits, a.low);
+	premise(views_has(a, x));
+	goal(views_has(out, x));
+}
+
+/* Where it says that it is done there are members, and nothing is added. */
+PROOF(settle_is_exact)
+{
+	struct views a = views_any("a"), out = a;
+	WORD x = term_word("x", 64);
+
+	premise(views_settle(a.arc, &out.bits, a.low));
+	goal(TNUM_(is_good)(out.bits));
+	goal(views_has(a, a.arc.base));
+	goal(term_implies(views_has(out, x), views_has(a, x)));
+}
+
+/* And no rule would change anything. */
+static struct views settled(void)
+{
+	struct views a = views_any("a"), out = a;
+
+	premise(views_settle(a.arc, &out.bits, a.low));
+	return out;
+}
+
+PROOF(settled_arc)
+{
+	struct views a = settled();
+	BOOL some;
+
+	goal(ARC_(equal)(views_arc_by_bits(a.arc, a.bits, &some), a.arc));
+	goal(some);
+	goal(ARC_(equal)(views_arc_by_low(a.arc, a.low, &some), a.arc));
+	goal(some);
+}
+
+PROOF(settled_bits)
+{
+	struct views a = settled();
+	BOOL some;
+	HTNUM low = views_low_bits(a.bits);
+
+	goal(TNUM_(equal)(views_bits_by_arc(a.bits, a.arc, &some), a.bits));
+	goal(some);
+	goal(HTNUM_(equal)(views_low_bits_by_arc(low, a.low, &some), low));
+	goal(some);
+}
+
+PROOF(settled_low)
+{
+	struct views a = settled();
+	BOOL some;
+
+	goal(HARC_(equal)(views_low_by_bits(a.low, views_low_bits(a.bits), &some), a.low));
+	goal(some);
+	goal(HARC_(equal)(views_low_by_arc(a.low, a.arc, &some), a.low));
+	goal(some);
+}
+
+/* The cheaper form agrees with the other where it may be used. */
+PROOF(settle_plain)
+{
+	struct views a = views_any("a"), full = a, plain = a;
+	BOOL done, done_plain;
+
+	premise(views_is_plain(a.arc, a.low));
+	done = views_settle(a.arc, &full.bits, a.low);
+	done_plain = views_settle_plain(a.arc, &plain.bits);
+	goal(EQ(done, done_plain));
+	goal(term_implies(done, TNUM_(equal)(full.bits, plain.bits)));
+}
+
+/* A plain value narrowed by its bits alone (reduce_more): its ends are members then. */
+PROOF(plain_by_bits)
+{
+	struct views a = views_any("a"), out = a;
+	WORD x = term_word("x", 64);
+	BOOL some, done;
+
+	premise(views_is_plain(a.arc, a.low));
+	premise(views_has(a, x));
+	out.arc = views_arc_by_bits(a.arc, a.bits, &some);
+	out.low = views_low_of(out.arc);
+	done = views_settle_plain(out.arc, &out.bits);
+	goal(BOTH(some, done));
+	goal(views_has(out, x));
+}
+
+/* --- halves --- */
+
+PROOF(from_half)
+{
+	HPAIR a = HPAIR_(any)("a");
+	HALF h = HPAIR_(member)(a, "h");
+	HARC flat = HPAIR_(unsigned)(a);
+	WORD x = WIDE(h);
+
+	goal(ARC_(has)((ARC){WIDE(flat.base), WIDE(flat.size)}, x));
+	goal(TNUM_(has)((TNUM){WIDE(a.bits.value), WIDE(a.bits.mask)}, x));
+	goal(HARC_(has)(a.arc, LOW(x)));
+}
+
+PROOF(from_signed_half)
+{
+	HPAIR a = HPAIR_(any)("a");
+	HALF h = HPAIR_(member)(a, "h");
+	WORD first = SEXT(HPAIR_(smin)(a)), last = SEXT(HPAIR_(smax)(a)), x = SEXT(h);
+
+	goal(ARC_(has)(ARC_(range)(first, last), x));
+	goal(TNUM_(has)((TNUM){SEXT(a.bits.value), SEXT(a.bits.mask)}, x));
+	goal(HARC_(has)(a.arc, LOW(x)));
+}
+
+/* Operations of which the low half depends on low halves only. */
+PROOF(low_half_of_results)
+{
+	WORD x = term_word("x", 64), y = term_word("y", 64);
+	HALF l = LOW(x), m = LOW(y);
+
+	goal(EQ(LOW(ADD(x, y)), ADD(l, m)));
+	goal(EQ(LOW(SUB(x, y)), SUB(l, m)));
+	goal(EQ(LOW(AND(x, y)), AND(l, m)));
+	goal(EQ(LOW(OR(x, y)), OR(l, m)));
+	goal(EQ(LOW(XOR(x, y)), XOR(l, m)));
+}
+
+/* x = l + 2^32 h: the products with h leave the low half alone. */
+PROOF(low_half_of_product)
+{
+	HALF l = term_word("l", 32), h = term_word("h", 32), m = term_word("m", 32);
+	HALF k = term_word("k", 32);
+	WORD low = MUL(WIDE(l), WIDE(m)), up = term_number(64, 1ull << 32);
+	WORD rest = ADD(ADD(MUL(WIDE(h), WIDE(m)), MUL(WIDE(l), WIDE(k))),
+			MUL(MUL(WIDE(h), WIDE(k)), up));
+
+	prover.polynomials = true;
+	goal(EQ(MUL(ADD(WIDE(l), MUL(WIDE(h), up)), ADD(WIDE(m), MUL(WIDE(k), up))),
+		ADD(low, MUL(rest, up))));
+	goal(EQ(LOW(MUL(WIDE(l), up)), term_number(32, 0)));
+	goal(EQ(ADD(WIDE(l), MUL(WIDE(h), up)), Z3_mk_concat(prover.z3, h, l)));
+}
+
+PROOF(low_half_of_lsh)
+{
+	WORD x = term_word("x", 64), n = term_word("n", 64);
+
+	premise(ULT(n, K(32)));
+	goal(EQ(LOW(SHL(x, n)), SHL(LOW(x), LOW(n))));
+}
+
+/* Shifted by half a word or more, the high half is gone. */
+PROOF(shifted_arc)
+{
+	WORD x = term_word("x", 64), n = term_word("n", 64), count = AND(n, K(63));
+
+	premise(NEITHER(EQ(AND(n, K(32)), K(0))));
+	goal(EQ(SHL(x, count), SHL(WIDE(LOW(x)), count)));
+}
+
+PROOF(low_from)
+{
+	TNUM t = TNUM_(any)("t");
+	WORD x = term_word("x", 64);
+
+	premise(TNUM_(has)(t, x));
+	goal(HARC_(has)(HARC_(range)(LOW(t.value), LOW(OR(t.value, t.mask))), LOW(x)));
+}
+
+/* --- results that are their left operand --- */
+
+PROOF(idle)
+{
+	TNUM a = TNUM_(any)("a"), b = TNUM_(any)("b");
+	WORD x = term_word("x", 64), y = term_word("y", 64), may_be = OR(b.value, b.mask);
+
+	premise(TNUM_(has)(a, x));
+	premise(TNUM_(has)(b, y));
+	goal(term_implies(EQ(AND(OR(a.value, a.mask), NOT(b.value)), K(0)), EQ(AND(x, y), x)));
+	goal(term_implies(EQ(AND(may_be, NOT(a.value)), K(0)), EQ(OR(x, y), x)));
+	goal(term_implies(EQ(may_be, K(0)), BOTH(EQ(ADD(x, y), x), EQ(SUB(x, y), x))));
+	goal(term_implies(EQ(may_be, K(0)), EQ(XOR(x, y), x)));
+}
+
+/* --- truncation, extension, byte order --- */
+
+PROOF(truncate)
+{
+	WORD x = term_word("x", 64);
+
+	for (unsigned bits = 1; bits < 64; bits++) {
+		WORD mask = SUB(SHL(K(1), K(bits)), K(1));
+
+		goal(term_implies(ULE(x, mask), EQ(AND(x, mask), x)));
+		if (bits <= 32)
+			goal(EQ(WIDE(AND(LOW(x), LOW(mask))), AND(x, mask)));
+		if (bits == 32)
+			goal(EQ(WIDE(LOW(x)), AND(x, mask)));
+	}
+}
+
+PROOF(sign_extend)
+{
+	WORD x = term_word("x", 64);
+
+	for (unsigned bits = 1; bits < 32; bits++) {
+		HALF by = term_number(32, 32 - bits), half = SAR(SHL(LOW(x), by), by);
+		Z3_ast low = Z3_mk_extract(prover.z3, bits - 1, 0, x);
+
+		goal(EQ(half, Z3_mk_sign_ext(prover.z3, 32 - bits, low)));
+		goal(EQ(SEXT(half), Z3_mk_sign_ext(prover.z3, 64 - bits, low)));
+	}
+}
+
+static WORD swap(unsigned bits, WORD x)
+{
+	Z3_ast out = NULL;
+
+	for (unsigned at = 0; at < bits; at += 8) {
+		Z3_ast byte = Z3_mk_extract(prover.z3, at + 7, at, x);
+
+		out = out ? Z3_mk_concat(prover.z3, out, byte) : byte;
+	}
+	return bits < 64 ? Z3_mk_zero_ext(prover.z3, 64 - bits, out) : out;
+}
+
+PROOF(swap_bits)
+{
+	for (unsigned bits = 16; bits <= 64; bits *= 2) {
+		TNUM a = TNUM_(any)("a");
+		WORD x = term_word("x", 64);
+		TNUM out = {swap(bits, a.value), swap(bits, a.mask)};
+
+		premise(TNUM_(has)(a, x));
+		goal(TNUM_(has)(out, swap(bits, x)));
+		goal(TNUM_(is_good)(out));
+	}
+}
+
+/* Members of a tnum that leaves one byte open, in order, are in order with their bytes swapped. */
+PROOF(swap_order)
+{
+	TNUM a = TNUM_(any)("a");
+	WORD x = term_word("x", 64), y = term_word("y", 64);
+
+	premise(BOTH(TNUM_(has)(a, x), TNUM_(has)(a, y)));
+	premise(ULE(x, y));
+	for (unsigned bits = 16; bits <= 64; bits *= 2)
+		for (unsigned at = 0; at < bits; at += 8) {
+			WORD others = K(~(0xffull << at));
+			BOOL one_byte = EQ(AND(a.mask, others), K(0));
+
+			goal(term_implies(one_byte, ULE(swap(bits, x), swap(bits, y))));
+		}
+}
+
+/* Conditions under which C defines what is computed, for any operands. */
+PROOF(views_defined)
+{
+	struct views a = views_any("a");
+	BOOL some;
+
+	(void)views_arc_by_bits(a.arc, a.bits, &some);
+	(void)views_low_by_bits(a.low, views_low_bits(a.bits), &some);
+	(void)views_settle(a.arc, &a.bits, a.low);
+	goal_defined();
+}
+
+/* What the rules compute as terms is what they compute as C. */
+#include "agree_views.inc"
+
+PROOF(agree_views)
+{
+	for (unsigned round = 0; round < AGREE_ROUNDS; round++) {
+		uint64_t in[AGREE_IN], want[AGREE_OUT];
+		WORD words[AGREE_IN], out[AGREE_OUT];
+		BOOL same;
+		unsigned n;
+
+		agree_draw(round, 64, in);
+		for (unsigned i = 0; i < AGREE_IN; i++)
+			words[i] = K(in[i]);
+		n = views_native_agree(in, want);
+		same = views_agree(words, out) == n ? Z3_mk_true(prover.z3)
+						    : Z3_mk_false(prover.z3);
+		for (unsigned i = 0; i < n; i++)
+			same = BOTH(same, EQ(out[i], K(want[i])));
+		goal(same);
+	}
+}
