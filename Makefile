@@ -30,10 +30,11 @@ build-only: | deps-build
 demo: all
 	@examples/demo.sh
 
-# Without the corpus, what needs it is skipped and says so.
+# Without the corpus or a guest, what needs them is skipped and says so.
 check: deps-build deps-test
 	@tools/deps corpus || :
 	@tools/deps corpus-older || :
+	@tools/deps guest || :
 	@tools/build gcc
 	@tools/check.py build/gcc
 
@@ -45,6 +46,7 @@ lint: deps-build deps-lint
 
 check-all: deps-build deps-test deps-lint deps-corpus deps-fuzz
 	@tools/deps corpus-older || :
+	@tools/deps guest || :
 	@tools/check-all --seconds "$(SECONDS)"
 
 fuzz: deps-build deps-fuzz

@@ -16,9 +16,9 @@ FUNCTION_LINES = 70
 # Layers whose code lives in foreign processes and has nothing else to hang its state on.
 GLOBALS_ALLOWED = {"preload", "agent"}
 # Objects that have a reason of their own, by layer and name: the front that wrapped system calls of
-# libbpf find (src/cli/front.h says why), and what a signal handler starts from
-# (src/isolate/signals.c).
-GLOBALS_NAMED = {("cli", "front_door"), ("isolate", "registry")}
+# libbpf find (src/cli/front.h says why), what a signal handler starts from (src/isolate/signals.c),
+# and what a thread's last run left in gs (src/engine/x64_run.c).
+GLOBALS_NAMED = {("cli", "front_door"), ("isolate", "registry"), ("engine", "left_in_gs")}
 OPCODE = re.compile(
     r"\bBPF_(ALU64|ALU|JMP32|JMP|LDX|STX|LD|ST|ADD|SUB|MUL|DIV|OR|AND|LSH|RSH|NEG|MOD|XOR|MOV|ARSH"
     r"|END|JA|JEQ|JGT|JGE|JSET|JNE|JSGT|JSGE|JLT|JLE|JSLT|JSLE|CALL|EXIT|ATOMIC|MEMSX|IMM|ABS|IND"

@@ -41,13 +41,14 @@ void bench_ours_open(struct bench_ours *ours)
 
 void bench_ours_prove(struct bench_ours *ours, const struct fort_raw_insn *insns, uint32_t n)
 {
-	struct fort_unit_request request = {.insns = insns,
-					    .n_insns = n,
-					    .hook = {.prog = fort_prog_by_number(BPF_PROG_TYPE_XDP)},
-					    .maps = shapes,
-					    .n_maps = BENCH_PROGRAM_MAPS,
-					    .rights = FORT_ALL_VERIFIER_RIGHTS,
-					    .gpl = true};
+	struct fort_unit_request request = {
+		.insns = insns,
+		.n_insns = n,
+		.hook = {.prog = fort_prog_by_number(BPF_PROG_TYPE_XDP)},
+		.maps = shapes,
+		.n_maps = BENCH_PROGRAM_MAPS,
+		.rights = FORT_ALL_VERIFIER_RIGHTS,
+		.gpl = true};
 	struct fort_verify_options options = {.budget_insns = FORT_BUDGET_INSNS};
 	struct fort_unit *unit;
 	struct fort_unit_error error;

@@ -103,8 +103,8 @@ struct fort_map_shape {
 	uint32_t flags;  /* BPF_F_* */
 	uint32_t frozen; /* 1: the only value will not change again, programs may take it for
 			    constant */
-	uint32_t inner;  /* maps of maps: 1 + the place of the inner maps' shape in a program's list;
-			    else 0 */
+	uint32_t inner; /* maps of maps: 1 + the place of the inner maps' shape in a program's list;
+			   else 0 */
 };
 
 static inline const struct fort_map_info *fort_map_info_of(const struct fort_map_shape *shape)

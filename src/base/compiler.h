@@ -17,8 +17,8 @@
 #define FORT_LEN(array)  (sizeof(array) / sizeof((array)[0]))
 
 /* For inner loops: inlined whatever its size, so that constant arguments fold; or never. */
-#define FORT_INLINE  inline __attribute__((always_inline))
-#define FORT_OUTLINE __attribute__((noinline))
+#define FORT_INLINE            inline __attribute__((always_inline))
+#define FORT_OUTLINE           __attribute__((noinline))
 #define FORT_LIKELY(x)         __builtin_expect(!!(x), 1)
 #define FORT_UNLIKELY(x)       __builtin_expect(!!(x), 0)
 #define FORT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))

@@ -34,6 +34,9 @@
 #define FORT_LOOP_DEPTH_MAX   32u /* loops within loops that are told apart */
 #define FORT_LIVE_PASSES_MAX  64u /* of one function, until everything counts as live */
 #define FORT_REPORT_STEPS_MAX 16u /* decisions of a path that a report keeps */
+#define FORT_ORIGINS_MAX      (1u << 20) /* changes of values that are remembered of one path */
+#define FORT_PAST_MAX         96u /* of these, those that an explanation is made of */
+#define FORT_CHECKS_MAX       24u /* comparisons of other values, among them */
 
 /* Runs */
 #define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
@@ -115,5 +118,6 @@
 /* Command line */
 #define FORT_OBJECT_BYTES_MAX (64u << 20)  /* an object file */
 #define FORT_OBJECT_SECONDS   10u          /* of processor time, for libbpf to read one */
+#define FORT_VERIFY_SECONDS   600u          /* the same, to verify all of its programs */
 #define FORT_PROC_LINES_MAX   (1u << 20)   /* mappings of a process */
 #define FORT_CLI_LOG_BYTES    (256u << 20) /* a verifier log; reserved, not used */

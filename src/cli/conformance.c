@@ -77,7 +77,7 @@ static int parse_arguments(int argc, char **argv, struct request *request,
 			return -EINVAL;
 		}
 	}
-	if (!(request->engine->isolations & 1u << request->isolation)) {
+	if (!fort_engine_has(request->engine, request->isolation)) {
 		fort_text_add(message, "--isolation: engine %s does not have '%s'",
 			      request->engine->name, fort_isolation_name(request->isolation));
 		return -EINVAL;

@@ -200,12 +200,15 @@ static int run(const struct fort_trial *trial, const struct fort_code *code,
 	       struct fort_text *message)
 {
 	struct fort_run run = {.domain = domain, .fuel = trial->fuel};
+	uint32_t rights;
 	uint64_t result;
 
 	if (trial->mem_bytes) {
 		run.ctx = fort_domain_ctx(domain, 0);
 		run.ctx_length = trial->mem_bytes;
+		rights = fort_domain_enter(domain);
 		memcpy(fort_window_at(&domain->window, run.ctx), trial->mem, trial->mem_bytes);
+		fort_domain_leave(domain, rights);
 	}
 	result = trial->engine->run(code, &run);
 	fort_run_release_all(&run);
@@ -221,9 +224,14 @@ static int run(const struct fort_trial *trial, const struct fort_code *code,
 }
 
 static int compile_and_run(const struct fort_trial *trial, const struct fort_program *program,
-			   uint64_t *r0, struct fort_abort *abort, struct fort_text *message)
+			   struct fort_keys *keys, uint64_t *r0, struct fort_abort *abort,
+			   struct fort_text *message)
 {
-	struct fort_domain_layout layout = {.n_slots = 1, .ctx_bytes = trial->mem_bytes};
+	struct fort_domain_layout layout = {
+		.n_slots = 1,
+		.ctx_bytes = trial->mem_bytes,
+		.keys = fort_isolations[trial->isolation].keys ? keys : NULL,
+	};
 	struct fort_domain domain;
 	struct fort_compile request = {
 		.program = program,
@@ -252,14 +260,19 @@ static int compile_and_run(const struct fort_trial *trial, const struct fort_pro
 int fort_trial_run(const struct fort_trial *trial, uint64_t *r0, struct fort_abort *abort,
 		   struct fort_text *message)
 {
+	struct fort_keys keys = {0};
 	struct fort_arena arena;
 	struct fort_graph graph;
 	int err;
 
 	fort_arena_init(&arena, FORT_TRIAL_BYTES_MAX);
 	err = load(trial, &arena, &graph, message);
+	if (!err && fort_isolations[trial->isolation].keys)
+		err = fort_keys_open(&keys);
 	if (!err)
-		err = compile_and_run(trial, &graph.program, r0, abort, message);
+		err = compile_and_run(trial, &graph.program, &keys, r0, abort, message);
+	if (keys.runtime)
+		fort_keys_close(&keys);
 	if (err && !message->length)
 		fort_text_add(message, "%s", strerror(-err));
 	fort_arena_free(&arena);

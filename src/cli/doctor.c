@@ -20,6 +20,7 @@
 #include "cli/table.h"
 #include "cli/target.h"
 #include "cli/verb.h"
+#include "isolate/keys.h"
 
 enum state { OK, LIMITED, BROKEN };
 static const char *const state_names[] = {"ok", "limited", "broken"};
@@ -149,10 +150,25 @@ static void check_engines(struct finding *finding)
 	for (size_t i = 0; fort_engines[i]; i++) {
 		fort_text_add(&text, "%s%s (isolation", i ? ", " : "", fort_engines[i]->name);
 		for (unsigned mode = 0; mode < FORT_ISOLATIONS; mode++)
-			if (fort_engines[i]->isolations & 1u << mode)
+			if (fort_engine_has(fort_engines[i], mode))
 				fort_text_add(&text, " %s", fort_isolation_name(mode));
 		fort_text_add(&text, ")");
 	}
+}
+
+/* What mpk needs, and nothing else: no defect where it is missing. */
+static void check_keys(struct finding *finding)
+{
+	int err = fort_keys_probe();
+
+	FOUND("%s%s", fort_keys_why(err), err ? ": no isolation mpk" : "");
+	if (!err)
+		return;
+	finding->state = LIMITED;
+	FIX(err == -EOPNOTSUPP ? "use isolation sfi, which confines the same accesses; keys need a"
+				 " processor with PKU (Intel Skylake-SP, AMD Zen 3 or newer), also"
+				 " where a virtual machine shows it"
+			       : "free a key (pkey_free), or use isolation sfi");
 }
 
 /* --- probing other processes --- */
@@ -302,6 +318,7 @@ static const struct check checks[] = {
 	{"descriptors", "maps and programs", check_files},
 	{"store", "everything", check_store},
 	{"engines", "running programs", check_engines},
+	{"protection keys", "isolation mpk", check_keys},
 	{"seccomp", "attaching", check_seccomp},
 	{"attaching", "run -- CMD", check_attaching},
 	{"ptrace scope", "run --pid", check_yama},

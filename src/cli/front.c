@@ -7,12 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
+
+#include "btf/kernel.h"
+#include "cli/kernel_types.h"
 
 #define WORDS_MAX (64u << 10) /* a log that libbpf prints can be long; its beginning is enough */
 
 struct fort_front {
 	struct fort_store *store;
 	struct fort_front_tap tap;
+	const struct fort_kernel_types
+		*types; /* of a kernel that is not the running one; or NULL */
+	bool vets, use_kernel;
 	struct fort_text words, murmur; /* warnings; what it said last that was none */
 };
 
@@ -104,6 +111,23 @@ void fort_front_set_tap(struct fort_front *front, const struct fort_front_tap *t
 	front->tap = tap ? *tap : (struct fort_front_tap){0};
 }
 
+void fort_front_vet(struct fort_front *front, const struct fort_kernel_types *types)
+{
+	fort_store_set_vetting(front->store, types->btf);
+	front->types = types->fd < 0 ? NULL : types;
+	front->vets = true;
+}
+
+bool fort_front_vets(const struct fort_front *front)
+{
+	return front->vets;
+}
+
+void fort_front_use_kernel(struct fort_front *front, bool use)
+{
+	front->use_kernel = use;
+}
+
 /* --- system calls --- */
 
 /* The attributes as a tap may read them: whole, zero behind what the caller has. */
@@ -122,10 +146,39 @@ static long load_program(struct fort_front *front, void *attr, unsigned int size
 	return result;
 }
 
+/* The linker gives every reference to NAME to __wrap_NAME, and __real_NAME to NAME. Callers see
+ * libc's variadic prototypes. Here, as in libc's own code, the parameters are fixed: which of them
+ * were passed depends on the call, and those that were not are passed on without being looked at.
+ */
+long __real_syscall(long number, ...);
+int __real_ioctl(int fd, unsigned long request, ...);
+int __real_faccessat(int dir, const char *path, int mode, int flags);
+FILE *__real_fopen64(const char *path, const char *mode);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
+int __wrap_ioctl(int fd, unsigned long request, unsigned long arg);
+int __wrap_faccessat(int dir, const char *path, int mode, int flags);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+
+static long kernel_bpf(struct fort_front *front, int cmd, void *attr, unsigned int size)
+{
+	long result = __real_syscall(SYS_bpf, cmd, attr, size);
+	union fort_attr copy = {0};
+
+	if (result < 0)
+		result = -errno;
+	if (cmd != FORT_CMD_PROG_LOAD || !front->tap.kernel)
+		return result;
+	memcpy(&copy, attr, size < sizeof(copy) ? size : sizeof(copy));
+	front->tap.kernel(front->tap.owner, &copy.prog_load, result);
+	return result;
+}
+
 static long front_bpf(int cmd, void *attr, unsigned int size)
 {
 	if (!front_door)
 		return -ENOSYS;
+	if (front_door->use_kernel)
+		return kernel_bpf(front_door, cmd, attr, size);
 	if (cmd == FORT_CMD_PROG_LOAD)
 		return load_program(front_door, attr, size);
 	return fort_store_bpf(front_door->store, cmd, attr, size);
@@ -138,17 +191,6 @@ static long to_errno(long result)
 	errno = (int)-result;
 	return -1;
 }
-
-/* The linker gives every reference to NAME to __wrap_NAME, and __real_NAME to NAME. Callers see
- * libc's variadic prototypes. Here, as in libc's own code, the parameters are fixed: which of them
- * were passed depends on the call, and those that were not are passed on without being looked at.
- */
-long __real_syscall(long number, ...);
-int __real_ioctl(int fd, unsigned long request, ...);
-FILE *__real_fopen64(const char *path, const char *mode);
-long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
-int __wrap_ioctl(int fd, unsigned long request, unsigned long arg);
-FILE *__wrap_fopen64(const char *path, const char *mode);
 
 static long front_perf_event_open(const void *attr, pid_t pid, int cpu, int group_fd,
 				  unsigned long flags)
@@ -177,6 +219,17 @@ int __wrap_ioctl(int fd, unsigned long request, unsigned long arg)
 	return __real_ioctl(fd, request, arg);
 }
 
+/* Where libbpf looks for the running kernel's types, when they are to be another's. */
+static bool is_redirected(const char *path)
+{
+	return front_door && front_door->types && !strcmp(path, FORT_BTF_VMLINUX);
+}
+
+int __wrap_faccessat(int dir, const char *path, int mode, int flags)
+{
+	return is_redirected(path) ? 0 : __real_faccessat(dir, path, mode, flags);
+}
+
 /* The files from which libbpf learns the uprobe PMU. A kernel without uprobes, or a container
  * without /sys, does not have them. */
 FILE *__wrap_fopen64(const char *path, const char *mode)
@@ -184,6 +237,8 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 	static const char pmu[] = "/sys/bus/event_source/devices/uprobe/";
 	char text[32];
 
+	if (is_redirected(path))
+		return __real_fopen64(front_door->types->path, mode);
 	if (front_door && !strncmp(path, pmu, sizeof(pmu) - 1)) {
 		const char *name = path + sizeof(pmu) - 1;
 		FILE *file = NULL;

@@ -34,7 +34,7 @@ static void add_verb(const struct fort_verb *verb, struct fort_text *out)
 	for (size_t i = 0; i < FORT_LEN(verb->words) && verb->words[i]; i++)
 		fort_text_add(out, " %s", verb->words[i]);
 	if (verb->operand)
-		fort_text_add(out, " %s", verb->operand);
+		fort_text_add(out, " %s%s", verb->operand, verb->many ? "..." : "");
 	fort_text_pad(out, 32);
 	fort_text_add(out, "%s\n", verb->summary);
 }

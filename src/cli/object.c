@@ -121,7 +121,7 @@ static int wait_for(pid_t pid, int *status)
 	return 0;
 }
 
-static void add_complaint(const struct fort_file *file, struct fort_text *why)
+void fort_file_complain(const struct fort_file *file, struct fort_text *why)
 {
 	struct fort_text complaint = fort_text_new();
 
@@ -157,11 +157,11 @@ static int try_in_child(const struct fort_file *file, struct fort_text *why)
 	fort_text_add(why, "%s: damaged: libbpf %u.%u was ended by %s when it tried to read it",
 		      file->path, libbpf_major_version(), libbpf_minor_version(),
 		      WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "a memory error");
-	add_complaint(file, why);
+	fort_file_complain(file, why);
 	return -EBADMSG;
 }
 
-int fort_file_read(const char *path, struct fort_file *out, struct fort_text *why)
+int fort_file_read_untried(const char *path, struct fort_file *out, struct fort_text *why)
 {
 	struct fort_file file = {.path = path, .fd = -1};
 	int err = read_bytes(&file, why);
@@ -175,6 +175,18 @@ int fort_file_read(const char *path, struct fort_file *out, struct fort_text *wh
 			fort_text_add(why, "%s: %s", path, words.data ? words.data : "damaged");
 		fort_text_free(&words);
 	}
+	if (err)
+		fort_file_close(&file);
+	else
+		*out = file;
+	return err;
+}
+
+int fort_file_read(const char *path, struct fort_file *out, struct fort_text *why)
+{
+	struct fort_file file = {.fd = -1};
+	int err = fort_file_read_untried(path, &file, why);
+
 	err = err ? err : try_in_child(&file, why);
 	if (err)
 		fort_file_close(&file);
@@ -247,7 +259,9 @@ int fort_file_open(const struct fort_file *file, struct fort_front *front,
 	}
 	/* CO-RE relocates against the running kernel's types. Where those cannot be read, the
 	 * object's own stand in: its programs see no kernel structures but those of the ABI. */
-	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
+	if (file->types) {
+		opts.btf_custom_path = file->types;
+	} else if (access("/sys/kernel/btf/vmlinux", R_OK)) {
 		snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
 		opts.btf_custom_path = self;
 	}
@@ -258,7 +272,7 @@ int fort_file_open(const struct fort_file *file, struct fort_front *front,
 
 		fort_text_add(why, "%s: cannot be opened (%s)", file->path, strerror(-err));
 		add_words(front, why);
-		add_complaint(file, why);
+		fort_file_complain(file, why);
 		return err;
 	}
 	forget_record_types(object);
@@ -290,16 +304,20 @@ static void keep_report(void *owner, const struct fort_attr_prog_load *attr,
 	watch->out->report = *report;
 }
 
-static void find_unknown(const struct bpf_object *object, const struct bpf_program *prog,
+/* `vets`: everything is known that the kernel knows. */
+static void find_unknown(const struct bpf_object *object, const struct bpf_program *prog, bool vets,
 			 struct fort_text *out)
 {
 	const char *type = libbpf_bpf_prog_type_str(bpf_program__type(prog));
 	const struct bpf_map *map;
 
 	if (bpf_program__type(prog) == BPF_PROG_TYPE_UNSPEC)
-		fort_text_add(out, "section %s names no program type",
-			      bpf_program__section_name(prog));
-	else if (!fort_prog_runs(bpf_program__type(prog)))
+		fort_text_add(out, "section %s names no program type%s",
+			      bpf_program__section_name(prog), vets ? ": --type says one" : "");
+	if (vets)
+		return;
+	if (bpf_program__type(prog) != BPF_PROG_TYPE_UNSPEC &&
+	    !fort_prog_runs(bpf_program__type(prog)))
 		fort_text_add(out, "programs of type %s are not supported",
 			      type ? type : "unknown");
 	bpf_object__for_each_map (map, object) {
@@ -329,7 +347,7 @@ void fort_program_load(struct fort_front *front, struct bpf_object *object,
 	if (out->err) {
 		struct fort_text unknown = fort_text_on(out->unknown, sizeof(out->unknown));
 
-		find_unknown(object, prog, &unknown);
+		find_unknown(object, prog, fort_front_vets(front), &unknown);
 	}
 }
 
@@ -359,7 +377,17 @@ struct bpf_program *fort_program_find(struct bpf_object *object, const char *nam
 	return NULL;
 }
 
-static struct bpf_program *nth_program(const struct bpf_object *object, size_t index)
+uint32_t fort_program_count(const struct bpf_object *object)
+{
+	struct bpf_program *prog;
+	uint32_t n = 0;
+
+	bpf_object__for_each_program (prog, object)
+		n++;
+	return n;
+}
+
+struct bpf_program *fort_program_nth(const struct bpf_object *object, size_t index)
 {
 	struct bpf_program *prog = bpf_object__next_program(object, NULL);
 
@@ -381,7 +409,7 @@ int fort_file_visit(const struct fort_file *file, struct fort_front *front,
 
 		if (err)
 			return err;
-		prog = nth_program(object, i);
+		prog = fort_program_nth(object, i);
 		if (!prog && !found) {
 			fort_text_add(why, "%s: ", file->path);
 			prog = fort_program_find(object, name, why); /* says why there is none */

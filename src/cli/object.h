@@ -16,11 +16,17 @@ struct fort_file {
 	char name[64];    /* of the object, for libbpf: it goes into the names of global data */
 	int fd;
 	struct fort_span bytes; /* owned */
+	const char *types;      /* what CO-RE relocates against; NULL: the running kernel's */
 };
 
 /* Reads a file and does all of the above. Returns 0, or a negative errno with why (which names the
  * file). The caller closes. */
 FORT_CHECKED int fort_file_read(const char *path, struct fort_file *out, struct fort_text *why);
+/* The same without the trial: for a process that may crash. */
+FORT_CHECKED int fort_file_read_untried(const char *path, struct fort_file *out,
+					struct fort_text *why);
+/* What is wrong with its BTF, if libbpf crashed over it; nothing is added when nothing is found. */
+void fort_file_complain(const struct fort_file *file, struct fort_text *why);
 void fort_file_close(struct fort_file *file);
 
 /* A verifier log for libbpf to pass on. */
@@ -58,6 +64,10 @@ bool fort_program_is(const struct bpf_program *prog, const struct fort_attr_prog
 /* The program with this name, or, for NULL, the only one of the object. Returns NULL with why. */
 struct bpf_program *fort_program_find(struct bpf_object *object, const char *name,
 				      struct fort_text *why);
+
+/* Programs by number, in the object's order; NULL behind the last. */
+uint32_t fort_program_count(const struct bpf_object *object);
+struct bpf_program *fort_program_nth(const struct bpf_object *object, size_t index);
 
 /* Opens the object anew for each of its programs, or only for the one called `name`, and calls
  * `visit` with it, not loaded. Returns 0, visit's error, or -ENOENT and the like with why. */

@@ -1,7 +1,8 @@
-/* bpfort prog dump file: the instructions that an object would have loaded, as text.
+/* bpfort prog dump file: the instructions that an object would have loaded, as text; or what an
+ * engine makes of them.
  *
  * libbpf relocates and links the program; at the front door, where it would be loaded, it is
- * printed and turned away.
+ * printed and turned away. For machine code it is loaded.
  */
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -13,14 +14,17 @@
 
 #include "abi/helpers.h"
 #include "abi/uapi.h"
+#include "cli/choose.h"
 #include "cli/json.h"
 #include "cli/object.h"
+#include "cli/prog_machine.h"
 #include "cli/verb.h"
+#include "cli/verdict.h"
 #include "isa/disasm.h"
 
 struct request {
-	const char *file, *name;
-	bool json;
+	const char *file, *name, *engine, *isolation;
+	bool json, jited;
 };
 
 struct session {
@@ -34,7 +38,7 @@ struct session {
 	struct bpf_object *object;
 	struct bpf_program *prog;
 	char name[128]; /* of a map: the last one asked for */
-	bool dumped;
+	bool dumped, rejected;
 	int err;
 };
 
@@ -217,8 +221,6 @@ static void add_listing(struct session *s, const struct listing *listing)
 	fort_text_free(&text);
 }
 
-/* --- the verb --- */
-
 static bool dump_instead(void *owner, const struct fort_attr_prog_load *attr)
 {
 	struct session *s = owner;
@@ -235,6 +237,71 @@ static bool dump_instead(void *owner, const struct fort_attr_prog_load *attr)
 	fort_arena_free(&listing.arena);
 	return false;
 }
+
+/* --- machine code --- */
+
+static bool wants_machine(const struct request *request)
+{
+	return request->jited || request->engine || request->isolation;
+}
+
+static int choose_engine(struct session *s)
+{
+	const char *engine = s->request->engine;
+
+	if (!wants_machine(s->request))
+		return 0;
+	return fort_choose_engine(s->front, engine ? engine : fort_engine_x64.name,
+				  s->request->isolation, s->why);
+}
+
+static int print_machine(struct session *s, struct fort_look *look)
+{
+	const struct fort_loaded *loaded = look->program.loaded;
+
+	if (!look->machine.n_bytes) {
+		fort_text_add(s->why, "engine %s makes no machine code", loaded->engine->name);
+		return -EOPNOTSUPP;
+	}
+	if (s->request->json) {
+		json_t *program = json_pack(
+			"{s:o, s:o, s:o}", "name", fort_json_text(bpf_program__name(s->prog)),
+			"section", fort_json_text(bpf_program__section_name(s->prog)), "type",
+			fort_json_text(libbpf_bpf_prog_type_str(bpf_program__type(s->prog))));
+
+		fort_machine_add_json(look, program);
+		json_array_append_new(s->programs, program);
+		return 0;
+	}
+	printf("%s: %s, section %s, engine %s, isolation %s: %u instructions, %u bytes\n",
+	       bpf_program__name(s->prog), libbpf_bpf_prog_type_str(bpf_program__type(s->prog)),
+	       bpf_program__section_name(s->prog), loaded->engine->name,
+	       fort_isolation_name(loaded->isolation), look->code->n_insns, look->machine.n_bytes);
+	fort_machine_print(look);
+	putchar('\n');
+	return 0;
+}
+
+static int visit_loaded(void *owner, struct bpf_object *object, struct bpf_program *prog)
+{
+	struct session *s = owner;
+	struct fort_loading loading;
+	struct fort_look look;
+
+	s->prog = prog;
+	fort_program_load(s->front, object, prog, &loading);
+	if (loading.err) {
+		s->rejected = loading.reached;
+		fort_verdict_explain(prog, &loading, fort_front_words(s->front), true, s->why);
+		return loading.err;
+	}
+	s->err = fort_look_open(&look, s->front, bpf_program__fd(prog));
+	if (s->err)
+		fort_text_add(s->why, "%s", strerror(-s->err));
+	return s->err ? s->err : print_machine(s, &look);
+}
+
+/* --- the verb --- */
 
 static int visit(void *owner, struct bpf_object *object, struct bpf_program *prog)
 {
@@ -270,7 +337,11 @@ static int run_session(struct session *s)
 		fort_text_add(s->why, "%s", strerror(-err));
 		return err;
 	}
-	return fort_file_visit(&s->file, s->front, &s->log, s->request->name, visit, s, s->why);
+	err = choose_engine(s);
+	if (err)
+		return err;
+	return fort_file_visit(&s->file, s->front, &s->log, s->request->name,
+			       wants_machine(s->request) ? visit_loaded : visit, s, s->why);
 }
 
 static int run(const struct fort_verb *verb, int argc, char **argv)
@@ -284,6 +355,7 @@ static int run(const struct fort_verb *verb, int argc, char **argv)
 	if (status < 0) {
 		if (run_session(&s)) {
 			status = fort_verb_fail(request.json, "%s", why.data);
+			status = s.rejected ? FORT_EXIT_NO : status;
 		} else {
 			status = FORT_EXIT_YES;
 			if (request.json)
@@ -303,6 +375,10 @@ static int run(const struct fort_verb *verb, int argc, char **argv)
 #define AT(member) offsetof(struct request, member)
 static const struct fort_option options[] = {
 	{"name", "PROG", "only this program", FORT_OPTION_TEXT, AT(name)},
+	{"jited", NULL, "machine code between its instructions and source lines", FORT_OPTION_FLAG,
+	 AT(jited)},
+	FORT_OPTION_ENGINE(AT(engine)),
+	FORT_OPTION_ISOLATION(AT(isolation)),
 	{"--json", NULL, "print {\"file\", \"programs\": [{\"name\", \"insns\": [...]}]}",
 	 FORT_OPTION_FLAG, AT(json)},
 };
@@ -315,7 +391,8 @@ const struct fort_verb fort_verb_prog_dump = {
 	.options = options,
 	.n_options = FORT_LEN(options),
 	.notes = "Instructions are shown as they would be loaded: relocated and linked, maps by "
-		 "name."
-		 "\n",
+		 "name. With `jited`, an engine or an isolation, programs are verified and\n"
+		 "compiled (by x64 unless another is named), and shown as they run.\n"
+		 "Exit status: 0 done, 1 a program was rejected, 2 it could not be done.\n",
 	.run = run,
 };

@@ -85,8 +85,8 @@ static int load(struct session *s)
 	s->loading.err = err;
 	if (err && s->loaded && s->loading.report.err) {
 		s->rejected = true;
-		fort_verdict_explain(s->loaded, &s->loading, fort_front_words(s->front), true,
-				     s->why);
+		fort_verdict_explain(bpf_program__name(s->loaded), &s->loading,
+				     fort_front_words(s->front), true, s->why);
 	} else if (err) {
 		fort_text_add(s->why, "%s: cannot be loaded: %s", s->request->file,
 			      fort_front_words(s->front));

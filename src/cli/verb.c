@@ -6,6 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+int fort_words_add(struct fort_words *words, const char *word)
+{
+	const char **at = realloc(words->at, (words->n + 1) * sizeof(*at));
+
+	if (!at)
+		return -ENOMEM;
+	words->at = at;
+	at[words->n++] = word;
+	return 0;
+}
+
+void fort_words_free(struct fort_words *words)
+{
+	free(words->at);
+	*words = (struct fort_words){0};
+}
+
 static const struct fort_option *find_option(const struct fort_verb *verb, const char *name)
 {
 	for (size_t i = 0; i < verb->n_options; i++)
@@ -46,20 +63,46 @@ static int set_option(const struct fort_option *option, const char *value, void 
 	switch (option->kind) {
 	case FORT_OPTION_FLAG: *(bool *)at = true; return 0;
 	case FORT_OPTION_TEXT: *(const char **)at = value; return 0;
+	case FORT_OPTION_WORDS: return fort_words_add(at, value);
 	case FORT_OPTION_NUMBER: return parse_number(option, value, at, why);
 	}
 	return -EINVAL;
 }
 
+/* Is there an operand still to come? */
+static bool wants_operand(const struct fort_verb *verb, const void *request)
+{
+	const char *at = (const char *)request + verb->operand_at;
+
+	if (!verb->operand)
+		return false;
+	return verb->many || !*(const char *const *)at;
+}
+
+static bool lacks_operand(const struct fort_verb *verb, const void *request)
+{
+	const char *at = (const char *)request + verb->operand_at;
+
+	return verb->many ? !((const struct fort_words *)at)->n : wants_operand(verb, request);
+}
+
+static int take_operand(const struct fort_verb *verb, const char *word, void *request)
+{
+	char *at = (char *)request + verb->operand_at;
+
+	if (verb->many)
+		return fort_words_add((struct fort_words *)at, word);
+	*(const char **)at = word;
+	return 0;
+}
+
 int fort_verb_parse(const struct fort_verb *verb, int argc, char **argv, void *request,
 		    struct fort_text *why)
 {
-	const char **operand =
-		verb->operand ? (const char **)((char *)request + verb->operand_at) : NULL;
-
 	for (int i = 0; i < argc; i++) {
 		const struct fort_option *option = find_option(verb, argv[i]);
 		bool used = false;
+		int err = 0;
 
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			fort_verb_help(verb);
@@ -70,21 +113,20 @@ int fort_verb_parse(const struct fort_verb *verb, int argc, char **argv, void *r
 			break;
 		}
 		/* The operand comes first: a file may be called like an option. */
-		if (option && (argv[i][0] == '-' || !operand || *operand)) {
-			int err = set_option(option, i + 1 < argc ? argv[i + 1] : NULL, request,
-					     &used, why);
-
-			if (err)
-				return err;
+		if (option && (argv[i][0] == '-' || !wants_operand(verb, request))) {
+			err = set_option(option, i + 1 < argc ? argv[i + 1] : NULL, request, &used,
+					 why);
 			i += used;
-		} else if (operand && !*operand && argv[i][0] != '-') {
-			*operand = argv[i];
+		} else if (wants_operand(verb, request) && argv[i][0] != '-') {
+			err = take_operand(verb, argv[i], request);
 		} else {
 			fort_text_add(why, "'%s' is not understood here", argv[i]);
 			return -EINVAL;
 		}
+		if (err)
+			return err;
 	}
-	if (operand && !*operand) {
+	if (lacks_operand(verb, request)) {
 		fort_text_add(why, "%s is missing", verb->operand);
 		return -EINVAL;
 	}
@@ -105,7 +147,7 @@ void fort_verb_help(const struct fort_verb *verb)
 	fort_text_add(&text, "usage: ");
 	add_words(verb, &text);
 	if (verb->operand)
-		fort_text_add(&text, " %s", verb->operand);
+		fort_text_add(&text, " %s%s", verb->operand, verb->many ? "..." : "");
 	if (verb->n_options)
 		fort_text_add(&text, " [OPTION]...");
 	if (verb->takes_command)

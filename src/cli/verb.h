@@ -12,9 +12,19 @@ enum fort_exit {
 	FORT_EXIT_ERROR = 2, /* not done: usage, input or environment */
 };
 
+/* What may be said several times. */
+struct fort_words {
+	const char **at;
+	size_t n;
+};
+
+FORT_CHECKED int fort_words_add(struct fort_words *words, const char *word);
+void fort_words_free(struct fort_words *words);
+
 enum fort_option_kind {
 	FORT_OPTION_FLAG,   /* bool */
 	FORT_OPTION_TEXT,   /* const char * */
+	FORT_OPTION_WORDS,  /* struct fort_words, which the verb frees */
 	FORT_OPTION_NUMBER, /* uint64_t, from `least` to `most` */
 };
 
@@ -29,8 +39,9 @@ struct fort_option {
 struct fort_verb {
 	const char *words[3]; /* "prog", "run", "file"; unused ones NULL */
 	const char *summary;
-	const char *operand; /* the one argument without a name, or NULL; */
+	const char *operand; /* the argument without a name, or NULL; */
 	size_t operand_at;   /* const char * in the request */
+	bool many;           /* one or more: struct fort_words there, which the verb frees */
 	bool takes_command;  /* `-- CMD...`: argv of it */
 	size_t command_at;   /* char ** in the request */
 	const struct fort_option *options;

@@ -1,14 +1,33 @@
 #include "cli/verdict.h"
 
-#include <bpf/libbpf.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Without a diagnostic there is what is known to be missing, or what libbpf says. */
-static const char *reason(const struct fort_loading *loading, const char *words)
+/* The last line of a log, without the figures behind it, or "". */
+static void last_line(const char *log, char *out, size_t room)
+{
+	out[0] = 0;
+	while (*log) {
+		size_t length = strcspn(log, "\n");
+
+		if (!strncmp(log, "processed ", strlen("processed ")) ||
+		    !strncmp(log, "verification time ", strlen("verification time ")))
+			break;
+		if (length)
+			snprintf(out, room, "%.*s", (int)length, log);
+		log += length + (log[length] == '\n');
+	}
+}
+
+/* Without a diagnostic there is the log; or what is known to be missing, or what libbpf says. */
+static const char *reason(const struct fort_loading *loading, const char *words, char line[256])
 {
 	if (loading->reached && loading->report.diag.message[0])
 		return loading->report.diag.message;
+	last_line(loading->reached ? loading->report.log_tail : "", line, 256);
+	if (line[0])
+		return line;
 	if (loading->unknown[0])
 		return loading->unknown;
 	if (words[0])
@@ -43,12 +62,13 @@ static json_t *diag_json(const struct fort_loading *loading, const char *words)
 {
 	const struct fort_load_diag *diag = &loading->report.diag;
 	bool known = loading->reached && diag->code[0];
+	char line[256];
 
 	if (fort_loading_accepted(loading))
 		return json_null();
 	if (!known)
 		return json_pack("{s:n, s:n, s:n, s:o, s:n, s:n, s:n}", "code", "insn", "line",
-				 "message", fort_json_text(reason(loading, words)), "needed",
+				 "message", fort_json_text(reason(loading, words, line)), "needed",
 				 "known", "hint");
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "code",
 			 fort_json_text(diag->code), "insn", fort_json_number(diag->place.insn),
@@ -58,27 +78,42 @@ static json_t *diag_json(const struct fort_loading *loading, const char *words)
 			 path_json(diag));
 }
 
-json_t *fort_verdict_json(const struct bpf_program *prog, const struct fort_loading *loading,
-			  const char *words)
+static json_t *kernel_json(const struct fort_vetted *vetted)
 {
-	const struct fort_load_report *report = &loading->report;
-	const char *type = libbpf_bpf_prog_type_str(bpf_program__type(prog));
-	size_t insns = loading->reached ? report->insns : bpf_program__insn_cnt(prog);
+	const struct fort_vet_kernel *kernel = &vetted->kernel;
+	double ratio = fort_vetted_ratio(vetted);
 
-	return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "name", fort_json_text(bpf_program__name(prog)), "section",
-			 fort_json_text(bpf_program__section_name(prog)), "type",
-			 fort_json_text(type), "verdict",
-			 fort_loading_accepted(loading) ? "accept" : "reject", "insns",
-			 fort_json_number(insns), "insns_processed",
-			 fort_json_number(report->insns_processed), "states",
-			 fort_json_number(report->states), "peak_states",
-			 fort_json_number(report->peak_states), "verify_us",
-			 fort_json_number(report->verify_ns / 1000), "check_us",
-			 fort_json_number(report->check_ns / 1000), "certificate_bytes",
-			 fort_json_number(report->certificate_bytes), "log_tail",
-			 fort_json_text(loading->reached ? report->log_tail : words), "diag",
-			 diag_json(loading, words));
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict",
+			 fort_vet_verdict_name(kernel->verdict), "message",
+			 fort_json_text(kernel->words), "verify_us", fort_json_number(kernel->us),
+			 "insns_processed", fort_json_number(kernel->insns_processed), "states",
+			 fort_json_number(kernel->states), "peak_states",
+			 fort_json_number(kernel->peak_states), "ratio",
+			 ratio < 0 ? json_null() : json_real(ratio));
+}
+
+json_t *fort_verdict_json(const struct fort_vetted *vetted)
+{
+	const struct fort_loading *loading = &vetted->loading;
+	const struct fort_load_report *report = &loading->report;
+	json_t *object = json_pack(
+		"{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+		fort_json_text(vetted->name), "section", fort_json_text(vetted->section), "type",
+		fort_json_text(vetted->type[0] ? vetted->type : NULL), "verdict",
+		fort_vet_verdict_name(vetted->verdict), "insns", fort_json_number(vetted->insns),
+		"insns_processed", fort_json_number(report->insns_processed), "states",
+		fort_json_number(report->states), "peak_states",
+		fort_json_number(report->peak_states), "verify_us",
+		fort_json_number(report->verify_ns / 1000), "check_us",
+		fort_json_number(report->check_ns / 1000), "certificate_bytes",
+		fort_json_number(report->certificate_bytes), "memory_bytes",
+		fort_json_number(report->memory_bytes), "log_tail",
+		fort_json_text(loading->reached ? report->log_tail : vetted->words), "diag",
+		diag_json(loading, vetted->words));
+
+	if (vetted->kernel.asked)
+		json_object_set_new(object, "kernel", kernel_json(vetted));
+	return object;
 }
 
 static void add_place(const struct fort_load_place *place, struct fort_text *out)
@@ -120,16 +155,20 @@ static void add_path(const struct fort_load_diag *diag, struct fort_text *out)
 	}
 }
 
-void fort_verdict_explain(const struct bpf_program *prog, const struct fort_loading *loading,
-			  const char *words, bool explain, struct fort_text *out)
+void fort_verdict_explain(const char *name, const struct fort_loading *loading, const char *words,
+			  bool explain, struct fort_text *out)
 {
 	const struct fort_load_diag *diag = &loading->report.diag;
-	const char *why = reason(loading, words);
+	char line[256];
+	const char *why = reason(loading, words, line);
 	size_t length = strlen(why);
 
 	while (length && why[length - 1] == '\n')
 		length--;
-	fort_text_add(out, "%s: rejected", bpf_program__name(prog));
+	fort_text_add(out, "%s: %s", name,
+		      !loading->reached ? "not verified"
+		      : diag->is_later  ? "not supported yet"
+					: "rejected");
 	if (!loading->reached || !diag->code[0]) {
 		fort_text_add(out, ": %.*s\n", (int)length, why);
 		return;

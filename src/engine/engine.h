@@ -81,6 +81,26 @@ struct fort_compile {
 	bool inspect; /* machine code is read back also of proven programs */
 };
 
+/* Where the code of an instruction starts, in the machine code. Parts of one instruction may lie in
+ * several places, and an instruction that was taken in by another has none. */
+#define FORT_CODE_LEAVES UINT32_MAX /* as `pc`: code that ends runs, of no instruction */
+struct fort_code_place {
+	uint32_t at, pc;
+};
+
+/* Machine code, for those who look at it; valid as long as the code is. What comes before the first
+ * place enters the program. */
+struct fort_code_view {
+	const uint8_t *bytes;
+	uint32_t n_bytes;
+	const struct fort_code_place *places; /* ascending */
+	uint32_t n_places;
+	/* Functions of the host that it calls. Calls go through words right before the code, the
+	 * first one nearest. */
+	fort_helper_fn *const *slots;
+	uint32_t n_slots;
+};
+
 struct fort_engine {
 	const char *name;
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
@@ -97,6 +117,8 @@ struct fort_engine {
 	/* Runs to the end; r0, or 0 when run->abort.code is set. Does not release what the run
 	 * holds. */
 	uint64_t (*run)(const struct fort_code *code, struct fort_run *run);
+	/* NULL: the engine makes no machine code. */
+	void (*view)(const struct fort_code *code, struct fort_code_view *out);
 };
 
 extern const struct fort_engine fort_engine_interp;
@@ -105,5 +127,7 @@ extern const struct fort_engine fort_engine_x64;
 
 /* All engines built in, NULL-terminated; the first is the default. */
 extern const struct fort_engine *const fort_engines[];
+/* Does this engine have the isolation, on this machine? */
+bool fort_engine_has(const struct fort_engine *engine, enum fort_isolation isolation);
 /* "interp", "x64"; NULL if unknown. */
 const struct fort_engine *fort_engine_by_name(const char *name);

@@ -148,10 +148,19 @@ static void stop_memory(struct fort_run *run, uint32_t pc, uint64_t address, uin
 #define OBSERVED 1
 #include "engine/interp_run.inc"
 
+static bool count(void *context, uint32_t pc, uint32_t frame, const uint64_t regs[FORT_REGS])
+{
+	((uint64_t *)context)[pc]++;
+	return true;
+}
+
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
 	const struct fort_isolation_info *isolation = &fort_isolations[code->isolation];
+	const struct fort_observer counter = {count, run->counts};
 
+	if (FORT_UNLIKELY(run->counts))
+		return fort_interp_run_observed(code, run, &counter);
 	if (isolation->loads)
 		return run_sfi(code, run, NULL);
 	return isolation->stores ? run_sfi_store(code, run, NULL) : run_none(code, run, NULL);

@@ -6,6 +6,8 @@ int fort_resolve_isolation(const struct fort_compile *request, uint32_t isolatio
 {
 	if (request->isolation >= FORT_ISOLATIONS || !(isolations & 1u << request->isolation))
 		return -EOPNOTSUPP;
+	if (fort_isolations[request->isolation].keys && !request->domain->keys)
+		return -EOPNOTSUPP;
 	return request->proven || !fort_isolation_needs_proof(request->isolation) ? 0 : -EPERM;
 }
 

@@ -65,6 +65,9 @@ struct fort_run {
 	struct fort_map *const *maps; /* the program's maps, in its order */
 	uint32_t n_maps;
 	uint32_t slot;
+	/* How often each instruction began, counted by the interpreter alone, and not atomically;
+	 * NULL: not counted. */
+	uint64_t *counts;
 	uint64_t fuel;       /* what is left */
 	void *engine;        /* the engine's own, while it runs */
 	uint64_t ctx;        /* address of the context image: r1 at entry */

@@ -16,15 +16,18 @@
 #include "engine/x64_exit.h"
 #include "engine/x64_faults.h"
 #include "engine/x64_image.h"
+#include "engine/x64_keys.h"
 
 struct fort_code {
 	size_t bytes; /* of this, with accesses */
-	bool confined, fast_gs;
+	bool confined, fast_gs, keys;
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;
-	uint32_t place;                /* in the list of images */
-	fort_helper_lookup *helper;    /* for calls by register */
-	struct fort_x64_place *places; /* faults.places, behind the accesses */
+	uint32_t place;                 /* in the list of images */
+	uint32_t code_bytes, n_slots;   /* of the image, that are used */
+	fort_helper_lookup *helper;     /* for calls by register */
+	struct fort_code_place *places; /* faults.places, behind the accesses */
+	fort_helper_fn **functions;     /* of slots, behind them */
 	struct fort_x64_access accesses[];
 };
 
@@ -79,10 +82,17 @@ static void carve_emission(struct fort_x64 *x, struct scratch *scratch)
 	x->bytes.out = carve(scratch, room.bytes, 1);
 }
 
+/* Of operations, of what is seldom done, and of what leaves. */
+static uint32_t n_places(const struct fort_x64 *x)
+{
+	return x->n_ops + x->n_colds + 1;
+}
+
 static int new_code(const struct fort_x64 *x, struct fort_code **out)
 {
 	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access) +
-		       x->n_ops * sizeof(struct fort_x64_place);
+		       n_places(x) * sizeof(struct fort_code_place) +
+		       x->n_helpers * sizeof(fort_helper_fn *);
 	void *pages;
 	int err = fort_pages_alloc(bytes, &pages);
 
@@ -92,8 +102,10 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 	(*out)->bytes = bytes;
 	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
+	(*out)->keys = x->keyed;
 	(*out)->helper = x->request->helper;
-	(*out)->places = (struct fort_x64_place *)(void *)((*out)->accesses + x->n_accesses);
+	(*out)->places = (struct fort_code_place *)(void *)((*out)->accesses + x->n_accesses);
+	(*out)->functions = (fort_helper_fn **)(void *)((*out)->places + n_places(x));
 	return 0;
 }
 
@@ -127,7 +139,7 @@ static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 		fort_x64_emit(x);
 		if (x->bytes.at > INT32_MAX)
 			return -ENOMEM;
-		bytes = fort_x64_lay_out(x);
+		bytes = x->image_bytes = fort_x64_lay_out(x);
 		err = fort_x64_draft_open(x->n_helpers, bytes + 2, draft);
 		if (err)
 			return err;
@@ -144,10 +156,16 @@ static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 static void note_places(const struct fort_x64 *x, struct fort_code *code)
 {
 	struct fort_x64_cursor cursor = {0};
+	struct fort_code_place *place = code->places;
 
 	for (uint32_t i = 0; i < x->n_ops; i++)
-		code->places[i] = (struct fort_x64_place){fort_x64_moved(x, &cursor, x->places[i]),
-							  x->ops[i].pc};
+		*place++ = (struct fort_code_place){fort_x64_moved(x, &cursor, x->places[i]),
+						    x->ops[i].pc};
+	for (uint32_t i = 0; i < x->n_colds; i++)
+		*place++ = (struct fort_code_place){fort_x64_label_place(x, x->colds[i].from),
+						    x->colds[i].op->pc};
+	*place =
+		(struct fort_code_place){fort_x64_moved(x, &cursor, x->stops_at), FORT_CODE_LEAVES};
 }
 
 static int list(struct fort_x64 *x, struct fort_code *code)
@@ -165,8 +183,10 @@ static int list(struct fort_x64 *x, struct fort_code *code)
 		.accesses = code->accesses,
 		.n_accesses = x->n_accesses,
 		.places = code->places,
-		.n_places = x->n_ops,
+		.n_places = n_places(x),
 	};
+	code->code_bytes = x->image_bytes;
+	code->n_slots = x->n_helpers;
 	return fort_x64_faults_list(&code->faults, &code->place);
 }
 
@@ -211,17 +231,28 @@ static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 	return found.fault == FORT_INSPECT_NO_ROOM ? -ENOMEM : -ENOEXEC;
 }
 
+static void fill_slots(const struct fort_x64 *x, struct fort_x64_draft *draft,
+		       struct fort_code *code)
+{
+	fort_helper_fn **slots = (fort_helper_fn **)draft->code;
+
+	for (uint32_t i = 0; i < x->n_helpers; i++) {
+		code->functions[i] = x->helpers[i].function;
+		slots[-1 - (int64_t)i] =
+			x->keyed ? fort_x64_gate(i, x->helpers[i].lazy) : x->helpers[i].function;
+	}
+}
+
 static int finish(struct fort_x64 *x, struct fort_x64_draft *draft, struct fort_code **out)
 {
 	struct fort_code *code;
-	int err = new_code(x, &code);
+	int err = x->keyed && x->n_helpers > FORT_X64_GATES ? -EOPNOTSUPP : new_code(x, &code);
 
 	if (err) {
 		fort_x64_draft_drop(draft);
 		return err;
 	}
-	for (uint32_t i = 0; i < x->n_helpers; i++)
-		((fort_helper_fn **)draft->code)[-1 - (int64_t)i] = x->helpers[i];
+	fill_slots(x, draft, code);
 	err = fort_x64_draft_seal(draft, &code->image);
 	err = err ? err : inspect(x, &code->image);
 	err = err ? err : list(x, code);
@@ -273,6 +304,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	struct fort_x64 x = {.request = request,
 			     .layout = &layout,
 			     .window = !fort_isolation_needs_proof(request->isolation),
+			     .keyed = fort_isolations[request->isolation].keys,
 			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
 	struct scratch scratch = {0};
 	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
@@ -318,6 +350,7 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
 	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
 	struct fort_x64_entry entry;
+	uint32_t rights = 0;
 
 	entry.stop = FORT_ABORT_NONE;
 	entry.detail = 0;
@@ -327,7 +360,11 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 	run->engine = &entry;
 	if (code->confined && !fort_x64_gs_is(code->fast_gs, window))
 		gs = fort_x64_gs_enter(code->fast_gs, window);
+	if (FORT_UNLIKELY(code->keys))
+		rights = fort_x64_keys_enter(run->domain, &entry, code->functions);
 	r0 = start(run->ctx, run->ctx_length, r10, run, &entry, run->fuel);
+	if (FORT_UNLIKELY(code->keys))
+		fort_x64_keys_leave(rights);
 	if (FORT_UNLIKELY(gs))
 		fort_x64_gs_leave(code->fast_gs, gs);
 	run->engine = NULL;
@@ -336,11 +373,24 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 	return r0;
 }
 
+static void view(const struct fort_code *code, struct fort_code_view *out)
+{
+	*out = (struct fort_code_view){
+		.bytes = code->image.code,
+		.n_bytes = code->code_bytes,
+		.places = code->faults.places,
+		.n_places = code->faults.n_places,
+		.slots = code->functions,
+		.n_slots = code->n_slots,
+	};
+}
+
 const struct fort_engine fort_engine_x64 = {
 	.name = "x64",
 	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
-		      1u << FORT_ISOLATION_SFI,
+		      1u << FORT_ISOLATION_SFI | 1u << FORT_ISOLATION_MPK,
 	.compile = compile,
 	.free = free_code,
 	.run = run_code,
+	.view = view,
 };

@@ -20,6 +20,23 @@ static void poison(struct fort_x64 *x, const struct fort_x64_op *op)
 	}
 }
 
+/* Does the program call the host again before it touches memory or goes elsewhere? */
+static bool calls_again(const struct fort_x64 *x, const struct fort_x64_op *op)
+{
+	const struct fort_x64_op *end = x->ops + x->n_ops;
+
+	for (op++; op < end && !(op->flags & FORT_X64_LABEL); op++) {
+		switch (op->kind) {
+		case FORT_X64_OP_HELPER: return true;
+		case FORT_X64_OP_NOTHING:
+		case FORT_X64_OP_MOVE:
+		case FORT_X64_OP_CONST: break;
+		default: return false;
+		}
+	}
+	return false;
+}
+
 /* Runs around a call of the host: fuel and the run's end are in the run, all registers but the
  * callee-saved are lost. A program that costs nothing never has its fuel in a register. */
 static void before_helper(struct fort_x64 *x)
@@ -52,8 +69,10 @@ void fort_x64_helper(struct fort_x64 *x, const struct fort_x64_op *op)
 	}
 	if (op->value)
 		helper = x->request->lookups[op->target].function;
+	x->lazy = x->keyed && op->kind == FORT_X64_OP_HELPER && calls_again(x, op);
 	before_helper(x);
 	fort_x64_call_host(x, helper);
+	x->lazy = false;
 	after_helper(x, op);
 }
 

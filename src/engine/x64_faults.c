@@ -32,6 +32,8 @@ static uint32_t find_pc(const struct fort_x64_faults *faults, uint32_t at)
 		else
 			high = middle;
 	}
+	while (low && faults->places[low].pc == FORT_CODE_LEAVES)
+		low--;
 	return faults->n_places ? faults->places[low].pc : 0;
 }
 
@@ -90,7 +92,11 @@ static bool fault(const struct fort_signal_range *range, const siginfo_t *info, 
 	struct fort_run *run = (struct fort_run *)regs[saved_at[FORT_X64_RUN]];
 
 	if (access) {
+		/* The kernel calls handlers with all keys closed. */
+		uint32_t rights = fort_domain_enter(run->domain);
+
 		tell_access(regs, access, run);
+		fort_domain_leave(run->domain, rights);
 	} else {
 		struct fort_x64_entry *entry = run->engine;
 

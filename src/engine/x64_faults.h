@@ -10,16 +10,11 @@
 #include "engine/x64_op.h"
 #include "isolate/signals.h"
 
-/* Where the code of an operation starts, in the image. */
-struct fort_x64_place {
-	uint32_t at, pc;
-};
-
 struct fort_x64_faults {
 	struct fort_signal_range range;         /* of the image */
 	uint64_t way_out;                       /* where runs are ended early */
 	const struct fort_x64_access *accesses; /* by place */
-	const struct fort_x64_place *places;    /* ascending */
+	const struct fort_code_place *places;   /* ascending */
 	uint32_t n_accesses, n_places;
 };
 

@@ -299,7 +299,8 @@ static void step(struct fort_x64 *x, struct fort_x64_values *values, struct fort
 	case FORT_X64_OP_HELPER: helper(x, values, op); break;
 	case FORT_X64_OP_CALLX:
 		op->a = fort_x64_source(values, op->a, 64);
-		/* fall through */
+		after_call(x, values);
+		break;
 	case FORT_X64_OP_LOCAL: after_call(x, values); break;
 	default: break;
 	}

@@ -29,6 +29,6 @@ void fort_x64_put_mul(struct fort_x64 *x, unsigned bits, enum fort_x64_reg dst, 
  * Offsets are too short to choose bytes by them: they are not hidden otherwise. */
 struct fort_x64_mem fort_x64_put_mem(struct fort_x64 *x, struct fort_x64_mem mem,
 				     enum fort_x64_reg temp);
-/* A few bytes of nothing, of a length by chance: what comes next is elsewhere, and distances over it
- * are others. */
+/* A few bytes of nothing, of a length by chance: what comes next is elsewhere, and distances over
+ * it are others. */
 void fort_x64_pad(struct fort_x64 *x);

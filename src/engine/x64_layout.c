@@ -54,10 +54,11 @@ int64_t fort_x64_slot_of(struct fort_x64 *x, fort_helper_fn *function)
 {
 	uint32_t i = 0;
 
-	while (i < x->n_helpers && x->helpers[i] != function)
+	while (i < x->n_helpers &&
+	       (x->helpers[i].function != function || x->helpers[i].lazy != x->lazy))
 		i++;
 	if (i == x->n_helpers) {
-		x->helpers[i] = function;
+		x->helpers[i] = (struct fort_x64_slot){function, x->lazy};
 		x->n_helpers++;
 	}
 	return -(int64_t)(i + 1) * (int64_t)sizeof(function);

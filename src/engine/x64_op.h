@@ -181,6 +181,12 @@ struct fort_x64_access {
 	uint32_t refund;            /* fuel that is paid ahead here */
 };
 
+/* A function that code calls. */
+struct fort_x64_slot {
+	fort_helper_fn *function;
+	bool lazy;
+};
+
 struct fort_x64_layout;
 struct fort_x64_stop;
 struct fort_x64_cold;
@@ -200,24 +206,27 @@ struct fort_x64 {
 	struct fort_x64_layout *layout;
 	struct fort_x64_stop *stops;
 	struct fort_x64_cold *colds;
-	fort_helper_fn **helpers; /* slots, from the image's start backwards */
+	struct fort_x64_slot *helpers; /* slots, from the image's start backwards */
 	uint32_t n_ops, n_joins, n_accesses, n_helpers, n_stops, n_colds;
-	uint32_t at;         /* of the operation being worked on */
-	uint32_t cold_at;    /* index of what is being emitted, of colds */
-	uint32_t missing;    /* label: after the branch that asks what a LOOKUP found */
-	uint32_t way_out;    /* label: ends the run, entry is filled in */
-	uint32_t stops_at;   /* what comes from here on in `bytes` only leaves */
-	uint32_t epilogue;   /* label: ends the run well; 0: not yet */
-	int32_t cpu_offset;  /* from fs, of the current processor's number; 0: not known */
-	bool window;         /* all accesses are confined to the window */
-	bool fuel;           /* something costs fuel */
-	bool counts_frames;  /* calls may go too deep: counted when it runs */
-	bool main_is_called; /* as a subprogram too */
-	uint8_t saved;       /* registers of the host that are used (x64_exit.c) */
-	uint8_t hiding;      /* enum fort_x64_hiding (x64_hide.h) */
-	uint32_t tries;      /* to emit without forbidden bytes */
-	uint64_t keys;       /* state of a generator */
-	bool grew;           /* a sweep of live found that more is needed */
+	uint32_t image_bytes; /* once laid out */
+	uint32_t at;          /* of the operation being worked on */
+	uint32_t cold_at;     /* index of what is being emitted, of colds */
+	uint32_t missing;     /* label: after the branch that asks what a LOOKUP found */
+	uint32_t way_out;     /* label: ends the run, entry is filled in */
+	uint32_t stops_at;    /* what comes from here on in `bytes` only leaves */
+	uint32_t epilogue;    /* label: ends the run well; 0: not yet */
+	int32_t cpu_offset;   /* from fs, of the current processor's number; 0: not known */
+	bool window;          /* all accesses are confined to the window */
+	bool fuel;            /* something costs fuel */
+	bool counts_frames;   /* calls may go too deep: counted when it runs */
+	bool keyed;           /* calls go through gates (x64_keys.h) */
+	bool lazy;            /* the call being emitted may leave open what it opens */
+	bool main_is_called;  /* as a subprogram too */
+	uint8_t saved;        /* registers of the host that are used (x64_exit.c) */
+	uint8_t hiding;       /* enum fort_x64_hiding (x64_hide.h) */
+	uint32_t tries;       /* to emit without forbidden bytes */
+	uint64_t keys;        /* state of a generator */
+	bool grew;            /* a sweep of live found that more is needed */
 	/* The register whose value the flags tell of, compared with zero; else none. */
 	uint8_t flags_of, flags_bits;
 };

@@ -17,6 +17,10 @@ struct fort_x64_entry {
 	/* Calls by register: the helper's number, and who knows the helpers. */
 	uint64_t number;
 	fort_helper_lookup *helper;
+	/* Under protection keys: the functions of slots, and the thread's rights while one of them
+	 * runs, and while code of the program does. */
+	fort_helper_fn *const *functions;
+	uint32_t open, closed;
 };
 
 /* The helper whose number the entry has, called with these arguments; or the end of the run. */

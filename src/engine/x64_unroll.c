@@ -233,14 +233,11 @@ static bool find_loop(const struct fort_x64 *x, uint32_t start, struct loop *loo
 	uint32_t n;
 
 	if (!(x->ops[start].flags & FORT_X64_LABEL) || head->last <= start ||
-	    head->last - start >= OPS_MAX || head->refs != 1 ||
-	    latch->kind != FORT_X64_OP_BRANCH || latch->b != FORT_X64_NO_REG ||
-	    latch->flags & FORT_X64_MEM_A)
+	    head->last - start >= OPS_MAX || head->refs != 1 || latch->kind != FORT_X64_OP_BRANCH ||
+	    latch->b != FORT_X64_NO_REG || latch->flags & FORT_X64_MEM_A)
 		return false;
-	*loop = (struct loop){.start = start,
-			      .end = head->last,
-			      .head = x->ops[start].join,
-			      .counter = latch->a};
+	*loop = (struct loop){
+		.start = start, .end = head->last, .head = x->ops[start].join, .counter = latch->a};
 	n = measure(x, loop);
 	if (!n || !find_step(x, loop))
 		return false;

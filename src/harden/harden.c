@@ -36,8 +36,9 @@ int fort_harden(const struct fort_proven *proven, struct fort_arena *arena,
 		if (!env->access[pc].reached)
 			insns[pc] = idle(&insns[pc]);
 		else if (env->access[pc].kind == FORT_ACCESS_CTX_POINTER)
-			insns[pc] = pointer_load(&insns[pc],
-						 &env->hook.prog->ctx->fields[env->access[pc].which]);
+			insns[pc] =
+				pointer_load(&insns[pc],
+					     &env->hook.prog->ctx->fields[env->access[pc].which]);
 	out->program = *program;
 	out->program.insns = insns;
 	out->prog = env->hook.prog;

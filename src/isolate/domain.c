@@ -68,6 +68,30 @@ static int lay_out(struct fort_domain *domain, const struct fort_domain_layout *
 	return err ? err : add_maps(domain, maps);
 }
 
+void fort_domain_close(struct fort_domain *domain)
+{
+	if (domain->window.key)
+		fort_keys_give(domain->keys, domain->window.key);
+	fort_window_close(&domain->window);
+	domain->keys = NULL;
+}
+
+static int take_color(struct fort_domain *domain, struct fort_keys *keys)
+{
+	uint32_t color;
+	int err = fort_keys_take(keys, &color);
+
+	if (err)
+		return err;
+	domain->keys = keys;
+	domain->key_rights = FORT_KEYS_CLOSED & ~FORT_KEY_BITS(color);
+	domain->key_open = FORT_KEY_BITS(color) | FORT_KEY_BITS(keys->runtime);
+	err = fort_window_color(&domain->window, color, keys->runtime);
+	if (err)
+		fort_keys_give(keys, color);
+	return err;
+}
+
 int fort_domain_open(const struct fort_domain_layout *layout, const struct fort_domain_map *maps,
 		     uint32_t n_maps, struct fort_domain *out)
 {
@@ -86,20 +110,22 @@ int fort_domain_open(const struct fort_domain_layout *layout, const struct fort_
 	err = fort_window_open(&domain.window);
 	if (err)
 		return err;
-	err = lay_out(&domain, layout, maps);
+	err = layout->keys ? take_color(&domain, layout->keys) : 0;
+	if (!err) {
+		uint32_t before = fort_domain_enter(&domain);
+
+		err = lay_out(&domain, layout, maps);
+		fort_domain_leave(&domain, before);
+	}
 	if (err) {
-		fort_window_close(&domain.window);
+		fort_domain_close(&domain);
 		return err;
 	}
 	*out = domain;
 	return 0;
 }
 
-void fort_domain_close(struct fort_domain *domain)
-{
-	fort_window_close(&domain->window);
-}
-
+/* Leaves the key as it is: mprotect does. */
 static int protect_packet(const struct fort_domain *domain, int protection)
 {
 	return (int)fort_sys3(SYS_mprotect, (long)(domain->window.base + domain->packet_start),

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "isolate/keys.h"
 #include "isolate/window.h"
 
 struct fort_domain {
@@ -17,6 +18,10 @@ struct fort_domain {
 	uint32_t packet_start;                      /* 0 when there is no packet area */
 	uint32_t map_start[FORT_MAPS_PER_PROG_MAX]; /* 0: nothing of this map is in the window */
 	uint32_t n_maps;
+	/* Under protection keys; NULL: not. What the thread's rights are while the program runs,
+	 * and what is taken from them while the runtime works. */
+	struct fort_keys *keys;
+	uint32_t key_rights, key_open;
 };
 
 struct fort_domain_layout {
@@ -24,6 +29,7 @@ struct fort_domain_layout {
 	uint32_t ctx_bytes;    /* of the context image, rounded up to pages; 0 for none */
 	uint32_t packet_bytes; /* largest packet, with head and tail room; 0 for none */
 	bool packet_writable;
+	struct fort_keys *keys; /* of protection keys; they must outlive the domain. NULL: none */
 };
 
 /* What of a map goes into the window. */
@@ -34,8 +40,8 @@ struct fort_domain_map {
 };
 
 /* Opens a window and lays it out. Returns 0, -EINVAL (slots out of range), -E2BIG (too many maps),
- * -ENOMEM, -ENOSPC (does not fit 4 GiB), or fort_window_add_fd's error; nothing is left behind on
- * failure.
+ * -ENOMEM, -ENOSPC (does not fit 4 GiB; or no protection key is left), or fort_window_add_fd's
+ * error; nothing is left behind on failure.
  */
 FORT_CHECKED int fort_domain_open(const struct fort_domain_layout *layout,
 				  const struct fort_domain_map *maps, uint32_t n_maps,
@@ -47,6 +53,25 @@ void fort_domain_close(struct fort_domain *domain);
  */
 FORT_CHECKED int fort_domain_put_packet(const struct fort_domain *domain, uint32_t at,
 					const void *data, uint32_t bytes);
+
+/* Opens what of the domain is closed to the thread, where it is under protection keys, and closes
+ * it again. Around all work with the window; may be nested. */
+static inline uint32_t fort_domain_enter(const struct fort_domain *domain)
+{
+	uint32_t before;
+
+	if (FORT_LIKELY(!domain->keys))
+		return 0;
+	before = fort_keys_get();
+	fort_keys_set(before & ~domain->key_open);
+	return before;
+}
+
+static inline void fort_domain_leave(const struct fort_domain *domain, uint32_t before)
+{
+	if (FORT_UNLIKELY(domain->keys))
+		fort_keys_set(before);
+}
 
 /* Addresses as programs see them. */
 static inline uint64_t fort_domain_address(const struct fort_domain *domain, uint32_t offset)

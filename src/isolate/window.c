@@ -122,6 +122,25 @@ void fort_window_close(struct fort_window *window)
 	*window = (struct fort_window){0};
 }
 
+int fort_window_color(struct fort_window *window, uint32_t color, uint32_t runtime)
+{
+	int err = (int)fort_sys4(SYS_pkey_mprotect, (long)window->rights, FORT_WINDOW_PAGES,
+				 PROT_READ | PROT_WRITE, runtime);
+
+	if (!err)
+		window->key = color;
+	return err;
+}
+
+static int protect(const struct fort_window *window, uint64_t start, uint64_t bytes, int protection)
+{
+	long at = (long)(window->base + start);
+
+	return (int)(window->key ? fort_sys4(SYS_pkey_mprotect, at, (long)bytes, protection,
+					     window->key)
+				 : fort_sys3(SYS_mprotect, at, (long)bytes, protection));
+}
+
 static int protection(enum fort_rights rights)
 {
 	return (rights & FORT_READ ? PROT_READ : 0) | (rights & FORT_WRITE ? PROT_WRITE : 0);
@@ -157,8 +176,7 @@ int fort_window_add(struct fort_window *window, uint64_t bytes, enum fort_rights
 
 	if (err)
 		return err;
-	err = (int)fort_sys3(SYS_mprotect, (long)(window->base + window->next), (long)rounded,
-			     protection(rights));
+	err = protect(window, window->next, rounded, protection(rights));
 	if (err)
 		return err;
 	give(window, rounded, rights, start);
@@ -200,6 +218,9 @@ int fort_window_add_fd(struct fort_window *window, int fd, uint64_t file_offset,
 		       protection(rights), MAP_SHARED | MAP_FIXED, fd, (long)file_offset);
 	if (is_error(at))
 		return (int)at;
+	err = window->key ? protect(window, window->next, rounded, protection(rights)) : 0;
+	if (err)
+		return err;
 	give(window, rounded, rights, start);
 	return 0;
 }

@@ -23,6 +23,7 @@ struct fort_window {
 	uint8_t *base;   /* a multiple of 4 GiB */
 	uint8_t *rights; /* enum fort_rights of each page; sparse, FORT_WINDOW_PAGES bytes */
 	uint64_t next;   /* first offset not yet given away */
+	uint32_t key;    /* protection key of all that is given away from now on; 0: none */
 };
 
 /* Reserves a window; what follows it is never mapped either. Returns 0 or -ENOMEM (4 GiB of address
@@ -30,6 +31,10 @@ struct fort_window {
  */
 FORT_CHECKED int fort_window_open(struct fort_window *window);
 void fort_window_close(struct fort_window *window);
+/* Before anything is given away: what will be has the protection key `color`, and what is kept of
+ * rights has `runtime`. Both must be open to the thread from then on. Returns 0 or pkey_mprotect's
+ * error. */
+FORT_CHECKED int fort_window_color(struct fort_window *window, uint32_t color, uint32_t runtime);
 
 /* Gives away `bytes` (at least 1; rounded up to pages, followed by an unmapped guard page) of
  * zeroed private memory, or of `fd` from `file_offset` (a multiple of the page), shared. *start is

@@ -26,7 +26,7 @@ static bool maps_fit(const struct fort_env *env, struct fort_map *const *maps)
 		struct fort_map_shape shape = maps[i]->shape;
 
 		shape.frozen = env->maps[i].frozen;
-		if (memcmp(&shape, &env->maps[i], sizeof(shape)) ||
+		if (fort_map_is_hollow(maps[i]) || memcmp(&shape, &env->maps[i], sizeof(shape)) ||
 		    (shape.frozen && !same_constants(env, i, maps[i])))
 			return false;
 	}
@@ -42,6 +42,7 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 		.ctx_bytes = prog->ctx->image_bytes,
 		.packet_bytes = prog->packet != FORT_PACKET_NONE ? request->packet_bytes : 0,
 		.packet_writable = prog->packet == FORT_PACKET_RW,
+		.keys = request->keys,
 	};
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++) {
@@ -57,10 +58,10 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 }
 
 /* Keeps what outlives the proof's own memory. */
-static int keep_program(struct fort_loaded *loaded, const struct fort_proven *proven)
+static int keep_program(struct fort_loaded *loaded, const struct fort_load_request *request)
 {
 	struct fort_program *program = &loaded->hardened.program;
-	int err = fort_harden(proven, &loaded->arena, &loaded->hardened);
+	int err = fort_harden(request->proven, &loaded->arena, &loaded->hardened);
 
 	if (err)
 		return err;
@@ -69,6 +70,11 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_proven *pr
 	if (!program->subprogs)
 		return -ENOMEM;
 	/* A program without functions of its own cannot reach more than one frame. */
+	if (request->counts) {
+		loaded->counts = FORT_ARENA_ARRAY(&loaded->arena, program->n_insns, uint64_t);
+		if (!loaded->counts)
+			return -ENOMEM;
+	}
 	loaded->stack_bytes = FORT_STACK_BYTES * (program->n_subprogs > 1 ? FORT_FRAMES_MAX : 1);
 	return 0;
 }
@@ -98,7 +104,7 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
 				       .proven = true};
-	int err = keep_program(loaded, request->proven);
+	int err = keep_program(loaded, request);
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++)
 		lookups[i] = lookup_of(loaded->maps[i]);
@@ -172,6 +178,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 {
 	uint64_t top = fort_domain_stack_top(&loaded->domain, slot);
 	uint8_t *stack = fort_window_at(&loaded->domain.window, top);
+	uint32_t rights = fort_domain_enter(&loaded->domain);
 	uint64_t result;
 
 	memset(stack - loaded->stack_bytes, 0, loaded->stack_bytes);
@@ -179,6 +186,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->maps = loaded->maps;
 	run->n_maps = loaded->n_maps;
 	run->slot = slot;
+	run->counts = loaded->counts;
 	run->fuel = loaded->fuel;
 	run->ctx = fort_domain_ctx(&loaded->domain, slot);
 	run->ctx_length = 0;
@@ -195,5 +203,6 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	fort_run_release_all(run);
 	if (loaded->pins)
 		fort_services_leave(services);
+	fort_domain_leave(&loaded->domain, rights);
 	return result;
 }

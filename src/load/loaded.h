@@ -15,8 +15,10 @@ struct fort_load_request {
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	uint32_t n_slots;
-	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
-	uint64_t fuel;         /* of one run */
+	uint32_t packet_bytes;  /* largest packet of test runs; 0 for none */
+	uint64_t fuel;          /* of one run */
+	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
+	bool counts;            /* how often instructions run is counted (engine/run.h) */
 };
 
 struct fort_loaded {
@@ -29,6 +31,7 @@ struct fort_loaded {
 	struct fort_map *const *maps;
 	uint32_t n_maps;
 	uint64_t fuel;
+	uint64_t *counts;     /* of each slot of the program, by all runs; or NULL */
 	uint32_t stack_bytes; /* to be zeroed before a run */
 	bool pins;            /* some map needs a seat to be entered */
 	uint8_t binding[FORT_SHA256_BYTES];

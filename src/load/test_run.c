@@ -238,21 +238,26 @@ int fort_test_run(struct fort_loaded *loaded, struct fort_services *services,
 			    .wants_ctx = input->ctx || ctx_out};
 	struct fort_test_output result = {0};
 	struct fort_run run = {0};
+	uint32_t rights = fort_domain_enter(&loaded->domain);
 	uint64_t start;
 	int err;
 
 	memset(test.image, 0, test.image_bytes);
 	err = shape->place(&test);
-	if (err)
+	if (err) {
+		fort_domain_leave(&loaded->domain, rights);
 		return err;
+	}
 	start = now_ns();
 	while (result.runs < input->repeat && !run.abort.code) {
 		result.result = fort_loaded_run(loaded, 0, services, &run);
 		result.runs++;
 	}
-	result.ns = (now_ns() - start) / result.runs;
+	result.total_ns = now_ns() - start;
+	result.ns = result.total_ns / result.runs;
 	result.abort = run.abort;
 	shape->collect(&test, data_out, ctx_out, &result);
+	fort_domain_leave(&loaded->domain, rights);
 	*out = result;
 	return 0;
 }

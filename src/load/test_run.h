@@ -19,7 +19,7 @@ struct fort_test_input {
 
 struct fort_test_output {
 	uint64_t result;                /* r0 of the last run */
-	uint64_t ns;                    /* of one run, averaged */
+	uint64_t ns, total_ns;          /* of one run, averaged; of all */
 	struct fort_abort abort;        /* of the run that ended early; code 0: none */
 	uint32_t runs;                  /* that were started */
 	uint32_t data_bytes, ctx_bytes; /* written to the rooms given */

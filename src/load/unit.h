@@ -20,7 +20,7 @@ struct fort_unit_request {
 	const uint8_t *const *constants;
 	const struct fort_btf_record *const *records;
 	uint32_t cpus;   /* that there may be; 0: FORT_CPUS_MAX */
-	uint32_t rights;                 /* enum fort_verifier_right */
+	uint32_t rights; /* enum fort_verifier_right */
 	bool gpl;
 };
 

@@ -75,8 +75,8 @@ static int plan(struct fort_map *map)
 }
 
 /* A map without its objects. */
-static int new_map(const struct fort_map_shape *shape, struct fort_shared *shared,
-		   struct fort_map **out)
+static int new_map(const struct fort_map_shape *shape, const struct fort_map_ops *ops,
+		   struct fort_shared *shared, struct fort_map **out)
 {
 	struct fort_map *map;
 	void *pages;
@@ -88,7 +88,7 @@ static int new_map(const struct fort_map_shape *shape, struct fort_shared *share
 	map = pages;
 	*map = (struct fort_map){.shape = *shape,
 				 .info = fort_map_info_of(shape),
-				 .ops = ops_of(shape->type),
+				 .ops = ops,
 				 .values_fd = -1,
 				 .meta_fd = -1,
 				 .wake_fd = -1,
@@ -126,10 +126,12 @@ static int map_objects(struct fort_map *map)
 	void *at;
 	int err;
 
-	err = fort_memfd_map(map->values_fd, map->values_bytes, !is_rodata(map), &at);
-	if (err)
-		return err;
-	map->values = at;
+	if (map->values_bytes) {
+		err = fort_memfd_map(map->values_fd, map->values_bytes, !is_rodata(map), &at);
+		if (err)
+			return err;
+		map->values = at;
+	}
 	err = fort_memfd_map(map->meta_fd, map->meta_bytes, true, &at);
 	if (err)
 		return err;
@@ -152,15 +154,13 @@ static int make_objects(struct fort_map *map, const char *name)
 	return err;
 }
 
-int fort_map_create(const struct fort_map_shape *shape, const char *name,
-		    struct fort_shared *shared, struct fort_map **out)
+static int create(const struct fort_map_shape *shape, const struct fort_map_ops *ops,
+		  const char *name, struct fort_shared *shared, struct fort_map **out)
 {
 	struct fort_map *map;
 	int err;
 
-	err = fort_map_check(shape, name);
-	if (!err)
-		err = new_map(shape, shared, &map);
+	err = new_map(shape, ops, shared, &map);
 	if (err)
 		return err;
 	err = make_objects(map, name);
@@ -177,6 +177,38 @@ int fort_map_create(const struct fort_map_shape *shape, const char *name,
 	fort_store(&map->meta->magic, META_MAGIC);
 	*out = map;
 	return 0;
+}
+
+int fort_map_create(const struct fort_map_shape *shape, const char *name,
+		    struct fort_shared *shared, struct fort_map **out)
+{
+	int err = fort_map_check(shape, name);
+
+	return err ? err : create(shape, ops_of(shape->type), name, shared, out);
+}
+
+/* What the verifier may come to take for constants is part of the shape. */
+static bool must_hold(const struct fort_map_shape *shape)
+{
+	return shape->type == BPF_MAP_TYPE_ARRAY && shape->max_entries == 1 &&
+	       shape->flags & BPF_F_RDONLY_PROG;
+}
+
+int fort_map_create_hollow(const struct fort_map_shape *shape, const char *name,
+			   struct fort_shared *shared, struct fort_map **out)
+{
+	int err = must_hold(shape) ? fort_map_check(shape, name) : fort_map_verdict(shape);
+
+	if (!err && !name_ok(name))
+		err = -EINVAL;
+	return err ? err
+		   : create(shape, must_hold(shape) ? &fort_map_array : &fort_map_hollow, name,
+			    shared, out);
+}
+
+bool fort_map_is_hollow(const struct fort_map *map)
+{
+	return map->ops == &fort_map_hollow;
 }
 
 static bool meta_fits(const struct fort_map *map)
@@ -197,7 +229,7 @@ int fort_map_open(const struct fort_map_shape *shape, int values_fd, int meta_fd
 
 	if (fort_map_check(shape, ""))
 		return -EBADMSG;
-	err = new_map(shape, shared, &map);
+	err = new_map(shape, ops_of(shape->type), shared, &map);
 	if (err)
 		return err;
 	err = fort_memfd_check(values_fd, map->values_bytes);

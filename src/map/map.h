@@ -107,7 +107,7 @@ struct fort_map_ops {
 };
 
 extern const struct fort_map_ops fort_map_array, fort_map_percpu_array, fort_map_hash,
-	fort_map_ringbuf;
+	fort_map_ringbuf, fort_map_hollow;
 
 /* Checks a shape as MAP_CREATE does. BPF_F_ZERO_SEED needs a right that the caller checks. */
 FORT_CHECKED int fort_map_check(const struct fort_map_shape *shape, const char *name);
@@ -117,6 +117,12 @@ FORT_CHECKED int fort_map_check(const struct fort_map_shape *shape, const char *
  */
 FORT_CHECKED int fort_map_create(const struct fort_map_shape *shape, const char *name,
 				 struct fort_shared *shared, struct fort_map **out);
+/* A map of any type that the kernel has, for programs that are judged and never run: it takes what
+ * it is given and holds nothing. The exception is a .rodata, whose values the verdict depends on.
+ */
+FORT_CHECKED int fort_map_create_hollow(const struct fort_map_shape *shape, const char *name,
+					struct fort_shared *shared, struct fort_map **out);
+bool fort_map_is_hollow(const struct fort_map *map);
 /* Another process's map, from its descriptors (owned by the map on success). -EBADMSG when the
  * objects do not fit the shape. */
 FORT_CHECKED int fort_map_open(const struct fort_map_shape *shape, int values_fd, int meta_fd,

@@ -96,8 +96,7 @@ static bool is_sound(const struct claim *claim, const struct fort_value *value)
 	case FORT_STACK: return value->frame < claim->n_frames;
 	case FORT_MAP:
 	case FORT_MAP_VALUE:
-	case FORT_MAP_KEY:
-		return value->object < claim->env->n_maps + claim->env->n_inner;
+	case FORT_MAP_KEY: return value->object < claim->env->n_maps + claim->env->n_inner;
 	case FORT_FUNC: return value->object < claim->env->graph->program.n_subprogs;
 	default: return true;
 	}

@@ -291,8 +291,7 @@ static bool tells_addresses(const struct fort_rule *rule)
 	if (!fort_rule_is_secret(rule, left) ||
 	    (insn->kind == FORT_JCC_K && is_null_test(insn, left, &right)))
 		return false;
-	return insn->bits == 32 ||
-	       (c.primitive != FORT_CMP_ULE && c.primitive != FORT_CMP_ULT) ||
+	return insn->bits == 32 || (c.primitive != FORT_CMP_ULE && c.primitive != FORT_CMP_ULT) ||
 	       !(is_limit(left, &right) || is_limit(&right, left));
 }
 

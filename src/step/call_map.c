@@ -52,7 +52,8 @@ bool fort_call_fits_map(struct fort_rule *rule, const struct fort_call *call)
 	     call->map->inner - 1u < rule->env->n_maps + rule->env->n_inner))
 		return true;
 	if (call->helper->flags & FORT_HELPER_LEAVES)
-		return fort_rule_bad(rule, FORT_DIAG_MAP_PROGS, FORT_REGS, call->map->type, 0, 0, 0);
+		return fort_rule_bad(rule, FORT_DIAG_MAP_PROGS, FORT_REGS, call->map->type, 0, 0,
+				     0);
 	return fort_rule_bad(rule,
 			     is_sockmap_update(call, info) ? FORT_DIAG_MAP_SOCKETS
 							   : FORT_DIAG_MAP_KIND,

@@ -147,8 +147,8 @@ bool fort_call_value(struct fort_rule *rule, struct fort_call *call, unsigned re
 	struct fort_reach reach = helper_reach(reg, call->map->value_bytes, info);
 	uint64_t number;
 
-	if (info->flags & FORT_ARG_NULL_OK &&
-	    fort_value_known(fort_rule_reg(rule, reg), &number) && !number)
+	if (info->flags & FORT_ARG_NULL_OK && fort_value_known(fort_rule_reg(rule, reg), &number) &&
+	    !number)
 		return true;
 	return is_memory(rule, call, &reach, info);
 }

@@ -3,8 +3,7 @@
 #include "step/rules.h"
 
 /* Programs whose context is a socket buffer with all of its packet. (K: may_access_skb) */
-#define FORT_LEGACY_PROGS \
-	((uint32_t)FORT_BIT_SF | (uint32_t)FORT_BIT_TC | (uint32_t)FORT_BIT_ACT)
+#define FORT_LEGACY_PROGS ((uint32_t)FORT_BIT_SF | (uint32_t)FORT_BIT_TC | (uint32_t)FORT_BIT_ACT)
 
 static bool in_callback(const struct fort_state *state)
 {
@@ -43,7 +42,6 @@ bool fort_rule_legacy(struct fort_rule *rule)
 		return false;
 	for (unsigned reg = FORT_R1; reg <= FORT_R5; reg++)
 		*fort_rule_reg(rule, reg) = (struct fort_value){0};
-	*fort_rule_reg(rule, FORT_R0) =
-		fort_value_number(fort_scalar_of_width(rule->insn->bits));
+	*fort_rule_reg(rule, FORT_R0) = fort_value_number(fort_scalar_of_width(rule->insn->bits));
 	return true;
 }

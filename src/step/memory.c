@@ -250,8 +250,7 @@ static bool may_name(struct fort_rule *rule, uint32_t index)
 			continue;
 		fort_rule_bad(rule, FORT_DIAG_MAP_SPECIAL, FORT_REGS, info->number, 0, 0, 0);
 		rule->out->violation.text = fort_specials[special - 1].words;
-		rule->out->violation.field =
-			prog->bit == FORT_BIT_SF ? "socket filter" : "tracing";
+		rule->out->violation.field = prog->bit == FORT_BIT_SF ? "socket filter" : "tracing";
 		return false;
 	}
 	return true;

@@ -78,9 +78,10 @@ static bool spares_fields(struct fort_rule *rule, const struct fort_reach *reach
 	for (uint32_t i = 0; record && i < record->count; i++) {
 		const struct fort_btf_field *field = &record->fields[i];
 		bool touched = low < (int64_t)field->offset + field->bytes && field->offset < end;
-		bool pointer =
-			field->kind == FORT_FIELD_KPTR || field->kind == FORT_FIELD_KPTR_UNTRUSTED ||
-			field->kind == FORT_FIELD_KPTR_PERCPU || field->kind == FORT_FIELD_UPTR;
+		bool pointer = field->kind == FORT_FIELD_KPTR ||
+			       field->kind == FORT_FIELD_KPTR_UNTRUSTED ||
+			       field->kind == FORT_FIELD_KPTR_PERCPU ||
+			       field->kind == FORT_FIELD_UPTR;
 
 		if (touched)
 			return fort_rule_bad(rule,

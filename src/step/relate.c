@@ -403,7 +403,7 @@ static bool null_one(struct fort_value *value, void *context)
 	if (test->null) {
 		*value = fort_value_const(0);
 	} else {
-		value->flags &= (uint16_t)~(FORT_MAYBE_NULL | FORT_LENT);
+		value->flags &= (uint16_t) ~(FORT_MAYBE_NULL | FORT_LENT);
 		value->id = 0;
 	}
 	return true;

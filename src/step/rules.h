@@ -78,8 +78,8 @@ bool fort_rule_may_leave(struct fort_rule *rule, const struct fort_value *result
 
 /* One access through a register: where and how. */
 struct fort_reach {
-	unsigned reg; /* holds the address */
-	int32_t off;  /* added to it */
+	unsigned reg;                  /* holds the address */
+	int32_t off;                   /* added to it */
 	uint32_t bytes;                /* at most, with a size */
 	const struct fort_value *size; /* a register's, if that says how many bytes */
 	bool write;
@@ -92,8 +92,10 @@ bool fort_rule_in_object(struct fort_rule *rule, const struct fort_reach *reach,
 			 enum fort_diag bounds);
 bool fort_rule_in_value(struct fort_rule *rule, const struct fort_reach *reach); /* MAP_VALUE */
 bool fort_rule_in_key(struct fort_rule *rule, const struct fort_reach *reach);   /* MAP_KEY */
-bool fort_rule_in_memory(struct fort_rule *rule, const struct fort_reach *reach); /* MEM, RING_MEM */
-bool fort_rule_in_buffer(struct fort_rule *rule, const struct fort_reach *reach); /* BUF, TP_BUFFER */
+bool fort_rule_in_memory(struct fort_rule *rule,
+			 const struct fort_reach *reach); /* MEM, RING_MEM */
+bool fort_rule_in_buffer(struct fort_rule *rule,
+			 const struct fort_reach *reach); /* BUF, TP_BUFFER */
 bool fort_rule_in_packet(struct fort_rule *rule, const struct fort_reach *reach);
 /* Sockets and flow keys. */
 bool fort_rule_behind(struct fort_rule *rule, const struct fort_reach *reach);

@@ -63,10 +63,8 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNTOUCHED);
 	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
 		return fort_rule_no_memory(rule);
-	*where = (struct fort_stack_reach){.frame = frame,
-					   .low = (int32_t)low,
-					   .high = (int32_t)end,
-					   .fixed = low == high};
+	*where = (struct fort_stack_reach){
+		.frame = frame, .low = (int32_t)low, .high = (int32_t)end, .fixed = low == high};
 	return true;
 }
 

@@ -33,16 +33,16 @@ enum fort_access_kind {
  * (isolation `none`), of programs that are not trusted. */
 enum fort_barrier {
 	FORT_BARRIER_BEFORE = 1, /* only a comparison says that the access is inside: one that was
-				* guessed may not. (K: Spectre v1, nospec) */
-	FORT_BARRIER_AFTER = 2,  /* the store changes what the slot is: loads may still see what it was.
-				* (K: Spectre v4, sanitize_stack_spill) */
+				  * guessed may not. (K: Spectre v1, nospec) */
+	FORT_BARRIER_AFTER = 2,  /* the store changes what the slot is: loads may still see what it
+				  * was.  (K: Spectre v4, sanitize_stack_spill) */
 };
 
 struct fort_access {
-	uint8_t kind;   /* enum fort_access_kind */
-	uint8_t which;  /* by kind */
+	uint8_t kind;     /* enum fort_access_kind */
+	uint8_t which;    /* by kind */
 	uint8_t barriers; /* enum fort_barrier */
-	bool reached;   /* some path leads to the instruction */
+	bool reached;     /* some path leads to the instruction */
 };
 
 /* Where runs begin. */
@@ -91,7 +91,7 @@ static inline const struct fort_btf_record *fort_env_record(const struct fort_en
 static inline const uint8_t *fort_env_constant(const struct fort_env *env, uint32_t map)
 {
 	return map < env->n_maps && env->maps[map].frozen && env->constants ? env->constants[map]
-									     : NULL;
+									    : NULL;
 }
 
 enum fort_outcome {

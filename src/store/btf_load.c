@@ -52,7 +52,7 @@ long fort_btf_load_invoke(struct fort_call *call)
 	uint32_t needed;
 	int err = fort_btf_parse(call->btf_load.data, attr->btf_size, &call->log, &btf, &error);
 
-	err = err ? err : fort_btf_check_objects(btf, NULL);
+	err = err ? err : fort_btf_check_objects(btf, call->store->kernel);
 	err = fort_call_finish_log(call, err, &needed);
 	if (FORT_CALL_ANSWER(call, btf_load.btf_log_true_size, needed))
 		err = -EFAULT;

@@ -28,6 +28,8 @@ struct fort_call {
 			char name[FORT_NAME_BYTES];
 			int access;
 			struct fort_btf_object *btf;
+			struct fort_btf_record record;
+			struct fort_map_object *inner;
 		} map_create;
 		struct {
 			struct fort_map_object *map;

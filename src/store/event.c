@@ -48,7 +48,7 @@ static int attach(struct fort_event_object *event)
 	};
 	int err;
 
-	if (!attacher->attach)
+	if (!attacher->attach || !event->prog->road)
 		return -EOPNOTSUPP;
 	err = attacher->attach(attacher->owner, &request, &event->attachment);
 	event->attached = !err;

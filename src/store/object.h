@@ -2,7 +2,7 @@
  *
  * A reference is held by every descriptor (handle.h), by every object that uses another, and by
  * every call in progress. The last reference frees. References go one way only, link to event to
- * program to map to BTF, so that freeing one frees a chain of at most that length.
+ * program to map to inner map to BTF, so that freeing one frees a chain of at most that length.
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "abi/cmds.h"
 #include "btf/info.h"
+#include "btf/tracing.h"
 #include "helper/services.h"
 #include "map/map.h"
 #include "store/store.h"
@@ -41,7 +42,9 @@ struct fort_map_object {
 	char name[FORT_NAME_BYTES];
 	struct fort_btf_object *btf; /* or NULL */
 	uint32_t key_type, value_type;
-	uint64_t device, inode; /* of the values object */
+	struct fort_btf_record record; /* of the values; only in stores that judge */
+	struct fort_map_object *inner; /* maps of maps: what those in it are like; else NULL */
+	uint64_t device, inode;        /* of the values object */
 	/* One byte of the values object per descriptor that was handed out, locked by it. */
 	uint32_t *locks, n_locks, next_lock;
 };
@@ -57,9 +60,13 @@ struct fort_prog_object {
 	uint32_t n_insns;
 	struct fort_map_object **maps; /* used, then bound; heap */
 	uint32_t n_maps;
-	uint32_t n_used;             /* of maps: what instructions refer to */
-	struct fort_map **used;      /* the same for the road */
-	struct fort_btf_object *btf; /* or NULL */
+	uint32_t n_used; /* of maps: what instructions refer to */
+	/* The same for the road, then the maps in them; of each, its record and the map in it. */
+	struct fort_map **used;
+	const struct fort_btf_record **records;
+	uint32_t *inner, n_inner;
+	struct fort_btf_object *btf;          /* or NULL */
+	const struct fort_btf_target *target; /* function of the kernel; or NULL */
 	struct fort_info info;
 	struct fort_road_program *road;
 	uint8_t tag[8];
@@ -116,12 +123,17 @@ struct fort_store {
 	struct fort_host host;  /* of test runs, in this process */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	struct fort_keys keys; /* of programs under mpk; runtime 0: there were none yet */
+	bool counts;           /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;
 	struct fort_load_report report;
 	struct fort_test_result last_run;
 	uint32_t uprobe_type;
+	/* Of stores that judge (fort_store_set_vetting). */
+	bool vets;
+	const struct fort_btf *kernel; /* not owned; or NULL */
 };
 
 /* A zeroed object of `bytes` with one reference, the caller's, in no table; NULL without memory. */

@@ -24,21 +24,6 @@ enum {
 		      FORT_BPF_F_TOKEN_FD,
 };
 
-/* Programs that attach to other programs or to kernel functions are none of ours; what remains is
- * to say so in the kernel's words. */
-static int check_target(struct fort_call *call, const struct fort_attr_prog_load *attr)
-{
-	struct fort_object *object;
-
-	if (!attr->attach_prog_fd)
-		return attr->attach_btf_id ? -EINVAL : 0;
-	if (!fort_call_object(call, attr->attach_prog_fd, FORT_OBJECT_PROG, &object))
-		return -EINVAL;
-	if (!fort_call_object(call, attr->attach_prog_fd, FORT_OBJECT_BTF, &object))
-		return -FORT_ENOTSUPP;
-	return -EINVAL;
-}
-
 static int check_attr(struct fort_call *call)
 {
 	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
@@ -52,7 +37,7 @@ static int check_attr(struct fort_call *call)
 		return fort_call_token(attr->prog_token_fd);
 	if (!attr->insn_cnt || attr->insn_cnt > FORT_PROG_INSNS_MAX)
 		return -E2BIG;
-	err = check_target(call, attr);
+	err = fort_prog_check_target(call);
 	if (err)
 		return err;
 	return hook.prog && !fort_hook_has_attach(&hook) ? -EINVAL : 0;
@@ -177,7 +162,8 @@ static int copy_info(struct fort_call *call, struct fort_prog_object *prog)
 
 static int check_sleepable(struct fort_call *call, const struct fort_prog_object *prog)
 {
-	const struct fort_hook hook = {prog->type, prog->expected_attach_type, NULL};
+	const struct fort_hook hook = {prog->type, prog->expected_attach_type,
+				       fort_prog_target_name(prog)};
 	bool sleepable = prog->flags & BPF_F_SLEEPABLE;
 
 	if (prog->type->sleepable == FORT_SLEEP_MUST && !sleepable) {
@@ -254,6 +240,7 @@ static int check_program(struct fort_call *call, struct fort_prog_object *prog)
 	err = err ? err : copy_info(call, prog);
 	err = err ? err : make_tag(prog);
 	err = err ? err : fort_prog_find_maps(call, prog);
+	err = err ? err : fort_prog_find_target(call, prog);
 	return err ? err : check_sleepable(call, prog);
 }
 
@@ -308,10 +295,19 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.host = &call->store->host,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
+		.keys = &call->store->keys,
+		.counts = call->store->counts,
 		.insns = prog->insns,
 		.n_insns = prog->n_insns,
 		.maps = prog->used,
 		.n_maps = prog->n_used,
+		.n_inner = prog->n_inner,
+		.inner = prog->inner,
+		.records = prog->records,
+		.kernel = call->store->kernel,
+		.target = prog->target,
+		.target_name = fort_prog_target_name(prog),
+		.vet = call->store->vets,
 		.names = {map_name, prog},
 		.info = &prog->info,
 		.log_level = call->attr.prog_load.log_level,

@@ -131,11 +131,13 @@ static int check_value(struct fort_call *call, const struct fort_map *map, uint3
 		fort_log_add(&call->log, "direct value offset of %u is not allowed\n", offset);
 		return -EINVAL;
 	}
-	if (map->shape.type != BPF_MAP_TYPE_ARRAY) {
+	if (!(map->info->traits & FORT_TRAIT_DIRECT)) {
 		fort_log_add(&call->log, "no direct value access support for this map type\n");
 		return -EINVAL;
 	}
-	if (map->shape.max_entries != 1)
+	if (map->shape.type == FORT_BPF_MAP_TYPE_ARENA)
+		err = offset >= (uint64_t)map->shape.max_entries * FORT_PAGE_BYTES ? -ERANGE : 0;
+	else if (map->shape.max_entries != 1)
 		err = -FORT_ENOTSUPP;
 	else if (offset >= map->shape.value_bytes)
 		err = -EINVAL;
@@ -192,6 +194,35 @@ static bool is_whole(const struct fort_prog_object *prog, uint32_t pc)
 	return pc + 1 < prog->n_insns && !high->opcode && !high->dst && !high->src && !high->off;
 }
 
+static void list_one(struct fort_prog_object *prog, uint32_t at, const struct fort_map_object *map)
+{
+	prog->used[at] = map->map;
+	prog->records[at] = map->record.count ? &map->record : NULL;
+}
+
+/* Maps in maps come behind all others. */
+static int list_used(struct fort_prog_object *prog)
+{
+	size_t room = 2 * (size_t)prog->n_maps;
+
+	prog->used = FORT_ARENA_ARRAY(&prog->arena, room, struct fort_map *);
+	prog->records = FORT_ARENA_ARRAY(&prog->arena, room, const struct fort_btf_record *);
+	prog->inner = FORT_ARENA_ARRAY(&prog->arena, room, uint32_t);
+	if (!prog->used || !prog->records || !prog->inner)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < prog->n_maps; i++) {
+		const struct fort_map_object *map = prog->maps[i];
+
+		list_one(prog, i, map);
+		if (!map->inner)
+			continue;
+		list_one(prog, prog->n_maps + prog->n_inner, map->inner);
+		prog->inner[i] = 1 + prog->n_maps + prog->n_inner++;
+	}
+	prog->n_used = prog->n_maps;
+	return 0;
+}
+
 int fort_prog_find_maps(struct fort_call *call, struct fort_prog_object *prog)
 {
 	struct fort_raw_insn *insns =
@@ -209,14 +240,8 @@ int fort_prog_find_maps(struct fort_call *call, struct fort_prog_object *prog)
 	}
 	if (err)
 		return err;
-	prog->used = FORT_ARENA_ARRAY(&prog->arena, prog->n_maps, struct fort_map *);
-	if (!prog->used)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < prog->n_maps; i++)
-		prog->used[i] = prog->maps[i]->map;
-	prog->n_used = prog->n_maps;
 	prog->insns = insns;
-	return 0;
+	return list_used(prog);
 }
 
 int fort_bind_map_decode(struct fort_call *call)

@@ -75,6 +75,7 @@ static int tell(const struct fort_road_request *request, const struct fort_rende
 
 	report->verdict = FORT_LOAD_REJECTED;
 	copy(diag->code, sizeof(diag->code), info->code);
+	diag->is_later = info->class == FORT_CLASS_LATER;
 	copy(diag->title, sizeof(diag->title), info->title);
 	put_text(render, info->message, diag->message, sizeof(diag->message));
 	put_text(render, info->needed, diag->needed, sizeof(diag->needed));

@@ -40,33 +40,48 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static int build_unit(struct load *load)
+/* What is known of the maps. */
+static int describe_maps(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
-	struct fort_map_shape *shapes =
-		FORT_ARENA_ARRAY(&load->arena, request->n_maps, struct fort_map_shape);
-	const uint8_t **constants =
-		FORT_ARENA_ARRAY(&load->arena, request->n_maps, const uint8_t *);
-	struct fort_unit_error error;
-	int err;
+	uint32_t n = request->n_maps + request->n_inner;
+	struct fort_map_shape *shapes = FORT_ARENA_ARRAY(&load->arena, n, struct fort_map_shape);
+	const uint8_t **constants = FORT_ARENA_ARRAY(&load->arena, n, const uint8_t *);
 
 	if (!shapes || !constants)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < request->n_maps; i++) {
-		constants[i] = fort_map_constants(request->maps[i]);
+	for (uint32_t i = 0; i < n; i++) {
+		if (i < request->n_maps)
+			constants[i] = fort_map_constants(request->maps[i]);
 		shapes[i] = request->maps[i]->shape;
 		shapes[i].frozen = constants[i] != NULL;
+		shapes[i].inner = request->inner ? request->inner[i] : 0;
 	}
+	load->wanted.maps = shapes;
+	load->wanted.constants = constants;
+	return 0;
+}
+
+static int build_unit(struct load *load)
+{
+	const struct fort_road_request *request = load->request;
+	struct fort_unit_error error;
+	int err;
+
 	load->wanted = (struct fort_unit_request){.insns = request->insns,
 						  .n_insns = request->n_insns,
 						  .hook = {.prog = request->type,
-							   .attach = request->expected_attach_type},
+							   .attach = request->expected_attach_type,
+							   .target = request->target_name},
 						  .sleepable = request->flags & BPF_F_SLEEPABLE,
-						  .maps = shapes,
 						  .n_maps = request->n_maps,
-						  .constants = constants,
+						  .n_inner = request->n_inner,
+						  .records = request->records,
 						  .rights = FORT_ALL_VERIFIER_RIGHTS,
 						  .gpl = request->gpl};
+	err = describe_maps(load);
+	if (err)
+		return err;
 	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
 	if (err == -EINVAL)
 		err = fort_report_unit(request, &error, load->report);
@@ -92,6 +107,7 @@ static int search(struct load *load)
 	load->report->states = load->result.total_states;
 	load->report->peak_states = load->result.peak_states;
 	load->report->certificate_bytes = load->result.certificate.bytes;
+	load->report->memory_bytes = load->arena.used_bytes;
 	if (!err && load->result.verdict == FORT_REJECT)
 		err = fort_report_rejection(request, &load->unit.env, &load->result, NULL,
 					    load->report);
@@ -133,7 +149,8 @@ static int pack(struct load *load, struct fort_buf *package)
 {
 	const struct fort_package_view view = {
 		.unit = load->wanted,
-		.isolation = load->request->isolation,
+		/* Who runs it elsewhere has another engine, and keys of its own or none. */
+		.isolation = fort_isolation_without_keys(load->request->isolation),
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -154,6 +171,8 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.n_slots = 1,
 		.packet_bytes = FORT_TEST_HEADROOM + FORT_TEST_DATA_BYTES,
 		.fuel = FORT_FUEL_DEFAULT,
+		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
+		.counts = request->counts,
 	};
 	uint64_t start = now_ns();
 	int err = fort_loaded_open(&wanted, out);
@@ -191,7 +210,7 @@ static int prove(struct load *load)
 				    load->request->log);
 	err = err ? err : search(load);
 	err = err ? err : check(load);
-	return err ? err : refuse_idle(load);
+	return err || load->request->vet ? err : refuse_idle(load);
 }
 
 int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,
@@ -204,7 +223,10 @@ int fort_road_load(const struct fort_road_request *request, struct fort_load_rep
 	fort_arena_init(&load.check_arena, FORT_SEARCH_BYTES_MAX);
 	err = prove(&load);
 	fort_report_statistics(request, &load.result, report);
-	err = err ? err : take_in(&load, out);
+	if (!err && request->vet)
+		report->verdict = FORT_LOAD_ACCEPTED;
+	else
+		err = err ? err : take_in(&load, out);
 	fort_buf_free(&load.result.certificate);
 	fort_arena_free(&load.check_arena);
 	fort_arena_free(&load.arena);
@@ -219,6 +241,11 @@ void fort_road_unload(struct fort_road_program *program)
 	fort_buf_free(&program->package);
 	pthread_mutex_destroy(&program->lock);
 	free(program);
+}
+
+const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program)
+{
+	return program->loaded;
 }
 
 struct fort_span fort_road_package(const struct fort_road_program *program)
@@ -255,6 +282,7 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 					    .data_out_bytes = out.data_bytes,
 					    .ctx_out_bytes = out.ctx_bytes,
 					    .runs = out.runs,
+					    .total_ns = out.total_ns,
 					    .abort = out.abort};
 	return out.abort.code ? -EFAULT : 0;
 }

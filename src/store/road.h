@@ -16,7 +16,10 @@
 #include "engine/engine.h"
 #include "verify/print.h"
 
+struct fort_btf_record;
+struct fort_btf_target;
 struct fort_host;
+struct fort_loaded;
 struct fort_map;
 struct fort_road_program; /* a program that may run; the road's own */
 
@@ -36,7 +39,8 @@ struct fort_load_step {
 
 /* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
 struct fort_load_diag {
-	char code[8]; /* of diag.def */
+	char code[8];  /* of diag.def */
+	bool is_later; /* bpfort does not support it yet */
 	char title[128], message[512], needed[256], known[256], hint[256];
 	struct fort_load_place place;
 	/* The newest conditional jumps before it, oldest first, and how many there were. */
@@ -54,7 +58,7 @@ struct fort_load_report {
 	uint32_t insns;
 	uint64_t insns_processed, states, peak_states;
 	uint64_t verify_ns, check_ns, compile_ns;
-	uint64_t certificate_bytes;
+	uint64_t certificate_bytes, memory_bytes; /* of the search, at its end */
 	struct fort_load_diag diag;
 	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
 };
@@ -68,19 +72,31 @@ struct fort_road_request {
 	struct fort_host *host; /* outlives the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
+	struct fort_keys *keys; /* for isolations that have them; outlives the program */
+	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	/* Pseudo sources MAP_FD and MAP_VALUE do not occur: imm of MAP_IDX forms indexes maps. */
 	const struct fort_raw_insn *insns;
 	uint32_t n_insns;
 	struct fort_map *const *maps;
 	uint32_t n_maps;
+	/* Behind them, n_inner maps that show what is in maps of maps. Of each of all, 1 + the
+	 * index of the map in it, or 0; and the special fields of its values, or NULL. */
+	uint32_t n_inner;
+	const uint32_t *inner;
+	const struct fort_btf_record *const *records;
+	const struct fort_btf *kernel;        /* or NULL: its types are not known */
+	const struct fort_btf_target *target; /* what it is attached to; or NULL */
+	const char *target_name;
+	bool vet;                      /* only to be judged */
 	struct fort_print_names names; /* of maps, for the log */
 	const struct fort_info *info;  /* btf NULL: none; still to be matched with subprograms */
 	uint32_t log_level;            /* FORT_LOG_* */
 	struct fort_log *log;
 };
 
-/* Verifies and compiles. Returns 0 with *out, owned by the caller, or the command's errno; fills
- * all of *report but err, name, type, insns and log_tail either way.
+/* Verifies and compiles. Returns 0 with *out, owned by the caller, or the command's errno. With
+ * `vet`, what is safe but cannot run is accepted, and *out is NULL. Fills all of *report but err,
+ * name, type, insns and log_tail either way.
  */
 FORT_CHECKED int fort_road_load(const struct fort_road_request *request,
 				struct fort_load_report *report, struct fort_road_program **out);
@@ -105,6 +121,7 @@ struct fort_test_result {
 	uint32_t data_out_bytes, ctx_out_bytes;
 	/* For whoever asks beyond bpf(2). */
 	uint32_t runs; /* that were started */
+	uint64_t total_ns;
 	struct fort_abort abort;
 };
 
@@ -115,6 +132,8 @@ FORT_CHECKED int fort_road_test_run(struct fort_road_program *program,
 				    const struct fort_test_request *request,
 				    struct fort_test_result *result);
 
+/* What runs, for those who look at it (load/loaded.h); valid while it is loaded. */
+const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program);
 /* The program as another process takes it in (load/package.h); valid while it is loaded. */
 struct fort_span fort_road_package(const struct fort_road_program *program);
 

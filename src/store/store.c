@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -56,6 +57,8 @@ void fort_store_free(struct fort_store *store)
 	if (!store)
 		return;
 	fort_handle_drop_all(store);
+	if (store->keys.runtime)
+		fort_keys_close(&store->keys);
 	fort_watch_close(store->host.watch);
 	if (store->trace)
 		fort_map_close(store->trace);
@@ -124,13 +127,29 @@ const struct fort_test_result *fort_store_last_run(const struct fort_store *stor
 int fort_store_set_engine(struct fort_store *store, const struct fort_engine *engine,
 			  enum fort_isolation isolation)
 {
+	int err = 0;
+
 	if (!(engine->isolations & 1u << isolation))
 		return -EOPNOTSUPP;
 	pthread_mutex_lock(&store->lock);
+	if (fort_isolations[isolation].keys && !store->keys.runtime)
+		err = fort_keys_open(&store->keys);
+	if (err) {
+		pthread_mutex_unlock(&store->lock);
+		return err;
+	}
 	store->engine = engine;
 	store->isolation = isolation;
 	pthread_mutex_unlock(&store->lock);
 	return 0;
+}
+
+void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel)
+{
+	pthread_mutex_lock(&store->lock);
+	store->vets = true;
+	store->kernel = kernel;
+	pthread_mutex_unlock(&store->lock);
 }
 
 const struct fort_engine *fort_store_engine(const struct fort_store *store)
@@ -141,6 +160,34 @@ const struct fort_engine *fort_store_engine(const struct fort_store *store)
 enum fort_isolation fort_store_isolation(const struct fort_store *store)
 {
 	return store->isolation;
+}
+
+void fort_store_set_counting(struct fort_store *store, bool counts)
+{
+	pthread_mutex_lock(&store->lock);
+	store->counts = counts;
+	pthread_mutex_unlock(&store->lock);
+}
+
+int fort_store_program(struct fort_store *store, int fd, struct fort_store_program *out)
+{
+	const struct fort_prog_object *prog;
+	struct fort_object *object;
+	int err = fort_handle_get(store, fd, FORT_OBJECT_PROG, &object);
+
+	if (err)
+		return err;
+	prog = (struct fort_prog_object *)object;
+	*out = (struct fort_store_program){.name = prog->name,
+					   .loaded = fort_road_loaded(prog->road),
+					   .info = &prog->info,
+					   .verified_insns = prog->verified_insns,
+					   .n_maps = prog->n_used};
+	memcpy(out->tag, prog->tag, sizeof(out->tag));
+	for (uint32_t i = 0; i < prog->n_used; i++)
+		out->maps[i] = prog->maps[i]->name;
+	fort_object_put(object); /* the descriptor holds it */
+	return 0;
 }
 
 struct fort_map *fort_store_trace(const struct fort_store *store)

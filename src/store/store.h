@@ -17,6 +17,7 @@
 #include "store/caller.h"
 #include "store/road.h"
 
+struct fort_btf;
 struct fort_store;
 struct fort_map;
 
@@ -68,11 +69,38 @@ const struct fort_load_report *fort_store_last_load(const struct fort_store *sto
 const struct fort_test_result *fort_store_last_run(const struct fort_store *store);
 
 /* How programs that are loaded from now on run. The default is the interpreter under SFI. Returns
- * 0, or -EOPNOTSUPP for an isolation that the engine does not have. */
+ * 0, -EOPNOTSUPP for an isolation that the engine does not have, or fort_keys_open's errors for one
+ * that the machine does not have. */
 FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fort_engine *engine,
 				       enum fort_isolation isolation);
 const struct fort_engine *fort_store_engine(const struct fort_store *store);
 enum fort_isolation fort_store_isolation(const struct fort_store *store);
+
+/* From now on the store only judges: maps of every type that the kernel has can be made, and are
+ * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
+ * that are safe get a descriptor, and none of them can run. `kernel`: the types of the kernel that
+ * they are meant for (btf/kernel.h), which may be shared and outlive the store; NULL: not known. */
+void fort_store_set_vetting(struct fort_store *store, const struct fort_btf *kernel);
+
+/* Do programs that are loaded from now on count how often each of their instructions runs? Only the
+ * interpreter does. */
+void fort_store_set_counting(struct fort_store *store, bool counts);
+
+/* What is behind a program's descriptor, for readers that go past bpf(2). Valid while it is open.
+ */
+struct fort_store_program {
+	const char *name;
+	const struct fort_loaded *loaded; /* load/loaded.h */
+	const struct fort_info *info;
+	uint8_t tag[8];
+	uint32_t verified_insns;
+	uint32_t n_maps; /* that it names */
+	const char *maps[FORT_MAPS_PER_PROG_MAX];
+};
+
+/* Returns 0, -EBADF or -EINVAL. */
+FORT_CHECKED int fort_store_program(struct fort_store *store, int fd,
+				    struct fort_store_program *out);
 
 /* The ring that trace_printk writes to (helper/trace.h); the store's. Whoever reads it is alone. */
 struct fort_map *fort_store_trace(const struct fort_store *store);

@@ -225,6 +225,8 @@ int fort_test_run_decode(struct fort_call *call)
 	if (err)
 		return err;
 	call->test.prog = (struct fort_prog_object *)object;
+	if (!call->test.prog->road)
+		return -EOPNOTSUPP;
 	*request = (struct fort_test_request){.repeat = attr->repeat ? attr->repeat : 1,
 					      .flags = attr->flags};
 	if (attr->repeat > FORT_TEST_REPEAT_MAX)

@@ -24,18 +24,17 @@ static enum fort_progress add_edge(struct fort_search *s, struct fort_spot *spot
 	return FORT_ENDS;
 }
 
-/* Dead spots are taken out when they are met. */
-static struct fort_spot *live_spots(struct fort_point *point)
+/* The spots that states may still be joined with: those that were begun, or are dead, are taken out
+ * when they are met. */
+static struct fort_spot *waiting_spots(struct fort_point *point)
 {
 	struct fort_spot **at = &point->spots;
 
 	while (*at)
-		if ((*at)->dead) {
+		if ((*at)->dead)
 			*at = (*at)->next;
-			point->n_spots--;
-		} else {
+		else
 			at = &(*at)->next;
-		}
 	return point->spots;
 }
 
@@ -114,6 +113,7 @@ static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spo
 		return FORT_FAILED;
 	spot->exact = false;
 	spot->settled = true;
+	spot->joins++;
 	describe(spot);
 	if (!spot->pending) {
 		spot->pending = true;
@@ -189,14 +189,14 @@ static bool settle(struct fort_search *s)
 static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point *point,
 				       struct fort_layer *origin)
 {
-	struct fort_spot *spots = live_spots(point), *partner;
+	struct fort_spot *spots = waiting_spots(point), *partner;
 
-	if (!spots && !origin)
+	if (!spots && !point->n_spots && !origin)
 		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
-		if (!spot->pending || spot->origin != origin)
+		if (spot->origin != origin)
 			continue;
 		if (!settle_spot(s, spot))
 			return fort_search_no_memory(s);
@@ -255,8 +255,7 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	}
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
-		return take_over(s, same,
-				 layer->visits > PATIENCE ? &to_the_limits : &s->widening);
+		return take_over(s, same, layer->visits > PATIENCE ? &to_the_limits : &s->widening);
 	return store(s, layer->point, layer, layer->outer, true);
 }
 
@@ -284,8 +283,11 @@ static enum fort_progress arrive_in_layer(struct fort_search *s, struct fort_lay
 static struct fort_layer *entry_layer(struct fort_search *s, struct fort_point *point,
 				      struct fort_layer *outer)
 {
-	for (struct fort_layer *layer = point->layers; layer; layer = layer->next)
-		if (layer->outer == outer && !layer->turn && (layer->wide || !layer->begun))
+	struct fort_layer *layer = outer ? outer->inside : point->layers;
+
+	for (; layer; layer = outer ? layer->beside : layer->next)
+		if (layer->point == point && layer->outer == outer && !layer->turn &&
+		    (layer->wide || !layer->begun))
 			return layer;
 	return fort_layer_new(s, point, outer, NULL);
 }
@@ -320,7 +322,7 @@ static enum fort_progress arrive_at_head(struct fort_search *s, struct fort_poin
 static bool is_alone(const struct fort_search *s, const struct fort_point *point,
 		     const struct fort_layer *origin)
 {
-	return !s->todo && !origin && !point->spots && !s->points.n_heap &&
+	return !s->todo && !origin && !point->n_spots && !s->points.n_heap &&
 	       (!s->spot->point || !s->spot->point->n_waiting);
 }
 
@@ -373,6 +375,7 @@ static bool recall(struct fort_search *s, struct fort_spot *spot)
 		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
 		good = !s->err;
 		spot->exact = false;
+		spot->joins++;
 		spot->layer->visits++;
 	}
 	fort_state_free(&s->pool, point->memory);
@@ -380,9 +383,21 @@ static bool recall(struct fort_search *s, struct fort_spot *spot)
 	return good;
 }
 
+/* The spot no longer waits: nothing that arrives later is compared with it. */
+static void take_out(struct fort_spot *spot)
+{
+	struct fort_spot **at = &spot->point->spots;
+
+	while (*at != spot)
+		at = &(*at)->next;
+	*at = spot->next;
+}
+
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out)
 {
+	if (!spot->layer)
+		take_out(spot);
 	spot->pending = false;
 	spot->point->n_waiting--;
 	if (spot->layer && spot->layer->wide && !spot->layer->begun && !recall(s, spot))

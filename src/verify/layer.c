@@ -22,6 +22,8 @@ struct fort_layer *fort_layer_new(struct fort_search *s, struct fort_point *poin
 	layer->wide = turn >= s->policy->turns;
 	layer->number = s->n_layers++;
 	layer->next = point->layers;
+	if (layer->next)
+		layer->next->before = layer;
 	point->layers = layer;
 	if (outer) {
 		layer->beside = outer->inside;
@@ -60,6 +62,8 @@ static void kill_spots(struct fort_spot *spot)
 	for (; spot; spot = spot->next_derived) {
 		if (spot->pending && !spot->dead)
 			spot->point->n_waiting--;
+		if (!spot->dead && !spot->layer)
+			spot->point->n_spots--;
 		spot->dead = true;
 		spot->pending = false;
 	}
@@ -68,7 +72,6 @@ static void kill_spots(struct fort_spot *spot)
 /* The layer is done for; what it came to is where its loop begins when it is entered again. */
 static void kill_layer(struct fort_search *s, struct fort_layer *layer)
 {
-	struct fort_layer **at = &layer->point->layers;
 	struct fort_point *point = layer->point;
 
 	if (layer->wide && layer->visits && layer->members->state) {
@@ -77,11 +80,12 @@ static void kill_layer(struct fort_search *s, struct fort_layer *layer)
 		point->memory_of = layer->outer;
 		layer->members->state = NULL;
 	}
-
-	while (*at && *at != layer)
-		at = &(*at)->next;
-	if (*at)
-		*at = layer->next;
+	if (layer->next)
+		layer->next->before = layer->before;
+	if (layer->before)
+		layer->before->next = layer->next;
+	else
+		point->layers = layer->next;
 }
 
 void fort_layer_clear(struct fort_search *s, struct fort_layer *layer)
@@ -223,8 +227,7 @@ static void choose_ranks(const struct fort_search *s, struct fort_layer *layer)
 	uint8_t score, least = 0;
 
 	scan_loop(&scan, layer->point->place);
-	while (layer->n_ranks < FORT_RANKS_MAX &&
-	       (score = best_cell(&scan, state, least, &cell))) {
+	while (layer->n_ranks < FORT_RANKS_MAX && (score = best_cell(&scan, state, least, &cell))) {
 		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
 		least = score & SCORE_DECIDES ? SCORE_DECIDES : 0;
 	}

@@ -163,6 +163,21 @@ void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effe
 	n->state_due = n->regs || n->slots;
 }
 
+void fort_narrate_now(struct fort_narrator *n, const struct fort_state *state)
+{
+	if (fort_narrates(n) && !n->all_due)
+		put_due(n, state, n->pc);
+}
+
+void fort_narrate_joined(struct fort_narrator *n, uint32_t others)
+{
+	if (!fort_narrates(n))
+		return;
+	fort_log_add(n->log, "; here this state is joined with %u of other paths\n", others);
+	n->state_due = false;
+	n->all_due = true;
+}
+
 void fort_narrate_pruned(struct fort_narrator *n, uint32_t from, uint32_t pc)
 {
 	if (!fort_narrates(n))

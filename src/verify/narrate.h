@@ -47,6 +47,10 @@ void fort_narrate_insn(struct fort_narrator *n, const struct fort_state *state, 
 /* The instruction was applied: its state is due before the next line. */
 void fort_narrate_effect(struct fort_narrator *n, const struct fort_effect *effect,
 			 const struct fort_state *state, uint32_t next_pc);
+/* It is printed now: this state is about to change in a way that is no instruction's. */
+void fort_narrate_now(struct fort_narrator *n, const struct fort_state *state);
+/* The state was joined with so many others. */
+void fort_narrate_joined(struct fort_narrator *n, uint32_t others);
 void fort_narrate_pruned(struct fort_narrator *n, uint32_t from, uint32_t pc);
 /* Where a path that waits can go on: positions, taken when it was put aside. */
 uint64_t fort_narrate_position(const struct fort_narrator *n);

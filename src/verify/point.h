@@ -27,6 +27,7 @@ struct fort_rank {
 struct fort_layer {
 	struct fort_layer *outer;  /* around this loop, or NULL */
 	struct fort_layer *next;   /* another of the same point */
+	struct fort_layer *before; /* the one whose next this is */
 	struct fort_layer *inside; /* loops entered from here, by `beside` */
 	struct fort_layer *beside;
 	struct fort_layer *after; /* the next time around, when unrolled */
@@ -68,6 +69,7 @@ struct fort_spot {
 	const struct fort_trail *trail;
 	uint32_t root;
 	uint32_t order; /* in the certificate */
+	uint32_t joins; /* states that it took over */
 	uint8_t color;
 	bool pending, dead;
 	bool exact;   /* nothing was joined on the way: a run may have exactly this state */
@@ -86,14 +88,15 @@ struct fort_point {
 	struct fort_point *next; /* in the table */
 	const struct fort_context *context;
 	uint32_t pc, place;
-	struct fort_spot *spots;     /* newest first; live ones */
-	struct fort_layer *layers;   /* newest first */
-	uint32_t n_spots, n_waiting; /* waiting: of the spots, those to be worked on */
+	struct fort_spot *spots;   /* newest first; those that wait, and dead ones */
+	struct fort_layer *layers; /* newest first */
+	uint32_t n_spots;          /* stored here, outside of layers, and not dead */
+	uint32_t n_waiting;        /* spots to be worked on, those of layers included */
 	/* An invariant that was found here before the loop around this one, `memory_of`, had to be
 	 * done again. NULL: none. */
 	struct fort_state *memory;
 	const struct fort_layer *memory_of;
-	uint32_t heap;               /* place in the heap + 1; 0 when not in it */
+	uint32_t heap; /* place in the heap + 1; 0 when not in it */
 };
 
 struct fort_points {

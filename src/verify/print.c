@@ -99,9 +99,8 @@ static const struct {
 	uint16_t flag;
 	const char *word;
 } flag_words[] = {
-	{FORT_RDONLY, "rdonly_"},       {FORT_USER, "user_"},
-	{FORT_PERCPU, "percpu_"},       {FORT_RCU, "rcu_"},
-	{FORT_UNTRUSTED, "untrusted_"}, {FORT_TRUSTED, "trusted_"},
+	{FORT_RDONLY, "rdonly_"}, {FORT_USER, "user_"},           {FORT_PERCPU, "percpu_"},
+	{FORT_RCU, "rcu_"},       {FORT_UNTRUSTED, "untrusted_"}, {FORT_TRUSTED, "trusted_"},
 };
 
 /* What is got from a map is of the map, until it is known not to be NULL. */

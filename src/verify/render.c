@@ -180,8 +180,8 @@ static void put_end(const struct fort_render *render, int64_t arg, struct fort_t
 static void put_object_line(const struct fort_render *render, int64_t arg, struct fort_text *out)
 {
 	const struct fort_violation *v = render->violation;
-	const char *format = "invalid access to memory, mem_size=%" PRId64 " off=%" PRId64
-			     " size=%" PRId64;
+	const char *format =
+		"invalid access to memory, mem_size=%" PRId64 " off=%" PRId64 " size=%" PRId64;
 
 	(void)arg;
 	if (v->value.type == FORT_MAP_VALUE)
@@ -248,9 +248,9 @@ static void put_buffer(const struct fort_render *render, int64_t arg, struct for
 	const struct fort_value *value = &render->violation->value;
 
 	(void)arg;
-	fort_text_add(out, value->type == FORT_TP_BUFFER        ? "tracepoint"
+	fort_text_add(out, value->type == FORT_TP_BUFFER          ? "tracepoint"
 			   : value->flags & (uint16_t)FORT_RDONLY ? "rdonly"
-								: "rdwr");
+								  : "rdwr");
 }
 
 /* A special field, by enum fort_btf_field_kind. */
@@ -363,10 +363,26 @@ static const struct placeholder placeholders[] = {
 	{"loop_states", false, put_loop_states},
 };
 
+static bool fill_word(const struct fort_render *render, const char *name, size_t length,
+		      struct fort_text *out)
+{
+	for (uint32_t i = 0; i < render->n_words; i++) {
+		const struct fort_word *word = &render->words[i];
+
+		if (strlen(word->name) != length || memcmp(word->name, name, length) != 0)
+			continue;
+		fort_text_add(out, "%s", word->text);
+		return true;
+	}
+	return false;
+}
+
 /* Fills the placeholder named by `length` characters; false if there is none of that name. */
 static bool fill(const struct fort_render *render, const char *name, size_t length,
 		 struct fort_text *out)
 {
+	if (fill_word(render, name, length, out))
+		return true;
 	for (size_t i = 0; i < FORT_LEN(placeholders); i++) {
 		const struct placeholder *p = &placeholders[i];
 		size_t own = strlen(p->name);

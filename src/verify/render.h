@@ -23,6 +23,11 @@ struct fort_diag_info {
 
 const struct fort_diag_info *fort_diag_info(enum fort_diag diag);
 
+/* A placeholder with a text of its own. */
+struct fort_word {
+	const char *name, *text;
+};
+
 /* What the placeholders refer to. */
 struct fort_render {
 	const struct fort_env *env; /* NULL when the program was not decoded */
@@ -31,6 +36,8 @@ struct fort_render {
 	const struct fort_state *state; /* {loop_states}: in which the program came back */
 	const char *fault;              /* {fault}: of the checker */
 	const char *isa; /* {isa}: what decoding or the graph says, in the kernel's words */
+	const struct fort_word *words; /* looked at first */
+	uint32_t n_words;
 };
 
 /* Fills one text of a row ("kernel", "message", ...). */

@@ -37,7 +37,7 @@ struct fort_search {
 	struct fort_points points;
 	struct fort_spot **roots; /* the program, then what is demanded, in that order */
 	uint32_t n_roots, n_layers;
-	uint64_t work; /* instructions, comparisons and joins */
+	uint64_t work;                /* instructions, comparisons and joins */
 	struct fort_buf body, ghosts; /* of a claim being written */
 	/* The region being worked on. */
 	struct fort_spot *spot;

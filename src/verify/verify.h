@@ -10,13 +10,14 @@
 #include "proof/check.h"
 
 struct fort_narrator;
+struct fort_history;
 
 enum fort_verdict { FORT_ACCEPT, FORT_REJECT };
 
 /* One step of the way to a rejection, oldest first. */
 struct fort_path_step {
-	uint32_t pc;
-	bool branch, taken; /* a conditional jump, and which way it went */
+	uint32_t pc, number; /* number: instructions before it on the way */
+	bool branch, taken;  /* a conditional jump, and which way it went */
 };
 
 /* What of the search's work must be wrong for a test of the checker. */
@@ -32,6 +33,7 @@ enum fort_sabotage {
 struct fort_verify_options {
 	uint64_t budget_insns;          /* FORT_BUDGET_INSNS unless said otherwise */
 	struct fort_narrator *narrator; /* or NULL */
+	bool explains;                  /* a rejection is to be explained: it gets a history */
 	enum fort_sabotage sabotage;
 };
 
@@ -41,6 +43,9 @@ struct fort_verify_result {
 	struct fort_state *state;        /* REJECT: before the instruction; the arena's */
 	struct fort_path_step *path;     /* REJECT: decisions on the way, in the arena */
 	uint32_t n_path;
+	const struct fort_history *history; /* REJECT: events on the way (history.h), or NULL */
+	bool retraced; /* REJECT: the path was walked again, and ends so. False where there is none
+			*/
 	struct fort_buf certificate; /* ACCEPT; the caller frees it */
 	uint64_t insns_processed;
 	uint32_t total_states, peak_states, max_states_per_insn;

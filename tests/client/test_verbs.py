@@ -6,6 +6,7 @@ usage: test_verbs.py BPFORT PACKETS.o WRONG.o OTHER.o LATENCY.o BUGGY.o FIXED.o
 import ctypes
 import itertools
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -15,9 +16,11 @@ import tempfile
 from tap import Bpfort, Tap, crashed
 
 PATH, PACKETS, WRONG, OTHER, LATENCY, BUGGY, FIXED = sys.argv[1:8]
-VERBS = ["run", "verify", "prog run file", "prog dump file", "doctor"]
+VERBS = ["run", "verify", "prog run file", "prog dump file", "prog profile file",
+         "prog show file", "doctor"]
 PROGRAM_KEYS = ["name", "section", "type", "verdict", "insns", "insns_processed", "states",
-                "peak_states", "verify_us", "check_us", "certificate_bytes", "log_tail", "diag"]
+                "peak_states", "verify_us", "check_us", "certificate_bytes", "memory_bytes",
+                "log_tail", "diag"]
 DIAG_KEYS = {"code", "insn", "line", "message", "needed", "known", "hint"}
 RUN_KEYS = ["retval", "ns_per_run", "repeat", "engine", "isolation", "aborted"]
 
@@ -74,10 +77,10 @@ def check_verify():
     for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18", "*count += 1;"):
         gives(f"verify --explain says {word}", 1, "verify", WRONG, "--prog", "no_null_check",
               "--explain", out=word)
-    gives("verify: a type that is not there yet", 1, "verify", OTHER, "--prog", "sample",
-          out="programs of type perf_event are not supported")
-    gives("verify: a map type that is not there yet", 1, "verify", OTHER, "--prog", "filter",
-          out="map stack: type stack is not supported")
+    gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
+          "data_in", PACKET, err="programs of type perf_event are not supported")
+    gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
+          "filter", "data_in", PACKET, err="map stack: type stack is not supported")
     gives("verify: the example's bug", 1, "verify", BUGGY, "--explain",
           out="protocol = ip->protocol;")
     gives("verify: the example without it", 0, "verify", FIXED)
@@ -164,6 +167,87 @@ def check_dump():
                "dump --json: text and line of each instruction", insns)
 
 
+def boundaries(code):
+    """Where binutils sees instructions, and their mnemonics."""
+    path = file_of("code", code)
+    listing = subprocess.run(["objdump", "-D", "-b", "binary", "-m", "i386:x86-64", "-M", "intel",
+                              "--no-show-raw-insn", path], stdout=subprocess.PIPE, check=True)
+    found = re.findall(rb"^ *([0-9a-f]+):\t(?:(?:cs|ds|gs|fs|addr32|lock|rex\S*) )*(\w+)",
+                       listing.stdout, re.M)
+    return {int(at, 16): word.decode() for at, word in found}
+
+
+def check_dump_machine():
+    dump = ["prog", "dump", "file", PACKETS, "name", "count_flows"]
+    for isolation in ("none", "sfi-store", "sfi"):
+        status, whole = bpfort.json(*dump, "isolation", isolation, "jited")
+        program = (whole or {"programs": [{}]})["programs"][0]
+        machine = [m for insn in program.get("insns", []) for m in insn["machine"]]
+        machine = sorted(program.get("enter", []) + machine + program.get("leave", []),
+                         key=lambda m: m["at"])
+        code = bytes.fromhex("".join(m["bytes"] for m in machine))
+        ends = [m["at"] + len(m["bytes"]) // 2 for m in machine]
+        tap.report(status == 0 and program["engine"] == "x64"
+                   and program["isolation"] == isolation
+                   and [m["at"] for m in machine] == [0] + ends[:-1]
+                   and ends[-1] == program["machine_bytes"] == len(code),
+                   f"dump jited, {isolation}: every byte is there once", machine[:5])
+        other = boundaries(code)
+        # Conditions have several names.
+        differ = [m for m in machine if m["text"][0] not in "jsc"
+                  and other.get(m["at"], "").replace("movabs", "mov")
+                  != m["text"].replace("lock ", "").split()[0]]
+        tap.report(set(other) == {m["at"] for m in machine} and not differ,
+                   f"dump jited, {isolation}: binutils reads the same", differ[:5])
+        tap.report(any("gs:" in m["text"] for m in machine) == (isolation != "none"),
+                   f"dump jited, {isolation}: accesses to the window", machine)
+    gives("dump jited: a source line, its instruction and a helper by name", 0, *dump, "jited",
+          out="; bpf_map_update_elem")
+    gives("dump jited: source lines", 0, *dump, "jited",
+          out="; count = bpf_map_lookup_elem(&flows, &flow);")
+    gives("dump jited: an engine without machine code", 2, *dump, "jited", "engine", "interp",
+          err="makes no machine code")
+    gives("dump jited: a program that is not safe", 1, "prog", "dump", "file", WRONG, "jited",
+          err="no_null_check")
+
+
+def check_profile():
+    profile = ["prog", "profile", "file", PACKETS, "name", "checksum", "data_in", PACKET,
+               "repeat", 7]
+    for engine in ("interp", "x64"):
+        status, whole = bpfort.json(*profile, "engine", engine)
+        whole = whole or {}
+        of_line = {}
+        for insn in whole.get("insns", []):
+            of_line.setdefault(insn["line"]["text"], []).append(insn["count"])
+        loop = of_line.get("sum = (sum ^ data[i]) * 16777619u;", [])
+        tap.report(status == 0 and whole["engine"] == engine and whole["runs"] == 7
+                   and whole["counted_runs"] == 7 and whole["total_ns"] > 0
+                   and whole["insns_executed"] == sum(i["count"] for i in whole["insns"]),
+                   f"profile: runs and time of {engine}", whole)
+        tap.report(loop and set(loop) == {64 * 7} and set(of_line["seen++;"]) == {7},
+                   f"profile: as often as the packet has bytes ({engine})", of_line)
+    gives("profile: as text", 0, *profile, out="counted by the interpreter")
+    gives("profile: a rejected program", 1, "prog", "profile", "file", WRONG, "name", "endless",
+          err="endless")
+
+
+def check_show():
+    show = ["prog", "show", "file", PACKETS]
+    for engine, isolation in (("interp", "sfi"), ("x64", "sfi-store"), ("x64", "none")):
+        status, whole = bpfort.json(*show, "engine", engine, "isolation", isolation)
+        programs = (whole or {}).get("programs", [])
+        tap.report(status == 0 and len(programs) == 5
+                   and all(p["engine"] == engine and p["isolation"] == isolation
+                           and (p["machine_bytes"] > 0) == (engine == "x64")
+                           and len(p["tag"]) == 16 for p in programs),
+                   f"show: engine {engine}, isolation {isolation}", whole)
+    tap.report("flows" in programs[2]["maps"], "show: maps by name", programs[2])
+    gives("show: as a table", 0, *show, out="ISOLATION")
+    gives("show: rejected programs", 1, "prog", "show", "file", WRONG, err="not loaded", out="fine")
+    gives("show: no such isolation", 2, *show, "isolation", "walls", err="there is none")
+
+
 def forbid_bpf():
     """From here on the kernel kills whoever calls bpf(2) or perf_event_open(2)."""
     load, equal, end = 0x20, 0x15, 0x06
@@ -207,6 +291,9 @@ check_verify()
 check_verify_json()
 check_run()
 check_dump()
+check_dump_machine()
+check_profile()
+check_show()
 check_kernel_is_left_alone()
 check_doctor()
 tap.end()

@@ -138,7 +138,8 @@ static void must_refuse(struct abuse *abuse, unsigned arg, uint64_t bad, unsigne
 		n_refused++;
 		if (got.abort.code != FORT_ABORT_HELPER_ARG || got.abort.detail != position ||
 		    got.abort.pc != abuse->caller.pc || got.memory != idle.memory)
-			fail_msg("%s on %s, argument %u: %s: %s %u at %u%s", fort_helper_kernel_name(abuse->info->number),
+			fail_msg("%s on %s, argument %u: %s: %s %u at %u%s",
+				 fort_helper_kernel_name(abuse->info->number),
 				 cage_engines[e]->name, arg + 1, what,
 				 fort_abort_name(got.abort.code), got.abort.detail, got.abort.pc,
 				 got.memory != idle.memory ? ", and memory has changed" : "");

@@ -36,6 +36,7 @@ static void check_rejection(void)
 	const struct fort_diag_info *info = fort_diag_info(v->diag);
 	struct fort_render render = {.env = &lab.env, .violation = v, .state = lab.result.state};
 
+	FUZZ_ASSERT(!lab.result.state || lab.result.retraced);
 	FUZZ_ASSERT(v->diag && v->pc < lab.n_insns && info->errno_value);
 	check_text(&render, info->kernel);
 	check_text(&render, info->message);

@@ -137,7 +137,7 @@ def check_bounds():
     # Each round jumps over a thousand slots and back, to use up the fuel in little time.
     loop = (bytes.fromhex("b700000000000000" "1500e80300000000") +
             bytes.fromhex("8700000000000000") * 1000 + bytes.fromhex("050016fc00000000"))
-    says("an endless loop", "aborted at insn 1002: fuel", data=hexed(loop))
+    says("an endless loop", "aborted at insn 1: fuel", data=hexed(loop))
     store = bytes.fromhex("7b1a080000000000" "9500000000000000")
     says("a fault in mode sfi", "memory, 8 bytes at window offset 0x11008", data=hexed(store))
     says("a fault in mode none", "memory fault", ["--isolation", "none"], hexed(store))

@@ -5,8 +5,10 @@
  * which every value is as our verifier claimed. What both accept is run in both, from the same
  * packet and empty maps: result, packet and maps must be the same afterwards.
  *
- * usage: kernel_random DIFFERS
- * BPFORT_TEST_SEED, BPFORT_TEST_COUNT: where to start, how many programs
+ * What only we reject must be explained as well: by a row whose second column is the code of our
+ * diagnostic, unless it is one that says "not supported yet".
+ *
+ * usage: kernel_random DIFFERS [--seed N] [--count N] [--states N]
  */
 #include <ctype.h>
 #include <errno.h>
@@ -21,9 +23,11 @@
 #include "abi/uapi.h"
 #include "differs.h"
 #include "embed.h"
+#include "load/runs.h"
 #include "kernel_lab.h"
 #include "isa/disasm.h"
 #include "random.h"
+#include "random_options.h"
 #include "verify/render.h"
 
 #define PROGRAMS     1000u
@@ -38,13 +42,7 @@ static struct embed_world world;
 static struct random_program program;
 static struct kernel_lab kernel;
 static unsigned failures, agree, stricter, looser, both_run, by_code[FORT_DIAGS];
-
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-	const char *text = getenv(variable);
-
-	return text && *text ? strtoull(text, NULL, 0) : otherwise;
-}
+static uint64_t states, values;
 
 static void print_program(void)
 {
@@ -61,7 +59,7 @@ static void print_program(void)
 
 static void fail(uint64_t seed, const char *what, const char *detail)
 {
-	printf("# BPFORT_TEST_SEED=%llu BPFORT_TEST_COUNT=1: %s program: %s: %s\n",
+	printf("# --seed %llu --count 1: %s program: %s: %s\n",
 	       (unsigned long long)seed, program.type, what, detail);
 	if (!failures++)
 		print_program();
@@ -201,21 +199,46 @@ static void hide_numbers(char *line)
 	*out = 0;
 }
 
-/* Does any path that we know of come to this instruction? */
-static bool visited(uint32_t pc)
+/* Where it says what it says, then the line. */
+static void fail_explained(uint64_t seed, const struct kernel_verdict *verdict, const char *line)
 {
-	for (uint32_t i = 0; i < embed.n_nodes; i++)
-		if (embed_node_pc(&embed, i) == pc)
-			return true;
-	return false;
+	char detail[sizeof(verdict->line) + 32];
+
+	snprintf(detail, sizeof(detail), "at %u: %s", verdict->pc, line);
+	fail(seed, "only we accept it; the kernel says", detail);
+}
+
+/* The kernel's last line, unless no path that we know of comes to its last instruction. */
+static const char *explained(const struct kernel_verdict *verdict)
+{
+	if (verdict->pc < program.n_insns && !lab.env.access[verdict->pc].reached)
+		return "(no path leads there)";
+	return verdict->line;
+}
+
+/* What nothing here can run: the verdict alone. */
+static void compare_idle(uint64_t seed, const struct kernel_verdict *verdict,
+			 struct differs *differs)
+{
+	if (verdict->fd >= 0) {
+		agree++;
+		return;
+	}
+	looser++;
+	if (!differs_explain(differs, "random", explained(verdict)))
+		fail_explained(seed, verdict, explained(verdict));
 }
 
 static void compare_accepted(uint64_t seed, const struct kernel_verdict *verdict,
 			     struct differs *differs)
 {
-	const char *line = verdict->line;
 	struct fort_span certificate = {lab.result.certificate.data, lab.result.certificate.bytes};
+	struct fort_violation why;
 
+	if (!fort_env_runs(&lab.env, &why) || lab.env.n_maps > LAB_RUN_MAPS) {
+		compare_idle(seed, verdict, differs);
+		return;
+	}
 	if (!embed_open(&embed, &world, &lab.env, &lab.proven, certificate)) {
 		fail(seed, "loading", embed.error);
 	} else if (verdict->fd >= 0) {
@@ -223,21 +246,41 @@ static void compare_accepted(uint64_t seed, const struct kernel_verdict *verdict
 		compare_runs(seed, verdict->fd);
 	} else {
 		looser++;
-		if (verdict->pc < program.n_insns && !visited(verdict->pc))
-			line = "(no path leads there)";
-		if (!differs_explain(differs, "random", line))
-			fail(seed, "only we accept it; the kernel says", line);
+		if (!differs_explain(differs, "random", explained(verdict)))
+			fail_explained(seed, verdict, explained(verdict));
 		if (!proves_itself(seed))
 			fail(seed, "it is not as we claimed", embed.error);
 	}
+	states += embed.states;
+	values += embed.compared;
 	embed_close(&embed);
+}
+
+/* What only the kernel accepts. */
+static void compare_rejected(uint64_t seed, struct differs *differs)
+{
+	const struct fort_diag_info *info = fort_diag_info(lab.result.violation.diag);
+	char detail[256];
+
+	stricter++;
+	by_code[lab.result.violation.diag]++;
+	snprintf(detail, sizeof(detail), "%s at %u: %s", info->code, lab.result.violation.pc,
+		 info->title);
+	if (getenv("BPFORT_TEST_VERBOSE"))
+		printf("# --seed %llu: only we reject it: %s\n", (unsigned long long)seed, detail);
+	if (info->class != FORT_CLASS_LATER &&
+	    !differs_listed(differs, "random", info->code, "us"))
+		fail(seed, "only we reject it", detail);
 }
 
 static void one_program(uint64_t seed, struct differs *differs)
 {
 	struct kernel_verdict verdict;
 
-	random_program_make(seed, RANDOM_REPEATABLE | RANDOM_ALIGNED, &program);
+	random_program_make(seed,
+			    seed % 2 ? RANDOM_REPEATABLE | RANDOM_ALIGNED
+				     : RANDOM_REPEATABLE | RANDOM_ALIGNED | RANDOM_IDLE,
+			    &program);
 	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
 		kernel_lab_load(&kernel, &lab, &verdict);
 		hide_numbers(verdict.line);
@@ -245,15 +288,8 @@ static void one_program(uint64_t seed, struct differs *differs)
 			compare_accepted(seed, &verdict, differs);
 		else if (verdict.fd < 0)
 			agree++;
-		else {
-			stricter++;
-			by_code[lab.result.violation.diag]++;
-			if (getenv("BPFORT_TEST_VERBOSE"))
-				printf("# stricter: seed %llu: %s at %u\n",
-				       (unsigned long long)seed,
-				       fort_diag_info(lab.result.violation.diag)->code,
-				       lab.result.violation.pc);
-		}
+		else
+			compare_rejected(seed, differs);
 		if (verdict.fd >= 0)
 			close(verdict.fd);
 	}
@@ -270,34 +306,39 @@ static void stay_on_this_cpu(void)
 	sched_setaffinity(0, sizeof(here), &here);
 }
 
-int main(int argc, char **argv)
+static void summarize(uint64_t n)
 {
-	uint64_t seed = number_from("BPFORT_TEST_SEED", SEED);
-	uint64_t want = number_from("BPFORT_TEST_COUNT", PROGRAMS), n = 0;
-	static struct differs differs;
-
-	if (argc != 2 || !differs_open(&differs, argv[1])) {
-		printf("Bail out! usage: kernel_random DIFFERS\n");
-		return 1;
-	}
-	stay_on_this_cpu();
-	for (; n < want; n++) {
-		if (!open_maps()) {
-			printf("1..0 # SKIP the kernel makes no maps: %s\n", strerror(errno));
-			return 0;
-		}
-		one_program(seed + n, &differs);
-		close_maps();
-	}
 	printf("# %llu programs: %u verdicts agree (%.1f %%), only we reject %u, only we accept "
-	       "%u; "
-	       "%u runs in both\n",
-	       (unsigned long long)n, agree, 100.0 * agree / (double)n, stricter, looser, both_run);
+	       "%u; %u runs in both; checked in runs: %llu states, %llu values\n",
+	       (unsigned long long)n, agree, 100.0 * agree / (double)n, stricter, looser, both_run,
+	       (unsigned long long)states, (unsigned long long)values);
 	for (unsigned i = 0; i < FORT_DIAGS; i++)
 		if (by_code[i])
 			printf("# only we reject, with %s: %u\n", fort_diag_info(i)->code,
 			       by_code[i]);
 	printf("%s 1 - verdicts and runs of random programs are the kernel's, or explained\n1..1\n",
 	       failures ? "not ok" : "ok");
+}
+
+int main(int argc, char **argv)
+{
+	struct random_options options = {.seed = SEED, .count = PROGRAMS};
+	static struct differs differs;
+	uint64_t n = 0;
+
+	if (random_options_read(argc, argv, &options) != 2 || !differs_open(&differs, argv[1])) {
+		printf("Bail out! usage: kernel_random DIFFERS [--seed N] [--count N]\n");
+		return 1;
+	}
+	stay_on_this_cpu();
+	for (; n < options.count || states < options.states; n++) {
+		if (!open_maps()) {
+			printf("1..0 # SKIP the kernel makes no maps: %s\n", strerror(errno));
+			return 0;
+		}
+		one_program(options.seed + n, &differs);
+		close_maps();
+	}
+	summarize(n);
 	return failures ? 1 : 0;
 }

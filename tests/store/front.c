@@ -111,7 +111,7 @@ static void run(struct side *side, scenario_fn *scenario)
 		close(side->fds[--side->n_fds]);
 }
 
-void compare_sides(const char *name, scenario_fn *scenario)
+static void compare(const char *name, scenario_fn *scenario, bool vets)
 {
 	static struct side kernel, ours;
 	size_t at = 0;
@@ -119,6 +119,8 @@ void compare_sides(const char *name, scenario_fn *scenario)
 	kernel = (struct side){.name = "kernel"};
 	ours = (struct side){.name = "bpfort"};
 	assert_int_equal(fort_store_create(&ours.store), 0);
+	if (vets)
+		fort_store_set_vetting(ours.store, NULL);
 	run(&kernel, scenario);
 	run(&ours, scenario);
 	fort_store_free(ours.store);
@@ -139,6 +141,16 @@ void compare_sides(const char *name, scenario_fn *scenario)
 	}
 	fort_text_free(&kernel.seen);
 	fort_text_free(&ours.seen);
+}
+
+void compare_sides(const char *name, scenario_fn *scenario)
+{
+	compare(name, scenario, false);
+}
+
+void compare_judges(const char *name, scenario_fn *scenario)
+{
+	compare(name, scenario, true);
 }
 
 int make_map(struct side *side, uint32_t type, uint32_t key, uint32_t value, uint32_t entries,

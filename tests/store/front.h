@@ -27,6 +27,9 @@ typedef void scenario_fn(struct side *side);
 /* Runs the scenario on both sides and compares. `name` is printed when they differ. */
 void compare_sides(const char *name, scenario_fn *scenario);
 
+/* The same with a store that only judges (fort_store_set_vetting). */
+void compare_judges(const char *name, scenario_fn *scenario);
+
 /* bpf(2) on this side: a result or a negative errno; descriptors are closed at the end. */
 long side_bpf(struct side *side, int cmd, void *attr, unsigned size);
 /* Commands whose result is a descriptor. */

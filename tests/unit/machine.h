@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/interp.h"
@@ -11,6 +12,39 @@
 
 #ifndef MACHINE_ENGINE
 #define MACHINE_ENGINE fort_engine_interp
+#endif
+
+/* Built with MACHINE_MPK, what would run under sfi runs under protection keys. The test itself has all
+ * keys open: it looks into windows as it likes. */
+#ifdef MACHINE_MPK
+static struct fort_keys machine_keys;
+
+static struct fort_keys *machine_open_keys(void)
+{
+	if (!machine_keys.runtime)
+		assert_int_equal(fort_keys_open(&machine_keys), 0);
+	fort_keys_set(0);
+	return &machine_keys;
+}
+
+static int machine_must_skip(void)
+{
+	int err = fort_keys_probe();
+
+	if (err)
+		printf("1..0 # SKIP %s\n", fort_keys_why(err));
+	return err;
+}
+#else
+static struct fort_keys *machine_open_keys(void)
+{
+	return NULL;
+}
+
+static int machine_must_skip(void)
+{
+	return 0;
+}
 #endif
 
 struct machine {
@@ -35,7 +69,10 @@ static fort_helper_fn *machine_no_helper(uint32_t number)
 static inline void machine_load(struct machine *m, const char *source,
 				const struct fort_domain_map *maps, uint32_t n_maps)
 {
-	struct fort_domain_layout layout = {.n_slots = 1, .ctx_bytes = 64, .packet_bytes = 64};
+	struct fort_domain_layout layout = {.n_slots = 1,
+					    .ctx_bytes = 64,
+					    .packet_bytes = 64,
+					    .keys = machine_open_keys()};
 	struct fort_assembly assembly;
 	struct fort_asm_error error = {0};
 	struct fort_decode_error decode_error;
@@ -55,12 +92,20 @@ static inline void machine_load(struct machine *m, const char *source,
 	assert_int_equal(fort_domain_open(&layout, maps, n_maps, &m->domain), 0);
 }
 
+static inline enum fort_isolation machine_isolation(const struct machine *m,
+						    enum fort_isolation isolation)
+{
+	bool keys = m->domain.keys && m->engine->isolations & 1u << FORT_ISOLATION_MPK;
+
+	return keys && isolation == FORT_ISOLATION_SFI ? FORT_ISOLATION_MPK : isolation;
+}
+
 static inline int machine_compile(struct machine *m, enum fort_isolation isolation)
 {
 	struct fort_compile request = {
 		.program = &m->graph.program,
 		.domain = &m->domain,
-		.isolation = isolation,
+		.isolation = machine_isolation(m, isolation),
 		.helper = m->helper,
 		.callx = m->callx,
 		.proven = !m->unproven, /* who writes the test vouches for the program */

@@ -227,6 +227,8 @@ static bool read_key(struct lab_case *want, const char *line)
 		want->kernel = strcmp(value, "accepts") ? LAB_KERNEL_REJECTS : LAB_KERNEL_ACCEPTS;
 	else if (!strcmp(line, "sleepable"))
 		want->sleepable = true;
+	else if (!strcmp(line, "twin-is-far"))
+		want->far = true;
 	else if (!strcmp(line, "accept"))
 		want->accept = want->given = true;
 	else if (!strcmp(line, "reject"))

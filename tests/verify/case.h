@@ -15,6 +15,8 @@
  *   reject                      any cause but limits and what is not supported
  *   bound: 64, 65               the case stands for two: with $B the first it is accepted; with the
  *                               second, a bound that is wrong by one, it is rejected as unsafe
+ *   twin-is-far                 what the second does wrong it does after more rounds than anybody
+ *                               walks: it may be rejected as too complex, too
  *   kernel: accepts | rejects   what the running kernel does on purpose or for want of knowledge
  *                               (tests/kernel); without it the two verdicts are to be the same
  *   expect-later: REASON        we do not do so yet. Once we do, the line must go
@@ -39,7 +41,7 @@ struct lab_case {
 	long at;            /* -1: anywhere */
 	char says[512], message[256], needed[256], known[256];
 	char later[160]; /* expect-later, or "" */
-	bool twin;       /* the second of a bound */
+	bool twin, far;  /* the second of a bound; twin-is-far */
 	uint8_t kernel;  /* enum lab_kernel */
 	uint64_t budget;
 	uint32_t rights; /* enum fort_verifier_right */

@@ -481,6 +481,7 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 	memset(&look, 0, sizeof(look));
 	look.e = e;
 	look.pc = pc;
+	e->states++;
 	if (e->sabotage && e->sabotage->pc == pc)
 		e->sabotage->spoil(e->state);
 	if (e->state->n_frames != frame + 1)

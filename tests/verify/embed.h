@@ -58,8 +58,8 @@ struct embed {
 	bool started, taken;
 	uint64_t callers[FORT_FRAMES_MAX][FORT_R10 - FORT_R6];
 	uint64_t packet, packet_meta, packet_end;
-	uint64_t compared; /* values, in all runs */
-	char error[512];   /* why a run does not agree */
+	uint64_t states, compared; /* held against the runs so far: states; values in them */
+	char error[512];           /* why a run does not agree */
 };
 
 /* Prepares a program whose certificate was checked into `proven`. False with embed->error. Close in

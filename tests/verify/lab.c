@@ -51,21 +51,20 @@ const char lab_texts[LAB_TEXT_BYTES] = "%d of %s\0\0\0\0\0\0\0\0"
 
 static const uint8_t *const constants[LAB_MAPS] = {[LAB_TEXTS] = (const uint8_t *)lab_texts};
 
-static const struct fort_btf_record locked = {
-	.count = 1,
-	.kinds = 1u << FORT_FIELD_SPIN_LOCK,
-	.fields = {{.offset = offsetof(struct lab_locked, lock),
-		    .bytes = 4,
-		    .kind = FORT_FIELD_SPIN_LOCK}}};
-static const struct fort_btf_record owner = {
-	.count = 1,
-	.kinds = 1u << FORT_FIELD_KPTR,
-	.fields = {{.offset = offsetof(struct lab_owner, task),
-		    .bytes = 8,
-		    .kind = FORT_FIELD_KPTR,
-		    .scope = FORT_SCOPE_KERNEL}}};
-static const struct fort_btf_record *const records[LAB_MAPS + LAB_INNER] = {[LAB_LOCKED] = &locked,
-								    [LAB_OWNER] = &owner};
+static const struct fort_btf_record locked = {.count = 1,
+					      .kinds = 1u << FORT_FIELD_SPIN_LOCK,
+					      .fields = {
+						      {.offset = offsetof(struct lab_locked, lock),
+						       .bytes = 4,
+						       .kind = FORT_FIELD_SPIN_LOCK}}};
+static const struct fort_btf_record owner = {.count = 1,
+					     .kinds = 1u << FORT_FIELD_KPTR,
+					     .fields = {{.offset = offsetof(struct lab_owner, task),
+							 .bytes = 8,
+							 .kind = FORT_FIELD_KPTR,
+							 .scope = FORT_SCOPE_KERNEL}}};
+static const struct fort_btf_record *const records[LAB_MAPS + LAB_INNER] = {
+	[LAB_LOCKED] = &locked, [LAB_OWNER] = &owner};
 
 /* Does the program name a map that is not of those that run? */
 static bool names_others(const struct lab *lab)

@@ -224,7 +224,20 @@ static const struct {
 	{gen_ring, 3},    {gen_packet, 7},         {gen_context, 4},        {gen_helper, 4},
 	{gen_branch, 9},  {gen_loop, 3},           {gen_local, 4},          {gen_atomic, 3},
 	{gen_related, 7}, {gen_pointer_tricks, 3}, {gen_update, 2},         {gen_anything, 1},
+}, idle_shapes[] = {
+	{gen_socket, 3}, {gen_lookup_socket, 3}, {gen_inner, 3},       {gen_queue, 2},
+	{gen_legacy, 2}, {gen_move_packet, 2},   {gen_idle_helper, 5}, {gen_tail_call, 1},
 };
+
+static gen_shape *any_idle_shape(struct gen *g)
+{
+	uint32_t ticket = gen_below(g, 21);
+	size_t i = 0;
+
+	while (ticket >= idle_shapes[i].weight)
+		ticket -= idle_shapes[i++].weight;
+	return idle_shapes[i].shape;
+}
 
 void gen_block(struct gen *g, int weight, unsigned depth)
 {
@@ -235,6 +248,12 @@ void gen_block(struct gen *g, int weight, unsigned depth)
 	while (weight > 0 && !gen_full(g, 64)) {
 		uint32_t before = g->out->n_insns, ticket = gen_below(g, total);
 		size_t i = 0;
+
+		if ((g->options & RANDOM_IDLE) && gen_chance(g, 25)) {
+			any_idle_shape(g)(g, depth);
+			weight -= (int)(g->out->n_insns - before) + 1;
+			continue;
+		}
 
 		while (ticket >= shapes[i].weight)
 			ticket -= shapes[i++].weight;
@@ -258,8 +277,12 @@ static void choose_signature(struct gen *g, struct signature *f)
 
 static void end_function(struct gen *g)
 {
-	if (g->scope.regs[FORT_R0].held != HELD_NUMBER &&
-	    ((g->options & RANDOM_REPEATABLE) || !gen_slip(g)))
+	bool main = g->function == g->n_functions;
+
+	if (main && g->two_results && !gen_slip(g))
+		gen_number(g, FORT_R0, gen_below(g, 2));
+	else if (g->scope.regs[FORT_R0].held != HELD_NUMBER &&
+		 ((g->options & RANDOM_REPEATABLE) || !gen_slip(g)))
 		gen_number(g, FORT_R0, gen_below(g, 4));
 	gen_put(g, FORT_ROW_EXIT, 0, 0, 0, 0);
 }
@@ -334,13 +357,21 @@ void random_program_make(uint64_t seed, uint32_t options, struct random_program 
 						  FORT_PROG_KPROBE,        FORT_PROG_TRACEPOINT,
 						  FORT_PROG_RAW_TRACEPOINT};
 	struct gen g = {.random = random_from(seed), .out = out};
-	const struct fort_prog_info *prog = &fort_progs[types[gen_below(&g, FORT_LEN(types))]];
+	static const enum fort_prog_id idle_types[] = {
+		FORT_PROG_SOCKET_FILTER, FORT_PROG_SCHED_CLS, FORT_PROG_SCHED_CLS, FORT_PROG_XDP,
+		FORT_PROG_CGROUP_SKB,    FORT_PROG_SK_SKB,    FORT_PROG_SK_MSG,    FORT_PROG_PERF_EVENT};
+	bool idle = options & RANDOM_IDLE;
+	const struct fort_prog_info *prog =
+		&fort_progs[idle ? idle_types[gen_below(&g, FORT_LEN(idle_types))]
+				 : types[gen_below(&g, FORT_LEN(types))]];
+	const struct fort_hook hook = {.prog = prog};
 
 	out->type = prog->name;
 	out->n_insns = 0;
 	g.wild = gen_chance(&g, 50) ? 0 : 1 + gen_below(&g, 100);
 	g.has_packet = prog->packet != FORT_PACKET_NONE;
 	g.options = options;
+	g.two_results = fort_hook_retval(&hook, false);
 	g.n_functions = gen_below(&g, GEN_FUNCTIONS + 1);
 	for (unsigned i = 0; i < g.n_functions; i++)
 		choose_signature(&g, &g.functions[i]);

@@ -19,6 +19,7 @@ enum {
 	RANDOM_OWN_BOUNDS = 1, /* rely on bounds that the kernel does not know: of remainders */
 	RANDOM_REPEATABLE = 2, /* what a run does follows from its input: no clocks, no addresses */
 	RANDOM_ALIGNED = 4,    /* stack at an index byte by byte: the kernel wants it aligned */
+	RANDOM_IDLE = 8,       /* what the verifier knows and nothing can run (random_calls.c) */
 };
 
 void random_program_make(uint64_t seed, uint32_t options, struct random_program *out);

@@ -55,6 +55,7 @@ struct gen {
 	unsigned n_functions, function; /* being written; main is n_functions */
 	unsigned wild;                  /* of 1000 choices, how many are mistakes */
 	bool has_packet;                /* by program type */
+	bool two_results;               /* 0 and 1: others are refused */
 	uint32_t options;               /* of random.h */
 	uint32_t stack_slots;           /* of the function being written */
 	uint32_t n_records;
@@ -123,4 +124,6 @@ void gen_block(struct gen *g, int weight, unsigned depth);
 typedef void gen_shape(struct gen *g, unsigned depth);
 gen_shape gen_alu, gen_copy, gen_bound, gen_store, gen_load, gen_stack_variable, gen_value,
 	gen_lookup, gen_ring, gen_packet, gen_context, gen_helper, gen_branch, gen_loop, gen_local,
-	gen_atomic, gen_related, gen_pointer_tricks, gen_anything, gen_update;
+	gen_atomic, gen_related, gen_pointer_tricks, gen_anything, gen_update, gen_socket,
+	gen_lookup_socket, gen_inner, gen_queue, gen_move_packet, gen_legacy, gen_idle_helper,
+	gen_tail_call;

@@ -376,6 +376,12 @@ void gen_context(struct gen *g, unsigned depth)
 		return;
 	if (field && !fort_yield_runs(field->yields))
 		return;
+	/* Of fields that the kernel keeps in fewer bytes than it shows, such as pkt_type, it gives the
+	 * lowest bytes again where the upper ones are asked for. (K: bpf_convert_ctx_access sets
+	 * target_size, and nothing is shifted that is not narrower than that) */
+	if (field && g->has_packet && (g->options & RANDOM_REPEATABLE) &&
+	    off != (int64_t)field->offset)
+		return;
 	if (write) {
 		gen_put(g, gen_memory_row(FORT_ST, FORT_OP_ST, bytes), ctx, 0, (int)off, 1);
 		return;

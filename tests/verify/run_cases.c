@@ -49,7 +49,7 @@ static bool check_rejection(const struct lab_case *want, const struct fort_viola
 
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s), not as unsafe",
 			 info->code, info->title);
-		return unsafe;
+		return unsafe || (want->far && v->diag == FORT_DIAG_TOO_LARGE);
 	}
 	if (strcmp(info->code, want->code)) {
 		snprintf(why->text, sizeof(why->text), "rejected with %s (%s) at %u", info->code,
@@ -86,6 +86,10 @@ static bool judge(const struct lab_case *want, struct complaint *why)
 		return false;
 	}
 	if (lab.result.verdict == FORT_REJECT) {
+		if (lab.result.state && !lab.result.retraced) {
+			snprintf(why->text, room, "the way to it cannot be walked again");
+			return false;
+		}
 		if (!want->accept)
 			return check_rejection(want, &lab.result.violation, why);
 		snprintf(why->text, room, "rejected with %s at %u",
@@ -125,7 +129,8 @@ static const struct {
 	{FORT_DIAG_BAD_LDIMM, "the same"},
 	{FORT_DIAG_BAD_LDIMM_SRC, "the same"},
 	{FORT_DIAG_TOO_MANY_SUBPROGS, "too long for a case"},
-	{FORT_DIAG_MAP_BARRED, "nobody here makes such maps: they belong to a struct of the kernel"},
+	{FORT_DIAG_MAP_BARRED,
+	 "nobody here makes such maps: they belong to a struct of the kernel"},
 	{FORT_DIAG_MEM_BOUNDS, "nothing gives plain memory yet"},
 	{FORT_DIAG_KEY_WRITE, "only callbacks get keys"},
 	{FORT_DIAG_KEY_BOUNDS, "the same"},

@@ -119,7 +119,7 @@ static const struct {
 	{"the index i * 64 + j of two loops", two_counters, 64, 65, NULL},
 	{"20 bits of a word, and the sum as an index", twenty_bits, 63, 64, NULL},
 	{"30 bits of a word, and the sum as an index", thirty_bits, 63, 64, NULL},
-	{"30 bits of a word, each with a weight of its own", weighed_bits, 0, 1, "joins"},
+	{"30 bits of a word, each with a weight of its own", weighed_bits, 0, 1, NULL},
 	{"100,000 instructions of branches that join", long_diamonds, 63, 64, NULL},
 	{"1,000 lookups, each tested and added to", many_lookups, 8, 16, NULL},
 	{"a checksum without branches, unrolled", unrolled_checksum, 63, 64, NULL},

@@ -2,11 +2,10 @@
  * accepted cases of the corpora, for the programs of the checker's tests; and the comparison itself
  * fails when a claim is wrong.
  *
- * usage: verify_embed CASES...
- * BPFORT_TEST_SEED: where the random programs start; BPFORT_TEST_COUNT: how many must be accepted.
+ * usage: verify_embed CASES... [--seed N] [--count N] [--states N]
+ * With any of these, only random programs; --count: how many must be accepted.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "case.h"
@@ -15,10 +14,12 @@
 #include "isa/disasm.h"
 #include "load/runs.h"
 #include "random.h"
+#include "random_options.h"
 #include "verify/render.h"
 
 #define PROGRAMS      10000u
 #define RUNS          4u
+#define RUNS_MORE     16u /* where states are what counts: --states */
 #define BUDGET_INSNS  20000u
 #define SEED          1u
 #define FAILURES_MAX  5u
@@ -28,20 +29,13 @@ static struct lab lab;
 static struct embed embed;
 static struct embed_world world;
 static unsigned count;
-static uint64_t compared;
+static uint64_t states, compared;
 
 static void result(bool good, const char *name, const char *why)
 {
 	printf("%s %u - %s\n", good ? "ok" : "not ok", ++count, name);
 	if (!good)
 		printf("# %s\n", why);
-}
-
-static uint64_t number_from(const char *variable, uint64_t otherwise)
-{
-	const char *text = getenv(variable);
-
-	return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
 /* The lab's accepted program, run on random inputs. */
@@ -59,6 +53,7 @@ static bool agrees(uint64_t seed, unsigned runs, const struct embed_sabotage *sa
 		embed_world_drain(&world);
 		good = embed_run(&embed, &input.input, NULL, &output);
 	}
+	states += embed.states;
 	compared += embed.compared;
 	embed_close(&embed);
 	return good;
@@ -95,7 +90,7 @@ static void print_program(void)
 }
 
 /* True if it was accepted. */
-static bool one_random(uint64_t seed, unsigned *failures)
+static bool one_random(uint64_t seed, unsigned runs, unsigned *failures)
 {
 	static struct random_program program;
 	bool good = false;
@@ -106,9 +101,9 @@ static bool one_random(uint64_t seed, unsigned *failures)
 		if (!good)
 			by_code[lab.result.violation.diag]++;
 	}
-	if (good && (!checked() || !agrees(seed, RUNS, NULL))) {
+	if (good && (!checked() || !agrees(seed, runs, NULL))) {
 		++*failures;
-		printf("# BPFORT_TEST_SEED=%llu BPFORT_TEST_COUNT=1: %s program: %s\n",
+		printf("# --seed %llu --count 1: %s program: %s\n",
 		       (unsigned long long)seed, program.type,
 		       lab.check.fault ? fort_check_fault_text(lab.check.fault) : embed.error);
 		if (*failures == 1)
@@ -118,21 +113,24 @@ static bool one_random(uint64_t seed, unsigned *failures)
 	return good;
 }
 
-static void random_programs(void)
+static void random_programs(const struct random_options *options)
 {
-	uint64_t seed = number_from("BPFORT_TEST_SEED", SEED);
-	uint64_t want = number_from("BPFORT_TEST_COUNT", PROGRAMS), n = 0, made = 0;
+	uint64_t n = 0, made = 0, checked_before = states;
 	unsigned failures = 0;
 
-	for (; n < want && made < want * PROGRAMS_EACH && failures < FAILURES_MAX; made++)
-		n += one_random(seed + made, &failures);
-	printf("# %llu random programs, %llu accepted, %llu values compared\n",
-	       (unsigned long long)made, (unsigned long long)n, (unsigned long long)compared);
+	for (; (n < options->count || states - checked_before < options->states) &&
+	       made < (n + 1) * PROGRAMS_EACH && failures < FAILURES_MAX;
+	     made++)
+		n += one_random(options->seed + made, options->states ? RUNS_MORE : RUNS,
+				&failures);
+	printf("# %llu random programs, %llu accepted; checked in runs: %llu states, %llu values\n",
+	       (unsigned long long)made, (unsigned long long)n, (unsigned long long)states,
+	       (unsigned long long)compared);
 	for (unsigned i = 0; i < FORT_DIAGS; i++)
 		if (by_code[i])
 			printf("# rejected with %s: %u\n", fort_diag_info(i)->code, by_code[i]);
-	result(!failures && n == want, "random accepted programs do what was claimed",
-	       n < want ? "too few programs are accepted" : "see above");
+	result(!failures && n >= options->count, "random accepted programs do what was claimed",
+	       failures ? "see above" : "too few programs are accepted");
 }
 
 /* --- corpora --- */
@@ -311,20 +309,29 @@ static void a_wrong_claim(const char *name, const char *code, const struct embed
 	lab_free(&lab);
 }
 
-int main(int argc, char **argv)
+static void corpora(char **files, int n)
 {
-	if (!embed_world_open(&world, lab_shapes, LAB_RUN_MAPS)) {
-		printf("Bail out! no maps\n");
-		return 1;
-	}
 	for (size_t i = 0; i < FORT_LEN(sabotages); i++)
 		a_wrong_claim(sabotages[i].name, sabotages[i].code, &sabotages[i].sabotage);
 	for (size_t i = 0; i < FORT_LEN(lab_safe); i++)
 		one_program(&lab_safe[i]);
-	for (int i = 1; i < argc; i++)
-		if (!lab_cases_read(argv[i], one_case, NULL))
-			result(false, argv[i], "cannot be read");
-	random_programs();
+	for (int i = 0; i < n; i++)
+		if (!lab_cases_read(files[i], one_case, NULL))
+			result(false, files[i], "cannot be read");
+}
+
+int main(int argc, char **argv)
+{
+	struct random_options options = {.seed = SEED, .count = PROGRAMS};
+	int n_args = random_options_read(argc, argv, &options);
+
+	if (n_args < 0 || !embed_world_open(&world, lab_shapes, LAB_RUN_MAPS)) {
+		printf("Bail out! wrong arguments, or no maps\n");
+		return 1;
+	}
+	if (!options.given)
+		corpora(argv + 1, n_args - 1);
+	random_programs(&options);
 	printf("1..%u\n", count);
 	embed_world_close(&world);
 	return 0;

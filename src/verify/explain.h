@@ -1,0 +1,72 @@
+/* The explanation of a rejection: one cause, told with the numbers, lines and earlier events of
+ * this program. From a row of step/diag.def, what explain.def says of it, and, where the rejection
+ * is one of the well-known kinds, a row of patterns.def. All texts are the arena's.
+ */
+#pragma once
+
+#include "verify/history.h"
+#include "verify/render.h"
+
+/* Who has to change something: `class` in reports. */
+enum fort_cause {
+	FORT_CAUSE_SOURCE_BUG,  /* the program's author: the program could do harm, or breaks a rule
+				 */
+	FORT_CAUSE_LOWERING,    /* the same, to work around what the compiler made of it */
+	FORT_CAUSE_ENVIRONMENT, /* whoever loads it: rights, license, versions, types */
+	FORT_CAUSE_FALSE_REJECTION, /* us: it is safe, or may well be */
+	FORT_CAUSE_LIMIT,           /* the author: it is too large or too complex */
+	FORT_CAUSES
+};
+
+/* The word in reports. */
+const char *fort_cause_name(enum fort_cause cause);
+
+/* What explain.def says of a diagnostic. */
+struct fort_explain_info {
+	const char *why; /* NULL: there is no row */
+	uint8_t cause;   /* enum fort_cause */
+	uint8_t focus;   /* enum fort_focus */
+};
+
+const struct fort_explain_info *fort_explain_info(enum fort_diag diag);
+
+#define FORT_EVENTS_MAX   8u
+#define FORT_FIXES_MAX    4u
+#define FORT_INVOLVED_MAX 6u
+
+/* An earlier event. */
+struct fort_told_event {
+	uint32_t pc;
+	const char *role, *text;
+};
+
+/* A decision on the way, and whether it concerns what was rejected. */
+struct fort_told_step {
+	uint32_t pc, next_pc;
+	bool taken, matters;
+};
+
+struct fort_told_register {
+	char name[8];
+	const char *value; /* as the log has it */
+};
+
+struct fort_explanation {
+	const struct fort_diag_info *diag;
+	const char *pattern; /* its name in patterns.def, or NULL */
+	const char *cause;
+	const char *message, *required, *known, *kernel_line;
+	const char *fixes[FORT_FIXES_MAX];
+	struct fort_told_event events[FORT_EVENTS_MAX]; /* oldest first */
+	struct fort_told_register registers[FORT_INVOLVED_MAX];
+	const struct fort_told_step *path; /* oldest first */
+	uint32_t n_fixes, n_events, n_registers, n_path;
+	uint32_t pc, subprog;
+};
+
+/* `result`: of a search that was asked for a history, or NULL for a program that never got there.
+ * Returns 0 or -ENOMEM. */
+FORT_CHECKED int fort_explain(const struct fort_render *render,
+			      const struct fort_verify_result *result,
+			      const struct fort_source *source, struct fort_arena *arena,
+			      struct fort_explanation *out);
