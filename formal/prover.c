@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define FORGOTTEN_MAX 64u
+
 struct prover prover;
 
 static void give_up(Z3_context z3, Z3_error_code code)
@@ -30,7 +32,7 @@ void prover_open(void)
 	prover.goals = new_list();
 	prover.splits = new_list();
 	prover.defined = new_list();
-	prover.opaque = false;
+	prover.forgotten = new_list();
 }
 
 void premise(Z3_ast fact)
@@ -57,6 +59,11 @@ void goal_defined(void)
 {
 	for (unsigned i = 0; i < Z3_ast_vector_size(prover.z3, prover.defined); i++)
 		goal(Z3_ast_vector_get(prover.z3, prover.defined, i));
+}
+
+void forget(Z3_ast term)
+{
+	Z3_ast_vector_push(prover.z3, prover.forgotten, term);
 }
 
 /* --- terms --- */
@@ -121,14 +128,6 @@ Z3_ast term_smear(Z3_ast x)
 	return x;
 }
 
-Z3_ast term_shift(Z3_ast shifted, Z3_ast count)
-{
-	unsigned bits = term_bits(count);
-
-	must_hold(Z3_mk_bvult(prover.z3, count, term_number(bits, bits)));
-	return shifted;
-}
-
 static Z3_ast opaque(const char *name, Z3_ast a, Z3_ast b, Z3_sort range)
 {
 	Z3_sort word = Z3_get_sort(prover.z3, a);
@@ -136,6 +135,33 @@ static Z3_ast opaque(const char *name, Z3_ast a, Z3_ast b, Z3_sort range)
 					 (Z3_sort[]){word, word}, range);
 
 	return Z3_mk_app(prover.z3, f, 2, (Z3_ast[]){a, b});
+}
+
+typedef Z3_ast binary(Z3_context, Z3_ast, Z3_ast);
+
+static Z3_ast shift(const char *name, binary *make, Z3_ast a, Z3_ast count)
+{
+	unsigned bits = term_bits(count);
+
+	must_hold(Z3_mk_bvult(prover.z3, count, term_number(bits, bits)));
+	if (prover.opaque_shifts)
+		return opaque(name, a, count, Z3_get_sort(prover.z3, a));
+	return make(prover.z3, a, count);
+}
+
+Z3_ast term_shl(Z3_ast a, Z3_ast count)
+{
+	return shift("shl", Z3_mk_bvshl, a, count);
+}
+
+Z3_ast term_shr(Z3_ast a, Z3_ast count)
+{
+	return shift("shr", Z3_mk_bvlshr, a, count);
+}
+
+Z3_ast term_sar(Z3_ast a, Z3_ast count)
+{
+	return shift("sar", Z3_mk_bvashr, a, count);
 }
 
 Z3_ast term_mul(Z3_ast a, Z3_ast b)
@@ -254,6 +280,33 @@ static enum verdict prove_goal(Z3_ast fact, bool integers)
 	return VERDICT_UNSAT;
 }
 
+static void replace_all(Z3_ast_vector facts, unsigned n, const Z3_ast *from, const Z3_ast *to)
+{
+	for (unsigned i = 0; i < Z3_ast_vector_size(prover.z3, facts); i++) {
+		Z3_ast fact = Z3_ast_vector_get(prover.z3, facts, i);
+
+		Z3_ast_vector_set(prover.z3, facts, i,
+				  Z3_substitute(prover.z3, fact, n, from, to));
+	}
+}
+
+/* A word of its own in the place of each forgotten term, wherever that occurs. */
+static void generalize(void)
+{
+	Z3_ast from[FORGOTTEN_MAX], to[FORGOTTEN_MAX];
+	unsigned n = Z3_ast_vector_size(prover.z3, prover.forgotten);
+
+	if (n > FORGOTTEN_MAX)
+		abort();
+	for (unsigned i = 0; i < n; i++) {
+		from[i] = Z3_ast_vector_get(prover.z3, prover.forgotten, i);
+		to[i] = Z3_mk_fresh_const(prover.z3, "any", Z3_get_sort(prover.z3, from[i]));
+	}
+	replace_all(prover.premises, n, from, to);
+	replace_all(prover.goals, n, from, to);
+	replace_all(prover.splits, n, from, to);
+}
+
 enum verdict prover_ask(const struct obligation *obligation)
 {
 	enum verdict verdict = VERDICT_UNSAT;
@@ -264,6 +317,7 @@ enum verdict prover_ask(const struct obligation *obligation)
 	n = Z3_ast_vector_size(prover.z3, prover.goals);
 	if (!n || check(0, NULL, integers) != Z3_L_TRUE)
 		return VERDICT_VACUOUS;
+	generalize();
 	for (unsigned i = 0; i < n && verdict == VERDICT_UNSAT; i++) {
 		verdict = prove_goal(Z3_ast_vector_get(prover.z3, prover.goals, i), integers);
 		if (verdict != VERDICT_UNSAT)

@@ -33,9 +33,10 @@ extern const size_t n_obligations;
 
 struct prover {
 	Z3_context z3;
-	Z3_ast_vector premises, goals, splits, defined;
+	Z3_ast_vector premises, goals, splits, defined, forgotten;
 	/* Products, quotients and remainders are functions of which only lemmas are known. */
 	bool opaque;
+	bool opaque_shifts;
 	bool polynomials;    /* products are multiplied out */
 	unsigned has_origin; /* widths at which an arc was made: 32, 64 */
 };
@@ -49,6 +50,9 @@ void split(Z3_ast condition);
 /* A condition without which C would not define a result; proofs of definedness make them goals. */
 void must_hold(Z3_ast fact);
 void goal_defined(void);
+/* What is proven holds for any word (or condition) in place of this one: of how it came about only
+ * what premises say is used, which are then what other obligations prove. */
+void forget(Z3_ast term);
 
 Z3_ast term_word(const char *name, unsigned bits);
 /* A word that is a part of something named; words of other widths are others. */
@@ -60,8 +64,10 @@ Z3_ast term_and(Z3_ast p, Z3_ast q);
 Z3_ast term_or(Z3_ast p, Z3_ast q);
 Z3_ast term_implies(Z3_ast p, Z3_ast q);
 Z3_ast term_smear(Z3_ast x);
-Z3_ast term_shift(Z3_ast shifted, Z3_ast count);
 /* What may be opaque. */
+Z3_ast term_shl(Z3_ast a, Z3_ast count);
+Z3_ast term_shr(Z3_ast a, Z3_ast count);
+Z3_ast term_sar(Z3_ast a, Z3_ast count);
 Z3_ast term_mul(Z3_ast a, Z3_ast b);
 Z3_ast term_mul_over(Z3_ast a, Z3_ast b);
 Z3_ast term_udiv(Z3_ast a, Z3_ast b);
