@@ -33,6 +33,7 @@ static Z3_ast product(Z3_ast a, Z3_ast b)
 #define WORD            Z3_ast
 #define BOOL            Z3_ast
 #define K(c)            term_integer_number(#c)
+#define SUB(a, b)       Z3_mk_sub(prover.z3, 2, (Z3_ast[]){a, b})
 #define MUL(a, b)       product(a, b)
 #define UDIV(a, b)      Z3_mk_div(prover.z3, a, b)
 #define UREM(a, b)      Z3_mk_mod(prover.z3, a, b)
@@ -61,6 +62,24 @@ PROOF(div_order)
 	goal(integer_lemma_div_order(l, x, y, q));
 }
 
+PROOF(div_small)
+{
+	goal(integer_lemma_div_small(integer("x"), integer("y")));
+}
+
+/* What quotient and remainder are. */
+static BOOL divides(WORD x, WORD y)
+{
+	BOOL whole = EQ(x, Z3_mk_add(prover.z3, 2, (Z3_ast[]){times(y, UDIV(x, y)), UREM(x, y)}));
+
+	return term_implies(NEITHER(EQ(y, K(0))), whole);
+}
+
+PROOF(division)
+{
+	goal(divides(integer("x"), integer("y")));
+}
+
 PROOF(mod)
 {
 	WORD x = integer("x"), y = integer("y");
@@ -71,7 +90,15 @@ PROOF(mod)
 PROOF(mod_same)
 {
 	WORD l = integer("l"), x = integer("x"), h = integer("h"), y = integer("y");
+	WORD all[] = {l, x, h};
 
+	premise(integer_lemma_div_order(l, x, y, y));
+	premise(integer_lemma_div_order(x, h, y, y));
+	for (unsigned i = 0; i < 3; i++) {
+		premise(divides(all[i], y));
+		forget(UDIV(all[i], y));
+		forget(UREM(all[i], y));
+	}
 	goal(integer_lemma_mod_same(l, x, h, y));
 }
 

@@ -15,23 +15,32 @@
 /* --- narrowing: each rule keeps the members, all of them and no others --- */
 
 /* The same word of before and after, for a rule that gave `after` from `before`. */
-static void keeps(struct views before, struct views after, BOOL some)
+static void keeps(struct views before, struct views after, WORD x, BOOL some)
 {
-	WORD x = term_word("x", 64);
-
 	goal(term_implies(views_has(before, x), BOTH(some, views_has(after, x))));
 	goal(term_implies(BOTH(some, views_has(after, x)), views_has(before, x)));
-	goal(BOTH(ARC_(is_good)(after.arc), TNUM_(is_good)(after.bits)));
-	goal(HARC_(is_good)(after.low));
+	goal(term_implies(some, BOTH(ARC_(is_good)(after.arc), TNUM_(is_good)(after.bits))));
+	goal(term_implies(some, HARC_(is_good)(after.low)));
 }
 
+/* What an arc's ends moved to the next members of a tnum are: so many words inwards, and no member is
+ * passed (tnum_above, tnum_below). */
 PROOF(arc_by_bits)
 {
 	struct views a = views_any("a"), out = a;
+	WORD way = term_word("i", 64), x = ADD(a.arc.base, way), end = ARC_(end)(a.arc);
+	WORD first = TNUM_(above)(a.bits, a.arc.base), last = TNUM_(below)(a.bits, end);
 	BOOL some;
 
+	premise(term_implies(TNUM_(has)(a.bits, x), ULE(SUB(first, a.arc.base), way)));
+	premise(term_implies(TNUM_(has)(a.bits, x), ULE(SUB(end, last), SUB(end, x))));
+	premise(ULE(SUB(end, last), SUB(end, first)));
+	forget_as(first, ADD(a.arc.base, term_word("up", 64)));
+	forget_as(last, SUB(end, term_word("down", 64)));
+	forget(TNUM_(has)(a.bits, x));
+	forget(HARC_(has)(a.low, LOW(x)));
 	out.arc = views_arc_by_bits(a.arc, a.bits, &some);
-	keeps(a, out, some);
+	keeps(a, out, x, some);
 }
 
 PROOF(bits_by_arc)
@@ -40,7 +49,7 @@ PROOF(bits_by_arc)
 	BOOL some;
 
 	out.bits = views_bits_by_arc(a.bits, a.arc, &some);
-	keeps(a, out, some);
+	keeps(a, out, term_word("x", 64), some);
 }
 
 PROOF(low_of)
@@ -52,31 +61,91 @@ PROOF(low_of)
 	goal(HARC_(is_good)(views_low_of(a)));
 }
 
+/* By low_of, arc_meet and arc_covers. */
 PROOF(low_by_arc)
 {
 	struct views a = views_any("a"), out = a;
-	BOOL some;
+	WORD x = term_word("x", 64);
+	HALF h = LOW(x);
+	HARC low = views_low_of(a.arc), met = HARC_(meet)(a.low, low);
+	BOOL both = BOTH(HARC_(has)(a.low, h), HARC_(has)(low, h)), some;
 
+	premise(term_implies(ARC_(has)(a.arc, x), HARC_(has)(low, h)));
+	premise(term_implies(both, BOTH(HARC_(meets)(a.low, low), HARC_(has)(met, h))));
+	premise(term_implies(HARC_(meets)(a.low, low), HARC_(is_good)(met)));
+	premise(term_implies(BOTH(HARC_(covers)(a.low, met), HARC_(has)(met, h)),
+			     HARC_(has)(a.low, h)));
+	forget(HARC_(covers)(a.low, met));
+	forget(HARC_(meets)(a.low, low));
+	forget(low.base);
+	forget(low.size);
+	forget(met.base);
+	forget(met.size);
+	forget(ARC_(has)(a.arc, x));
+	forget(TNUM_(has)(a.bits, x));
 	out.low = views_low_by_arc(a.low, a.arc, &some);
-	keeps(a, out, some);
+	keeps(a, out, x, some);
+}
+
+/* The way to the next word with an allowed half leads to one, and past none. */
+PROOF(half_up)
+{
+	WORD base = term_word("x", 64), way = term_word("i", 64);
+	HARC h = HARC_(any)("h");
+	WORD up = views_up_to_low(base, h);
+
+	goal(HARC_(has)(h, LOW(ADD(base, up))));
+	goal(term_implies(HARC_(has)(h, LOW(ADD(base, way))), ULE(up, way)));
+}
+
+PROOF(half_down)
+{
+	WORD base = term_word("x", 64), way = term_word("i", 64);
+	HARC h = HARC_(any)("h");
+	WORD down = views_down_to_low(base, h);
+
+	goal(HARC_(has)(h, LOW(SUB(base, down))));
+	goal(term_implies(HARC_(has)(h, LOW(SUB(base, way))), ULE(down, way)));
 }
 
 PROOF(arc_by_low)
 {
 	struct views a = views_any("a"), out = a;
-	BOOL some;
+	WORD way = term_word("i", 64), x = ADD(a.arc.base, way), end = ARC_(end)(a.arc);
+	WORD up = views_up_to_low(a.arc.base, a.low), down = views_down_to_low(end, a.low);
+	BOOL allowed = HARC_(has)(a.low, LOW(x)), some;
 
+	/* half_up and half_down; the latter also of the first word. */
+	premise(term_implies(allowed, BOTH(ULE(up, way), ULE(down, SUB(a.arc.size, way)))));
+	premise(ULE(down, SUB(a.arc.size, up)));
+	forget(up);
+	forget(down);
+	forget(allowed);
+	forget(TNUM_(has)(a.bits, x));
 	out.arc = views_arc_by_low(a.arc, a.low, &some);
-	keeps(a, out, some);
+	keeps(a, out, x, some);
 }
 
+/* As arc_by_bits, with the low half x's. */
 PROOF(low_by_bits)
 {
 	struct views a = views_any("a"), out = a;
-	BOOL some;
+	WORD x = term_word("x", 64);
+	HTNUM bits = views_low_bits(a.bits);
+	HALF end = HARC_(end)(a.low), way = term_word("j", 32), h = LOW(x);
+	HALF first = HTNUM_(above)(bits, a.low.base), last = HTNUM_(below)(bits, end);
+	BOOL member = TNUM_(has)(a.bits, x), some;
 
-	out.low = views_low_by_bits(a.low, views_low_bits(a.bits), &some);
-	keeps(a, out, some);
+	premise(term_implies(member, ULE(SUB(first, a.low.base), SUB(h, a.low.base))));
+	premise(term_implies(member, ULE(SUB(end, last), SUB(end, h))));
+	premise(ULE(SUB(end, last), SUB(end, first)));
+	forget(member);
+	forget(ARC_(has)(a.arc, x));
+	forget_as(h, ADD(a.low.base, way));
+	forget_as(first, ADD(a.low.base, term_word("up", 32)));
+	forget_as(last, SUB(end, term_word("down", 32)));
+	out.low = views_low_by_bits(a.low, bits, &some);
+	keeps(a, out, x, some);
 }
 
 PROOF(low_bits_by_arc)
@@ -86,7 +155,7 @@ PROOF(low_bits_by_arc)
 	HTNUM low = views_low_bits_by_arc(views_low_bits(a.bits), a.low, &some);
 
 	out.bits = views_with_low_bits(a.bits, low);
-	keeps(a, out, some);
+	keeps(a, out, term_word("x", 64), some);
 }
 
 PROOF(low_bits)
@@ -183,14 +252,30 @@ PROOF(settle_plain)
 PROOF(plain_by_bits)
 {
 	struct views a = views_any("a"), out = a;
-	WORD x = term_word("x", 64);
+	WORD way = term_word("i", 64), x = ADD(a.arc.base, way), end = ARC_(end)(a.arc);
+	WORD first = TNUM_(above)(a.bits, a.arc.base), last = TNUM_(below)(a.bits, end);
+	TNUM range;
 	BOOL some, done;
 
 	premise(views_is_plain(a.arc, a.low));
 	premise(views_has(a, x));
+	/* tnum_above, tnum_below, tnum_range, low_of */
+	premise(ULE(SUB(first, a.arc.base), way));
+	premise(ULE(SUB(end, last), SUB(end, x)));
+	premise(BOTH(TNUM_(has)(a.bits, first), TNUM_(has)(a.bits, last)));
+	forget_as(first, ADD(a.arc.base, term_word("up", 64)));
+	forget_as(last, SUB(end, term_word("down", 64)));
 	out.arc = views_arc_by_bits(a.arc, a.bits, &some);
 	out.low = views_low_of(out.arc);
+	range = TNUM_(range)(out.arc.base, ARC_(end)(out.arc));
+	premise(term_implies(BOTH(ULE(out.arc.base, x), ULE(x, ARC_(end)(out.arc))),
+			     TNUM_(has)(range, x)));
+	premise(term_implies(ARC_(has)(out.arc, x), HARC_(has)(out.low, LOW(x))));
 	done = views_settle_plain(out.arc, &out.bits);
+	forget(range.value);
+	forget(range.mask);
+	forget(out.low.base);
+	forget(out.low.size);
 	goal(BOTH(some, done));
 	goal(views_has(out, x));
 }

@@ -33,6 +33,7 @@ void prover_open(void)
 	prover.splits = new_list();
 	prover.defined = new_list();
 	prover.forgotten = new_list();
+	prover.instead = new_list();
 }
 
 void premise(Z3_ast fact)
@@ -63,7 +64,13 @@ void goal_defined(void)
 
 void forget(Z3_ast term)
 {
+	forget_as(term, Z3_mk_fresh_const(prover.z3, "any", Z3_get_sort(prover.z3, term)));
+}
+
+void forget_as(Z3_ast term, Z3_ast by)
+{
 	Z3_ast_vector_push(prover.z3, prover.forgotten, term);
+	Z3_ast_vector_push(prover.z3, prover.instead, by);
 }
 
 /* --- terms --- */
@@ -290,7 +297,7 @@ static void replace_all(Z3_ast_vector facts, unsigned n, const Z3_ast *from, con
 	}
 }
 
-/* A word of its own in the place of each forgotten term, wherever that occurs. */
+/* What stands in the place of each forgotten term, wherever that occurs. */
 static void generalize(void)
 {
 	Z3_ast from[FORGOTTEN_MAX], to[FORGOTTEN_MAX];
@@ -300,7 +307,7 @@ static void generalize(void)
 		abort();
 	for (unsigned i = 0; i < n; i++) {
 		from[i] = Z3_ast_vector_get(prover.z3, prover.forgotten, i);
-		to[i] = Z3_mk_fresh_const(prover.z3, "any", Z3_get_sort(prover.z3, from[i]));
+		to[i] = Z3_ast_vector_get(prover.z3, prover.instead, i);
 	}
 	replace_all(prover.premises, n, from, to);
 	replace_all(prover.goals, n, from, to);

@@ -33,7 +33,7 @@ extern const size_t n_obligations;
 
 struct prover {
 	Z3_context z3;
-	Z3_ast_vector premises, goals, splits, defined, forgotten;
+	Z3_ast_vector premises, goals, splits, defined, forgotten, instead;
 	/* Products, quotients and remainders are functions of which only lemmas are known. */
 	bool opaque;
 	bool opaque_shifts;
@@ -53,6 +53,8 @@ void goal_defined(void);
 /* What is proven holds for any word (or condition) in place of this one: of how it came about only
  * what premises say is used, which are then what other obligations prove. */
 void forget(Z3_ast term);
+/* The same, any word written as `by`: something and an unknown, say. */
+void forget_as(Z3_ast term, Z3_ast by);
 
 Z3_ast term_word(const char *name, unsigned bits);
 /* A word that is a part of something named; words of other widths are others. */
