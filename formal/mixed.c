@@ -23,6 +23,53 @@ static void keeps(struct views before, struct views after, WORD x, BOOL some)
 	goal(term_implies(some, HARC_(is_good)(after.low)));
 }
 
+/* Differences, for words of any width. */
+static BOOL sub_order(WORD a, WORD b, WORD c)
+{
+	return term_implies(BOTH(ULE(a, b), ULE(b, c)), ULE(SUB(b, a), SUB(c, a)));
+}
+
+static BOOL sub_swap(WORD a, WORD b, WORD c)
+{
+	return term_implies(BOTH(ULE(b, c), ULE(a, SUB(c, b))),
+			    BOTH(ULE(b, SUB(c, a)), BOTH(ULE(a, c), ULE(SUB(c, a), c))));
+}
+
+static BOOL sub_within(WORD a, WORD b, WORD c)
+{
+	BOOL within = term_implies(ULE(SUB(b, a), SUB(c, a)), BOTH(ULE(a, b), ULE(b, c)));
+
+	return term_implies(ULE(a, c), BOTH(within, ULE(SUB(c, a), c)));
+}
+
+static BOOL sum_order(WORD base, WORD a, WORD b)
+{
+	return term_implies(BOTH(ULE(base, ADD(base, b)), ULE(a, b)),
+			    BOTH(ULE(base, ADD(base, a)), ULE(ADD(base, a), ADD(base, b))));
+}
+
+PROOF(differences)
+{
+	for (unsigned bits = 32; bits <= 64; bits *= 2) {
+		WORD a = term_part("a", "word", bits), b = term_part("b", "word", bits);
+		WORD c = term_part("c", "word", bits);
+
+		goal(sub_order(a, b, c));
+		goal(sub_swap(a, b, c));
+		goal(sub_within(a, b, c));
+		goal(sum_order(a, b, c));
+	}
+}
+
+/* An arc of `size` whose ends move inwards, and a word `way` from where it begins. */
+static void moved(WORD size, WORD way, WORD up, WORD down)
+{
+	premise(sub_swap(down, way, size));
+	premise(sub_swap(down, up, size));
+	premise(sub_order(up, way, SUB(size, down)));
+	premise(sub_within(up, way, SUB(size, down)));
+}
+
 /* What an arc's ends moved to the next members of a tnum are: so many words inwards, and no member is
  * passed (tnum_above, tnum_below). */
 PROOF(arc_by_bits)
@@ -30,13 +77,15 @@ PROOF(arc_by_bits)
 	struct views a = views_any("a"), out = a;
 	WORD way = term_word("i", 64), x = ADD(a.arc.base, way), end = ARC_(end)(a.arc);
 	WORD first = TNUM_(above)(a.bits, a.arc.base), last = TNUM_(below)(a.bits, end);
+	WORD up = term_word("up", 64), down = term_word("down", 64);
 	BOOL some;
 
 	premise(term_implies(TNUM_(has)(a.bits, x), ULE(SUB(first, a.arc.base), way)));
 	premise(term_implies(TNUM_(has)(a.bits, x), ULE(SUB(end, last), SUB(end, x))));
 	premise(ULE(SUB(end, last), SUB(end, first)));
-	forget_as(first, ADD(a.arc.base, term_word("up", 64)));
-	forget_as(last, SUB(end, term_word("down", 64)));
+	forget_as(first, ADD(a.arc.base, up));
+	forget_as(last, SUB(end, down));
+	moved(a.arc.size, way, up, down);
 	forget(TNUM_(has)(a.bits, x));
 	forget(HARC_(has)(a.low, LOW(x)));
 	out.arc = views_arc_by_bits(a.arc, a.bits, &some);
@@ -118,6 +167,7 @@ PROOF(arc_by_low)
 	/* half_up and half_down; the latter also of the first word. */
 	premise(term_implies(allowed, BOTH(ULE(up, way), ULE(down, SUB(a.arc.size, way)))));
 	premise(ULE(down, SUB(a.arc.size, up)));
+	moved(a.arc.size, way, up, down);
 	forget(up);
 	forget(down);
 	forget(allowed);
@@ -134,6 +184,7 @@ PROOF(low_by_bits)
 	HTNUM bits = views_low_bits(a.bits);
 	HALF end = HARC_(end)(a.low), way = term_word("j", 32), h = LOW(x);
 	HALF first = HTNUM_(above)(bits, a.low.base), last = HTNUM_(below)(bits, end);
+	HALF up = term_word("up", 32), down = term_word("down", 32);
 	BOOL member = TNUM_(has)(a.bits, x), some;
 
 	premise(term_implies(member, ULE(SUB(first, a.low.base), SUB(h, a.low.base))));
@@ -142,8 +193,9 @@ PROOF(low_by_bits)
 	forget(member);
 	forget(ARC_(has)(a.arc, x));
 	forget_as(h, ADD(a.low.base, way));
-	forget_as(first, ADD(a.low.base, term_word("up", 32)));
-	forget_as(last, SUB(end, term_word("down", 32)));
+	forget_as(first, ADD(a.low.base, up));
+	forget_as(last, SUB(end, down));
+	moved(a.low.size, way, up, down);
 	out.low = views_low_by_bits(a.low, bits, &some);
 	keeps(a, out, x, some);
 }
@@ -249,22 +301,36 @@ PROOF(settle_plain)
 }
 
 /* A plain value narrowed by its bits alone (reduce_more): its ends are members then. */
+PROOF(plain_is_flat)
+{
+	struct views a = views_any("a");
+
+	premise(views_is_plain(a.arc, a.low));
+	goal(ULE(a.arc.base, ARC_(end)(a.arc)));
+}
+
 PROOF(plain_by_bits)
 {
 	struct views a = views_any("a"), out = a;
 	WORD way = term_word("i", 64), x = ADD(a.arc.base, way), end = ARC_(end)(a.arc);
 	WORD first = TNUM_(above)(a.bits, a.arc.base), last = TNUM_(below)(a.bits, end);
+	WORD up = term_word("up", 64), down = term_word("down", 64);
 	TNUM range;
 	BOOL some, done;
 
 	premise(views_is_plain(a.arc, a.low));
 	premise(views_has(a, x));
-	/* tnum_above, tnum_below, tnum_range, low_of */
+	premise(ULE(a.arc.base, end));
+	premise(sum_order(a.arc.base, SUB(a.arc.size, down), a.arc.size));
+	premise(sum_order(a.arc.base, way, SUB(a.arc.size, down)));
+	premise(sum_order(a.arc.base, up, way));
+	/* plain_is_flat, tnum_above, tnum_below, tnum_range, low_of */
 	premise(ULE(SUB(first, a.arc.base), way));
 	premise(ULE(SUB(end, last), SUB(end, x)));
 	premise(BOTH(TNUM_(has)(a.bits, first), TNUM_(has)(a.bits, last)));
-	forget_as(first, ADD(a.arc.base, term_word("up", 64)));
-	forget_as(last, SUB(end, term_word("down", 64)));
+	forget_as(first, ADD(a.arc.base, up));
+	forget_as(last, SUB(end, down));
+	moved(a.arc.size, way, up, down);
 	out.arc = views_arc_by_bits(a.arc, a.bits, &some);
 	out.low = views_low_of(out.arc);
 	range = TNUM_(range)(out.arc.base, ARC_(end)(out.arc));
