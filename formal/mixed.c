@@ -68,10 +68,11 @@ static void moved(WORD size, WORD way, WORD up, WORD down)
 	premise(sub_swap(down, up, size));
 	premise(sub_order(up, way, SUB(size, down)));
 	premise(sub_within(up, way, SUB(size, down)));
+	split(EQ(SUB(SUB(size, down), up), term_number(term_bits(size), UINT64_MAX)));
 }
 
-/* What an arc's ends moved to the next members of a tnum are: so many words inwards, and no member is
- * passed (tnum_above, tnum_below). */
+/* What an arc's ends moved to the next members of a tnum are: so many words inwards, and no member
+ * is passed (tnum_above, tnum_below). */
 PROOF(arc_by_bits)
 {
 	struct views a = views_any("a"), out = a;

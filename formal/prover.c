@@ -292,8 +292,7 @@ static void replace_all(Z3_ast_vector facts, unsigned n, const Z3_ast *from, con
 	for (unsigned i = 0; i < Z3_ast_vector_size(prover.z3, facts); i++) {
 		Z3_ast fact = Z3_ast_vector_get(prover.z3, facts, i);
 
-		Z3_ast_vector_set(prover.z3, facts, i,
-				  Z3_substitute(prover.z3, fact, n, from, to));
+		Z3_ast_vector_set(prover.z3, facts, i, Z3_substitute(prover.z3, fact, n, from, to));
 	}
 }
 
