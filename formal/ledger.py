@@ -81,7 +81,7 @@ def write():
     """The ledger anew, from lines of the prover: what it proved is proven, the rest is open."""
     proven = set(re.findall(r"^proven +\S+ s +(\S+):", sys.stdin.read(), re.M))
     lines = ["# What is to be known of the domain's rules. Written by formal/ledger.py --write.",
-             "# open: no proof within the time limit, or not asked yet; enumeration and samples hold it.",
+             "# open: no proof within the time limit; enumeration and samples hold it.",
              "# name\tproperty\twidth\tstyle\tstate"]
     for name, what, width in sorted(solver_rows()):
         state = "proven" if f"{name}/{width.replace('any', '0')}" in proven else "open"
@@ -100,7 +100,8 @@ def main():
         print("\n".join(names("proven")))
         return 0
     if sys.argv[1:] == ["--open"]:
-        print(", ".join(names("open")) or "nothing")
+        left = names("open")
+        print(f"{len(names('proven'))} proven, {len(left)} open" + "".join(f" {n}" for n in left))
         return 0
     if sys.argv[1:] == ["--write"]:
         write()

@@ -169,6 +169,8 @@ PROOF(arc_by_low)
 	premise(term_implies(allowed, BOTH(ULE(up, way), ULE(down, SUB(a.arc.size, way)))));
 	premise(ULE(down, SUB(a.arc.size, up)));
 	moved(a.arc.size, way, up, down);
+	split(EQ(up, K(0)));
+	split(EQ(down, K(0)));
 	forget(up);
 	forget(down);
 	forget(allowed);
