@@ -6,7 +6,7 @@
 #   make lint       formatting, layers, sizes, globals, opcodes, warnings under gcc and clang
 #   make check-all  everything: sanitizers, both compilers, long runs, fuzzers (SECONDS=60 each)
 #   make fuzz NAME=decode SECONDS=60
-#   make prove      what is proved about the abstract domain, and what is not
+#   make prove      proves the rules of the abstract domain with a solver, and breaks some
 #   make bench      measurements, each printed with what it compares and how to repeat it
 #   make install PREFIX=/usr/local [DESTDIR=]
 
@@ -54,7 +54,7 @@ check-all: deps-build deps-test deps-lint deps-corpus deps-fuzz
 fuzz: deps-build deps-fuzz
 	@tools/fuzz "$(NAME)" "$(SECONDS)"
 
-prove: deps-build deps-test
+prove: deps-build deps-prove
 	@tools/prove
 
 bench: all deps-test
