@@ -177,15 +177,32 @@ static bool shrunk_number(struct fort_rule *rule, struct fort_value *out)
 	return true;
 }
 
+/* Is x op y, y a known number, x moved by *change, with nothing cut off? */
+static bool is_moved(const struct fort_insn *insn, const struct fort_value *x,
+		     const struct fort_value *y, int64_t *change)
+{
+	const int64_t most = UINT32_MAX;
+	uint64_t by;
+
+	if ((insn->op != FORT_OP_ADD && insn->op != FORT_OP_SUB) || !fort_value_known(y, &by))
+		return false;
+	*change = (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by);
+	if (insn->bits == 64)
+		return true;
+	*change = (int32_t)(uint32_t)*change;
+	return fort_scalar_umax(&x->num) <= (uint64_t)most &&
+	       (int64_t)fort_scalar_umin(&x->num) + *change >= 0 &&
+	       (int64_t)fort_scalar_umax(&x->num) + *change <= most;
+}
+
 static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	bool itself = insn->kind == FORT_ALU_X && insn->src == insn->dst;
 	bool related = itself || (dst->sym && dst->sym == right->sym);
-	bool adds = insn->op == FORT_OP_ADD || insn->op == FORT_OP_SUB;
 	struct fort_value out;
-	uint64_t by;
+	int64_t change;
 
 	if (related && insn->op == FORT_OP_SUB && insn->bits == 64) {
 		set(rule, fort_value_const((uint64_t)dst->delta - (uint64_t)right->delta));
@@ -195,11 +212,10 @@ static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 						related && dst->delta == right->delta));
 	if (fort_scalar_is_const(&out.num)) {
 		/* nothing to remember */
-	} else if (adds && insn->bits == 64 && fort_value_known(right, &by)) {
+	} else if (is_moved(insn, dst, right, &change)) {
 		if (dst->sym) { /* x + constant stays related to x */
 			out.sym = dst->sym;
-			out.delta = fort_wrap_add(dst->delta,
-						  (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by));
+			out.delta = fort_wrap_add(dst->delta, change);
 		}
 	} else if (insn->op == FORT_OP_SUB && insn->bits == 64) {
 		struct fort_value left = *dst;
