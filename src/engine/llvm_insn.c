@@ -91,6 +91,18 @@ void fort_llvm_move(struct fort_llvm *x, const struct fort_insn *insn)
 	x->map_of[insn->dst] = map;
 }
 
+/* The same, but nothing is known of it. */
+static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
+{
+	static const char nothing[] = "", same[] = "=r,0";
+	LLVMTypeRef type = fort_llvm_int(x, bits);
+	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
+	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
+						 false, false, LLVMInlineAsmDialectATT, false);
+
+	return fort_llvm_call_function(x, function, code, &word, 1);
+}
+
 void fort_llvm_end(struct fort_llvm *x, const struct fort_insn *insn)
 {
 	static const char swap[] = "llvm.bswap";
@@ -98,6 +110,9 @@ void fort_llvm_end(struct fort_llvm *x, const struct fort_insn *insn)
 	LLVMValueRef value = fort_llvm_get_low(x, insn->dst, insn->bits), function;
 
 	if (insn->op != FORT_OP_LE) {
+		/* A load must not become a part of the swap: where it faults is told by its line. */
+		if (x->confines_loads)
+			value = opaque(x, value, insn->bits);
 		function = x->api->GetIntrinsicDeclaration(
 			x->module, x->api->LookupIntrinsicID(swap, sizeof(swap) - 1), &type, 1);
 		value = fort_llvm_call_function(x, x->api->FunctionType(type, &type, 1, false),
@@ -142,19 +157,6 @@ static LLVMAtomicRMWBinOp update_of(uint8_t op)
 	}
 }
 
-/* The same, but nothing is known of it. An update that changes nothing would become a load, and
- * not fault where nothing may be written. */
-static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
-{
-	static const char nothing[] = "", same[] = "=r,0";
-	LLVMTypeRef type = fort_llvm_int(x, bits);
-	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
-	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
-						 false, false, LLVMInlineAsmDialectATT, false);
-
-	return fort_llvm_call_function(x, function, code, &word, 1);
-}
-
 static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueRef place)
 {
 	LLVMValueRef word = source(x, insn), old;
@@ -169,6 +171,8 @@ static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueR
 		fort_llvm_set(x, FORT_R0, old);
 		return;
 	}
+	/* An update that changes nothing would become a load, and not fault where nothing may be
+	 * written. */
 	if (x->confines_stores)
 		word = opaque(x, word, insn->bits);
 	old = x->api->BuildAtomicRMW(x->builder, update_of(insn->op), place, word,

@@ -46,7 +46,7 @@ int main(void)
 	mount_one("proc", "/proc");
 	mount_one("devtmpfs", "/dev");
 	mount_one("sysfs", "/sys");
-	mount_one("tmpfs", "/tmp");
+	mkdir("/tmp", 01777); /* tests may lie in there: nothing is mounted over it */
 	setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 1);
 	list = fopen("/tests", "r");
 	while (list && fgets(line, sizeof(line), list)) {
