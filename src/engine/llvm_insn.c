@@ -91,18 +91,6 @@ void fort_llvm_move(struct fort_llvm *x, const struct fort_insn *insn)
 	x->map_of[insn->dst] = map;
 }
 
-/* The same, but nothing is known of it. */
-static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
-{
-	static const char nothing[] = "", same[] = "=r,0";
-	LLVMTypeRef type = fort_llvm_int(x, bits);
-	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
-	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
-						 false, false, LLVMInlineAsmDialectATT, false);
-
-	return fort_llvm_call_function(x, function, code, &word, 1);
-}
-
 void fort_llvm_end(struct fort_llvm *x, const struct fort_insn *insn)
 {
 	static const char swap[] = "llvm.bswap";
@@ -110,9 +98,6 @@ void fort_llvm_end(struct fort_llvm *x, const struct fort_insn *insn)
 	LLVMValueRef value = fort_llvm_get_low(x, insn->dst, insn->bits), function;
 
 	if (insn->op != FORT_OP_LE) {
-		/* A load must not become a part of the swap: where it faults is told by its line. */
-		if (x->confines_loads)
-			value = opaque(x, value, insn->bits);
 		function = x->api->GetIntrinsicDeclaration(
 			x->module, x->api->LookupIntrinsicID(swap, sizeof(swap) - 1), &type, 1);
 		value = fort_llvm_call_function(x, x->api->FunctionType(type, &type, 1, false),
@@ -155,6 +140,18 @@ static LLVMAtomicRMWBinOp update_of(uint8_t op)
 	case FORT_OP_A_FETCH_XOR: return LLVMAtomicRMWBinOpXor;
 	default: return LLVMAtomicRMWBinOpXchg;
 	}
+}
+
+/* The same, but nothing is known of it. */
+static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
+{
+	static const char nothing[] = "", same[] = "=r,0";
+	LLVMTypeRef type = fort_llvm_int(x, bits);
+	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
+	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
+						 false, false, LLVMInlineAsmDialectATT, false);
+
+	return fort_llvm_call_function(x, function, code, &word, 1);
 }
 
 static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueRef place)
@@ -207,6 +204,12 @@ static void load(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueRef
 	}
 	if (insn->op == FORT_OP_LDXS)
 		word = fort_llvm_cast(x, LLVMSExt, word, x->i64);
+	/* It must not become a part of what comes next: where it faults is told by its line. */
+	if (x->confines_loads) {
+		if (insn->op != FORT_OP_LDXS && insn->bits < 64)
+			word = fort_llvm_cast(x, LLVMZExt, word, x->i64);
+		word = opaque(x, word, 64);
+	}
 	fort_llvm_set(x, insn->dst, word);
 }
 
