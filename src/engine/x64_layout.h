@@ -76,14 +76,3 @@ uint32_t fort_x64_moved(const struct fort_x64 *x, struct fort_x64_cursor *cursor
 
 /* The first place from `at` on where forbidden bytes start, or `bytes`. */
 uint32_t fort_x64_forbidden(const uint8_t *image, uint32_t at, uint32_t bytes);
-
-/* Over a few bytes of one operation, with no jump to a label among them. */
-static inline uint32_t fort_x64_skip(struct fort_x64 *x, enum fort_x64_cc cc)
-{
-	fort_x64_jump(&x->bytes, cc, 1, 0);
-	return x->bytes.at;
-}
-static inline void fort_x64_land(struct fort_x64 *x, uint32_t from)
-{
-	x->bytes.out[from - 1] = (uint8_t)(x->bytes.at - from);
-}

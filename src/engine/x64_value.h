@@ -110,10 +110,6 @@ static inline struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *
 				     .base_version = value->version};
 }
 
-static inline bool fort_x64_is_low(const struct fort_x64_values *values, uint8_t reg)
-{
-	return values->of[reg].width <= 32;
-}
 /* Sums of sums, if they can be written as one. */
 bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other);
 bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant);

@@ -206,12 +206,12 @@ static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point 
 {
 	struct fort_spot *spots = live_spots(point), *partner;
 
-	if (!spots && !point->n_spots && !origin)
+	if (!point->n_spots && !origin)
 		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
-		if (!spot->pending || spot->origin != origin)
+		if (spot->origin != origin)
 			continue;
 		if (!settle_spot(s, spot))
 			return fort_search_no_memory(s);
