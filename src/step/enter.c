@@ -47,7 +47,8 @@ static void enter_async(const struct fort_env *env, struct fort_state *state, ui
 static bool is_root(const struct fort_env *env, const struct fort_root *root)
 {
 	switch (root->kind) {
-	case FORT_ROOT_MAIN: return !root->subprog && !root->object;
+	case FORT_ROOT_MAIN:
+		return !root->subprog && !root->object && env->hook.prog->bit != FORT_BIT_STOPS;
 	case FORT_ROOT_GLOBAL:
 		return root->subprog && root->subprog < env->graph->program.n_subprogs &&
 		       !root->object &&

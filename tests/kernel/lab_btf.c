@@ -77,7 +77,7 @@ static uint32_t build_function(struct btf_build *b, const struct fort_prototype 
 
 	for (uint32_t i = 0; i < of->n_params; i++)
 		types[i] = param_type(b, &of->params[i], &tags[i]);
-	build_type(b, NULL, INFO(FORT_BTF_FUNC_PROTO, n, 0), T_INT);
+	build_type(b, NULL, INFO(FORT_BTF_FUNC_PROTO, n, 0), of->is_void ? T_VOID : T_INT);
 	for (uint32_t i = 0; i < n; i++)
 		BUILD_MORE(b, build_name(b, "a"), types[i]);
 	func = build_type(b, name, INFO(FORT_BTF_FUNC, of->linkage == FORT_LINKAGE_GLOBAL, 0),

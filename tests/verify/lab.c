@@ -166,7 +166,7 @@ static bool read_param(const char *word, struct fort_prototype *out)
 	return false;
 }
 
-/* "static NAME" or "global NAME(PARAM, ...)". */
+/* "static NAME", "void NAME" or "global NAME(PARAM, ...)". */
 static bool read_function(struct lab *lab, uint32_t subprog, char *text)
 {
 	struct fort_prototype *out = &lab->prototypes[subprog];
@@ -178,7 +178,8 @@ static bool read_function(struct lab *lab, uint32_t subprog, char *text)
 		return false;
 	lab->words[subprog].name = lab->names[subprog];
 	out->linkage = params ? FORT_LINKAGE_GLOBAL : FORT_LINKAGE_STATIC;
-	if (strcmp(linkage, params ? "global" : "static"))
+	out->is_void = !params && !strcmp(linkage, "void");
+	if (strcmp(linkage, params ? "global" : out->is_void ? "void" : "static"))
 		return false;
 	for (char *word = params ? strtok_r(params, " ,)", &rest) : NULL; word;
 	     word = strtok_r(NULL, " ,)", &rest))

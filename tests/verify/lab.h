@@ -112,9 +112,9 @@ bool lab_meet(struct lab *lab, const char *target);
 
 /* Says what its functions are, of a program that was opened: for each subprogram but the first
  *
- *   static NAME; global NAME(PARAM, ...)
+ *   static NAME; void NAME; global NAME(PARAM, ...)
  *
- * (`main` before them: the program itself is declared static)
+ * (`void`: static, and returns nothing; `main` before them: the program itself is declared static)
  * with parameters number, ctx, mem:BYTES, mem?:BYTES (may be NULL), any (untrusted memory), struct,
  * dynptr, arena, bad (the prototype is refused). False for other words. */
 bool lab_describe(struct lab *lab, const char *functions);
