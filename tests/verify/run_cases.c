@@ -233,6 +233,7 @@ static const struct {
 	{FORT_DIAG_BAD_ATOMIC, "the same"},
 	{FORT_DIAG_BAD_LDIMM, "the same"},
 	{FORT_DIAG_BAD_LDIMM_SRC, "the same"},
+	{FORT_DIAG_SPACE_CAST_LATER, "the same"},
 	{FORT_DIAG_TOO_MANY_SUBPROGS, "too long for a case"},
 	{FORT_DIAG_MAP_BARRED,
 	 "nobody here makes such maps: they belong to a struct of the kernel"},
