@@ -23,8 +23,6 @@ static enum fort_diag why_not(const struct fort_rule *rule, const struct fort_he
 		return FORT_DIAG_HELPER_LISTED;
 	if (helper->flags & FORT_HELPER_SLEEPS && !fort_rule_may_sleep(rule))
 		return FORT_DIAG_HELPER_SLEEPS;
-	if (!fort_callback_is_known(helper))
-		return FORT_DIAG_CALLBACK_LATER;
 	return fort_call_is_known(helper) ? FORT_DIAG_NONE : FORT_DIAG_HELPER_LATER;
 }
 

@@ -253,7 +253,6 @@ static const struct {
 	{FORT_DIAG_KSYM_SIZELESS, "no variable of this kernel is wrong so"},
 	{FORT_DIAG_DYNPTR_NOT_NEW, "only callbacks and global functions get constant dynptrs"},
 	{FORT_DIAG_DYNPTR_CONSTANT, "the same"},
-	{FORT_DIAG_DYNPTR_UNOWNED_CONST, "the same"},
 	{FORT_DIAG_DYNPTR_KIND, "what holds a reservation is of a ring buffer"},
 	{FORT_DIAG_KFUNC_LIMIT, "too long for a case"},
 	{FORT_DIAG_KFUNC_DESTRUCTIVE, "not every kernel has such a function"},
