@@ -84,9 +84,18 @@ static int fail(struct fort_decode_error *error, enum fort_decode_fault fault, c
 	return -EINVAL;
 }
 
+/* From address space 1 to 0, or back. (K: BPF_ADDR_SPACE_CAST) */
+static bool is_space_cast(const struct fort_raw_insn *raw)
+{
+	return raw->opcode == fort_rows[FORT_ROW_MOVSX32_64].opcode && raw->off == 1 &&
+	       (raw->imm == 1 || raw->imm == 1 << 16);
+}
+
 /* None of an opcode's rows has the selecting field's value. */
 static int fail_selection(const struct fort_row_info *info, struct fort_decode_error *error)
 {
+	if (is_space_cast(&error->insn))
+		return fail(error, FORT_DECODE_SPACE_CAST, "off", info->group);
 	if (info->kind == FORT_ATOMIC || info->kind == FORT_LDACQ || info->kind == FORT_STREL)
 		return fail(error, FORT_DECODE_BAD_ATOMIC, "imm", info->group);
 	if (info->kind == FORT_LDIMM)

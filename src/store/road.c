@@ -80,7 +80,9 @@ static int describe_functions(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
 	const struct fort_func_owner owner = {.prog_type = request->type->number,
-					      .attach_type = request->expected_attach_type};
+					      .attach_type = request->expected_attach_type,
+					      .kernel = request->kernel ? request->kernel->btf
+									: NULL};
 	struct fort_description described;
 	int err = fort_describe(&load->arena, request->info, &owner, &described);
 

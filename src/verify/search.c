@@ -411,6 +411,16 @@ static int run(struct fort_search *s)
 	return err;
 }
 
+/* Every struct has rules of its own, which are not known. */
+static bool is_foreign(struct fort_search *s)
+{
+	if (s->env->hook.prog->bit != FORT_BIT_STOPS)
+		return false;
+	s->result->verdict = FORT_REJECT;
+	(void)fort_search_reject(s, FORT_DIAG_STRUCT_OPS_LATER, 0);
+	return true;
+}
+
 /* Every path is safe. */
 static int accept(struct fort_search *s)
 {
@@ -438,7 +448,7 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 	if (fort_narrates_all(options->narrator))
 		s.narrator = options->narrator;
 	err = prepare(&s, &loops);
-	err = err ? err : run(&s);
+	err = err || is_foreign(&s) ? err : run(&s);
 	if (!err && fort_is_out_of_budget(&result->violation) && options->explains)
 		err = fort_cost_sum(&s, &result->cost);
 	if (!err && result->verdict == FORT_REJECT)
