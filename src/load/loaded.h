@@ -31,10 +31,11 @@ struct fort_load_request {
 	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
 	uint64_t fuel;         /* of one run */
 	struct fort_crash_policy crash;
-	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
-	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
-	bool counts;            /* how often instructions run is counted (engine/run.h) */
-	const char *cache;      /* as in struct fort_compile */
+	bool blind;                 /* constants are hidden in machine code (engine/engine.h) */
+	struct fort_keys *keys;     /* if the isolation has them; they must outlive the program */
+	bool counts;                /* how often instructions run is counted (engine/run.h) */
+	const char *cache;          /* as in struct fort_compile */
+	struct fort_arena *scratch; /* the same */
 };
 
 struct fort_loaded {

@@ -28,9 +28,12 @@ static bool access_runs(const struct fort_env *env, uint32_t pc, struct fort_vio
 	const struct fort_access *access = &env->access[pc];
 	const struct fort_ctx_field *field;
 
-	*why = (struct fort_violation){.diag = FORT_DIAG_BTF_LATER, .reg = FORT_REGS, .pc = pc};
-	if (access->kind == FORT_ACCESS_KERNEL)
+	if (access->kind == FORT_ACCESS_KERNEL) {
+		*why = (struct fort_violation){.diag = FORT_DIAG_BTF_LATER,
+					       .reg = FORT_REGS,
+					       .pc = pc};
 		return false;
+	}
 	if (access->kind != FORT_ACCESS_CTX_POINTER)
 		return true;
 	field = &env->hook.prog->ctx->fields[access->which];

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "abi/progs.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -105,6 +107,13 @@ struct fort_load_report {
 	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
 };
 
+/* Memory that loads work in, kept from one to the next: a load takes it, and others that come
+ * meanwhile have their own. All zero but for the lock: nothing is kept yet. */
+struct fort_road_memory {
+	pthread_mutex_t *lock;
+	struct fort_arena proof, check, scratch;
+};
+
 struct fort_road_request {
 	const struct fort_prog_info *type;
 	uint32_t expected_attach_type; /* BPF_* as the loader gave it */
@@ -112,6 +121,7 @@ struct fort_road_request {
 	bool gpl;
 	const char *name;
 	struct fort_host *host; /* outlives the program */
+	struct fort_road_memory *memory;
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;
