@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "base/sha256_block.h"
+
 /* FIPS 180-4, 4.2.2: fractional parts of the cube roots of the first 64 primes. */
-static const uint32_t round_constants[64] = {
+const uint32_t fort_sha256_constants[64] = {
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4,
 	0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe,
 	0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
@@ -33,13 +35,13 @@ static uint32_t load_be32(const uint8_t *at)
 #define ROUND(a, b, c, d, e, f, g, h, i)                                                \
 	do {                                                                            \
 		uint32_t sum = (h) + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) +   \
-			       ((g) ^ ((e) & ((f) ^ (g)))) + round_constants[i] + w[i]; \
+			       ((g) ^ ((e) & ((f) ^ (g)))) + fort_sha256_constants[i] + w[i]; \
 		(d) += sum;                                                             \
 		(h) = sum + (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +            \
 		      (((a) & (b)) | ((c) & ((a) | (b))));                              \
 	} while (0)
 
-static void compress(uint32_t state[8], const uint8_t *block)
+static void compress_one(uint32_t state[8], const uint8_t *block)
 {
 	uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
 	uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
@@ -74,6 +76,20 @@ static void compress(uint32_t state[8], const uint8_t *block)
 }
 #undef ROUND
 
+void fort_sha256_portable(uint32_t state[8], const uint8_t *blocks, size_t n)
+{
+	for (; n; blocks += FORT_SHA256_BLOCK_BYTES, n--)
+		compress_one(state, blocks);
+}
+
+static void compress(uint32_t state[8], const uint8_t *blocks, size_t n)
+{
+	if (fort_sha256_has_machine())
+		fort_sha256_machine(state, blocks, n);
+	else
+		fort_sha256_portable(state, blocks, n);
+}
+
 void fort_sha256_init(struct fort_sha256 *hash)
 {
 	static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -97,12 +113,11 @@ void fort_sha256_add(struct fort_sha256 *hash, const void *data, size_t bytes)
 		bytes -= take;
 		if (held + take < 64)
 			return;
-		compress(hash->state, hash->block);
+		compress(hash->state, hash->block, 1);
 	}
-	for (; bytes >= 64; at += 64, bytes -= 64)
-		compress(hash->state, at);
-	if (bytes)
-		memcpy(hash->block, at, bytes);
+	compress(hash->state, at, bytes / 64);
+	if (bytes % 64)
+		memcpy(hash->block, at + bytes / 64 * 64, bytes % 64);
 }
 
 void fort_sha256_end(struct fort_sha256 *hash, uint8_t out[FORT_SHA256_BYTES])
