@@ -138,21 +138,16 @@ static void unpack_bytes(uint32_t packed, uint8_t bytes[8])
 		bytes[i] = packed >> (3 * i) & 7;
 }
 
-/* One slot: its index must exceed `after`. Whether bytes and value fit each other is looked at when
- * all of the state is there (fort_state_validate). */
-static bool get_slot(struct claim *claim, int64_t after, uint32_t *index, struct fort_slot *out)
+/* A slot that was blank. Whether bytes and value fit each other is looked at when all of the state
+ * is there (fort_state_is_formed). */
+static bool get_slot(struct claim *claim, struct fort_slot *slot)
 {
-	struct fort_slot slot = {0};
 	uint32_t packed;
 
-	if (!get32(claim, FORT_STACK_SLOTS - 1, index) || *index <= after ||
-	    !get32(claim, (1u << 24) - 1, &packed))
+	if (!get32(claim, (1u << 24) - 1, &packed))
 		return false;
-	unpack_bytes(packed, slot.bytes);
-	if (fort_slot_has_value(&slot) && !get_value(claim, &slot.spill))
-		return false;
-	*out = slot;
-	return true;
+	unpack_bytes(packed, slot->bytes);
+	return !fort_slot_has_value(slot) || get_value(claim, &slot->spill);
 }
 
 static bool get_head(struct claim *claim)
@@ -186,20 +181,18 @@ static bool no_memory(struct claim *claim)
 
 static bool read_slots(struct claim *claim, struct fort_frame *frame)
 {
-	uint32_t n, index;
-	int64_t last = -1;
+	uint32_t n, index, before = FORT_STACK_SLOTS;
 
 	if (!get32(claim, FORT_STACK_SLOTS, &n))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
-		struct fort_slot slot;
-
-		if (!get_slot(claim, last, &index, &slot))
+		if (!get32(claim, FORT_STACK_SLOTS - 1, &index) || index >= before)
 			return false;
-		last = index;
+		before = index;
 		if (!fort_frame_touch(claim->pool, frame, index + 1))
 			return no_memory(claim);
-		frame->slots[index] = slot;
+		if (!get_slot(claim, &frame->slots[index]))
+			return false;
 	}
 	return true;
 }

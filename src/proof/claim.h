@@ -6,6 +6,7 @@
  *
  *   claim  := ids frames (frame)* rest refs (id)* facts (fact)* ghosts (ghost)*
  *   frame  := kind subprog return_pc registers:mask (value)* slots (slot)* counters
+ *                                (slots: the deepest first, so that their number is known)
  *   slot   := index bytes:24 bits, three a byte  [value if the first is SPILL or OBJECT]
  *   counters := which:byte [value] [value]
  *   rest   := which:byte [value] [value] [value]   (packet, meta, lock)

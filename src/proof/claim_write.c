@@ -98,9 +98,7 @@ static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
 
 static bool is_blank(const struct fort_slot *slot)
 {
-	static const uint8_t blank[8];
-
-	return !memcmp(slot->bytes, blank, sizeof(blank));
+	return !fort_slot_marks(slot);
 }
 
 static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
@@ -110,7 +108,7 @@ static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 	for (uint32_t s = 0; s < frame->n_slots; s++)
 		n += !is_blank(&frame->slots[s]);
 	fort_buf_varint(buf, n);
-	for (uint32_t s = 0; s < frame->n_slots; s++) {
+	for (uint32_t s = frame->n_slots; s-- > 0;) {
 		const struct fort_slot *slot = &frame->slots[s];
 		uint32_t bytes = 0;
 

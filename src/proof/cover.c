@@ -108,11 +108,15 @@ static bool covers_slot(struct cover *cover, const struct fort_slot *claimed,
 {
 	unsigned spilled = fort_slot_spilled(claimed);
 
+	if (!fort_slot_marks(claimed))
+		return true;
 	if (claimed->bytes[0] == FORT_BYTE_OBJECT)
 		return actual->bytes[0] == FORT_BYTE_OBJECT &&
 		       covers_value(cover, &claimed->spill, &actual->spill);
 	if (spilled && !covers_spill(cover, claimed, spilled, actual))
 		return false;
+	if (fort_slot_marks(claimed) == fort_slot_marks(actual))
+		return true;
 	for (unsigned i = spilled; i < 8; i++) {
 		uint8_t byte = actual->bytes[i];
 		bool spill = byte == FORT_BYTE_SPILL;
