@@ -50,21 +50,37 @@ static bool get_name(struct claim *claim, uint32_t *out)
 	return get32(claim, claim->n_ids, out) && *out;
 }
 
+static bool get_const(struct claim *claim, struct fort_scalar *out)
+{
+	uint64_t number;
+
+	if (!get(claim, UINT64_MAX, &number))
+		return false;
+	*out = fort_scalar_const(number);
+	return true;
+}
+
+static bool get_width(struct claim *claim, struct fort_scalar *out)
+{
+	uint32_t bits;
+
+	if (!get32(claim, 63, &bits))
+		return false;
+	*out = fort_scalar_of_width(bits);
+	return true;
+}
+
 static bool get_number(struct claim *claim, struct fort_scalar *out)
 {
 	struct fort_scalar num = fort_scalar_unknown();
 	uint8_t views;
 
-	if (fort_reader_u8(&claim->reader, &views) || views > FORT_VIEW_CONST)
+	if (fort_reader_u8(&claim->reader, &views) || views > FORT_VIEW_WIDTH)
 		return false;
-	if (views == FORT_VIEW_CONST) {
-		uint64_t number;
-
-		if (!get(claim, UINT64_MAX, &number))
-			return false;
-		*out = fort_scalar_const(number);
-		return true;
-	}
+	if (views == FORT_VIEW_CONST)
+		return get_const(claim, out);
+	if (views == FORT_VIEW_WIDTH)
+		return get_width(claim, out);
 	if ((views & FORT_VIEW_ARC) &&
 	    (!get(claim, UINT64_MAX, &num.arc.base) || !get(claim, UINT64_MAX - 1, &num.arc.size)))
 		return false;
@@ -143,10 +159,16 @@ static void unpack_bytes(uint32_t packed, uint8_t bytes[8])
 static bool get_slot(struct claim *claim, struct fort_slot *slot)
 {
 	uint32_t packed;
+	uint8_t mark;
 
-	if (!get32(claim, (1u << 24) - 1, &packed))
+	if (fort_reader_u8(&claim->reader, &mark) || mark > FORT_MARKS_EACH)
 		return false;
-	unpack_bytes(packed, slot->bytes);
+	memset(slot->bytes, mark, sizeof(slot->bytes));
+	if (mark == FORT_MARKS_EACH) {
+		if (!get32(claim, (1u << 24) - 1, &packed))
+			return false;
+		unpack_bytes(packed, slot->bytes);
+	}
 	return !fort_slot_has_value(slot) || get_value(claim, &slot->spill);
 }
 

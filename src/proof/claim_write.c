@@ -11,6 +11,15 @@ static uint64_t zigzag(int64_t value)
 	return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
 }
 
+/* All words of so many bits, and nothing less? 64 for no. */
+static unsigned width_of(const struct fort_scalar *num)
+{
+	unsigned bits = (unsigned)__builtin_popcountll(num->arc.size);
+	struct fort_scalar all = fort_scalar_of_width(bits);
+
+	return !num->arc.base && !memcmp(num, &all, sizeof(all)) ? bits : 64;
+}
+
 static void put_number(struct fort_buf *buf, const struct fort_scalar *num)
 {
 	uint8_t views = 0;
@@ -18,6 +27,11 @@ static void put_number(struct fort_buf *buf, const struct fort_scalar *num)
 	if (fort_scalar_is_const(num)) {
 		fort_buf_u8(buf, FORT_VIEW_CONST);
 		fort_buf_varint(buf, num->arc.base);
+		return;
+	}
+	if (width_of(num) < 64) {
+		fort_buf_u8(buf, FORT_VIEW_WIDTH);
+		fort_buf_varint(buf, width_of(num));
 		return;
 	}
 	views |= num->arc.size != UINT64_MAX ? FORT_VIEW_ARC : 0;
@@ -101,6 +115,20 @@ static bool is_blank(const struct fort_slot *slot)
 	return !fort_slot_marks(slot);
 }
 
+static void put_marks(struct fort_buf *buf, const struct fort_slot *slot)
+{
+	uint32_t each = 0;
+
+	if (fort_slot_marks(slot) == fort_marks_of(slot->bytes[0])) {
+		fort_buf_u8(buf, slot->bytes[0]);
+		return;
+	}
+	for (unsigned i = 0; i < 8; i++)
+		each |= (uint32_t)slot->bytes[i] << (3 * i);
+	fort_buf_u8(buf, FORT_MARKS_EACH);
+	fort_buf_varint(buf, each);
+}
+
 static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 {
 	uint32_t n = 0;
@@ -110,14 +138,11 @@ static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 	fort_buf_varint(buf, n);
 	for (uint32_t s = frame->n_slots; s-- > 0;) {
 		const struct fort_slot *slot = &frame->slots[s];
-		uint32_t bytes = 0;
 
 		if (is_blank(slot))
 			continue;
-		for (unsigned i = 0; i < 8; i++)
-			bytes |= (uint32_t)slot->bytes[i] << (3 * i);
 		fort_buf_varint(buf, s);
-		fort_buf_varint(buf, bytes);
+		put_marks(buf, slot);
 		if (fort_slot_has_value(slot))
 			put_value(buf, &slot->spill);
 	}
