@@ -268,9 +268,8 @@ static bool read_length(struct claim *claim, bool said, struct fort_value *out)
 	struct fort_scalar most = fort_scalar_of_width(32);
 
 	*out = fort_value_number(most);
-	if (said && (!get_value(claim, out) || out->type != FORT_NUM))
-		return false;
-	return fort_scalar_meet(&out->num, &most);
+	return !said || (get_value(claim, out) && out->type == FORT_NUM &&
+			 fort_scalar_meet(&out->num, &most));
 }
 
 static bool read_rest(struct claim *claim)

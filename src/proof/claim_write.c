@@ -22,6 +22,7 @@ static unsigned width_of(const struct fort_scalar *num)
 
 static void put_number(struct fort_buf *buf, const struct fort_scalar *num)
 {
+	unsigned width = width_of(num);
 	uint8_t views = 0;
 
 	if (fort_scalar_is_const(num)) {
@@ -29,9 +30,9 @@ static void put_number(struct fort_buf *buf, const struct fort_scalar *num)
 		fort_buf_varint(buf, num->arc.base);
 		return;
 	}
-	if (width_of(num) < 64) {
+	if (width < 64) {
 		fort_buf_u8(buf, FORT_VIEW_WIDTH);
-		fort_buf_varint(buf, width_of(num));
+		fort_buf_varint(buf, width);
 		return;
 	}
 	views |= num->arc.size != UINT64_MAX ? FORT_VIEW_ARC : 0;

@@ -13,7 +13,7 @@ static inline bool count_value(struct fort_value *value, void *context)
 {
 	struct ids *ids = context;
 
-	if (value->type == FORT_NONE)
+	if (value->type == FORT_NONE || !(value->sym | value->base))
 		return true;
 	if (value->sym && ids->holders[value->sym] < UINT16_MAX)
 		ids->holders[value->sym]++;
@@ -55,6 +55,10 @@ static inline bool renumber_value(struct fort_value *value, void *context)
 
 	if (value->type == FORT_NONE)
 		return true;
+	if (!(value->id | value->ref | value->sym | value->base)) {
+		value->delta = 0;
+		return true;
+	}
 	value->id = renumber(ids, value->id);
 	value->ref = renumber(ids, value->ref);
 	value->base = ids->holders[value->base] > 1 || (value->flags & FORT_LOCKABLE)

@@ -201,16 +201,6 @@ void fort_state_pop_frame(struct fort_pool *pool, struct fort_state *state)
 	free_frame(pool, state->frames[--state->n_frames]);
 }
 
-struct fort_value fort_value_number(struct fort_scalar num)
-{
-	return (struct fort_value){.type = FORT_NUM, .num = num};
-}
-
-struct fort_value fort_value_const(uint64_t number)
-{
-	return fort_value_number(fort_scalar_const(number));
-}
-
 struct fort_value fort_value_unknown(void)
 {
 	return fort_value_number(fort_scalar_unknown());
@@ -225,7 +215,10 @@ struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
 
 struct fort_value fort_value_counter(void)
 {
-	return fort_value_number(fort_scalar_range(0, 1ull << 62));
+	const uint64_t most = 1ull << 62;
+
+	return (struct fort_value){.type = FORT_NUM,
+				   .num = {{0, most}, {0, 2 * most - 1}, {0, UINT32_MAX}}};
 }
 
 bool fort_value_count(struct fort_value *counter)

@@ -221,8 +221,16 @@ static inline struct fort_value *fort_state_reg(const struct fort_state *state, 
 }
 
 /* Values. */
-struct fort_value fort_value_number(struct fort_scalar num);
-struct fort_value fort_value_const(uint64_t number);
+static inline struct fort_value fort_value_number(struct fort_scalar num)
+{
+	return (struct fort_value){.type = FORT_NUM, .num = num};
+}
+
+static inline struct fort_value fort_value_const(uint64_t number)
+{
+	return fort_value_number(fort_scalar_const(number));
+}
+
 struct fort_value fort_value_unknown(void);
 struct fort_value fort_value_pointer(enum fort_type type, uint32_t object);
 /* A count of something that takes time: it never reaches 2^62. */

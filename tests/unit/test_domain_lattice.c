@@ -209,12 +209,32 @@ static void widening_of_counters(void **state)
 	}
 }
 
+/* What is written down, not computed, is what the rules come to. */
+static void of_width(void **state)
+{
+	(void)state;
+	for (unsigned bits = 0; bits <= 64; bits++) {
+		uint64_t most = bits ? UINT64_MAX >> (64 - bits) : 0;
+		struct fort_scalar range = fort_scalar_range(0, most);
+		struct fort_scalar width = fort_scalar_of_width(bits);
+
+		assert_memory_equal(&width, &range, sizeof(range));
+		range = fort_scalar_range(most, most);
+		width = fort_scalar_const(most);
+		assert_memory_equal(&width, &range, sizeof(range));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(covers_and_join),     cmocka_unit_test(meet),
-		cmocka_unit_test(widening_covers),     cmocka_unit_test(widening_ends),
-		cmocka_unit_test(widening_ends_at_64), cmocka_unit_test(widening_of_counters),
+		cmocka_unit_test(covers_and_join),
+		cmocka_unit_test(meet),
+		cmocka_unit_test(widening_covers),
+		cmocka_unit_test(widening_ends),
+		cmocka_unit_test(widening_ends_at_64),
+		cmocka_unit_test(widening_of_counters),
+		cmocka_unit_test(of_width),
 	};
 
 	build_values();
