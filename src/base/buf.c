@@ -57,17 +57,12 @@ void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes)
 	buf->bytes += bytes;
 }
 
-void fort_buf_u8(struct fort_buf *buf, uint8_t value)
-{
-	fort_buf_put(buf, &value, sizeof(value));
-}
-
 void fort_buf_u32(struct fort_buf *buf, uint32_t value)
 {
 	fort_buf_put(buf, &value, sizeof(value));
 }
 
-void fort_buf_varint(struct fort_buf *buf, uint64_t value)
+void fort_buf_varint_long(struct fort_buf *buf, uint64_t value)
 {
 	uint8_t bytes[10];
 	size_t n = 0;
