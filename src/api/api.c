@@ -52,7 +52,7 @@ static int open_store(struct bpfort *store, const struct bpfort_options *options
 	err = err ? err : choose_engine(store->store, options);
 	if (err)
 		return err;
-	attaching.trace = fort_store_trace(store->store);
+	attaching.rings = fort_store_rings(store->store);
 	err = fort_attacher_create(&attaching, &store->attacher);
 	if (err)
 		return err;

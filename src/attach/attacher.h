@@ -13,7 +13,7 @@ struct fort_attacher;
 
 struct fort_attacher_options {
 	struct fort_span agent; /* as fort_target_options: outlives the attacher */
-	struct fort_map *trace; /* of the store (fort_store_trace), which outlives the attacher */
+	struct fort_store_rings rings; /* of the store, which outlives the attacher */
 };
 
 /* Returns 0, -ENOMEM, or what the system refused. The caller owns *out. */

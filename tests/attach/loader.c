@@ -20,7 +20,7 @@ struct loader loader_open(void)
 	struct loader loader;
 
 	assert_int_equal(fort_store_create(&loader.store), 0);
-	options.trace = fort_store_trace(loader.store);
+	options.rings = fort_store_rings(loader.store);
 	assert_int_equal(fort_attacher_create(&options, &loader.attacher), 0);
 	hooks = fort_attacher_hooks(loader.attacher);
 	fort_store_set_attacher(loader.store, &hooks);
