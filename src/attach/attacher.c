@@ -412,6 +412,19 @@ bool fort_attacher_next(struct fort_attacher *attacher, struct fort_attacher_eve
 	return found;
 }
 
+void fort_attacher_listen(struct fort_attacher *attacher)
+{
+	pthread_mutex_lock(&attacher->lock);
+	for (uint32_t i = 0; i < attacher->n_attachees; i++) {
+		struct fort_target *target = attacher->attachees[i]->target;
+
+		/* Of those that have ended there is nothing more to come. */
+		if (fort_target_poll(target) != FORT_TARGET_OPEN)
+			epoll_ctl(attacher->epoll, EPOLL_CTL_DEL, fort_target_fd(target), NULL);
+	}
+	pthread_mutex_unlock(&attacher->lock);
+}
+
 static void visit_parts(const struct attachment *attachment,
 			void (*visit)(const struct fort_attacher_row *row, void *arg), void *arg)
 {

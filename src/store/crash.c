@@ -6,6 +6,15 @@
 
 #include "store/event.h"
 
+/* What is there keeps the descriptor readable; when there is nothing, who writes the next wakes. */
+static void arm(struct fort_crashes *crashes)
+{
+	const uint64_t one = 1;
+
+	if (!fort_ring_sleep(&crashes->reader))
+		(void)!write(crashes->ring->wake_fd, &one, sizeof(one));
+}
+
 int fort_crashes_open(struct fort_store *store)
 {
 	struct fort_crashes *crashes = &store->crashes;
@@ -18,7 +27,7 @@ int fort_crashes_open(struct fort_store *store)
 	if (err)
 		return err; /* fort_crashes_close frees */
 	fort_ring_reader_init(&crashes->reader, crashes->ring);
-	(void)!fort_ring_sleep(&crashes->reader);
+	arm(crashes);
 	return 0;
 }
 
@@ -126,7 +135,7 @@ static void describe(const struct fort_prog_object *prog, struct fort_store_cras
 	copy_text(out->text, sizeof(out->text), place.text);
 }
 
-/* The next record that makes sense. When there is none, the one who writes the next has to wake. */
+/* The next record that makes sense. */
 static bool read_event(struct fort_crashes *crashes, struct fort_crash_event *event)
 {
 	const uint32_t most = FORT_CRASH_RING_BYTES / FORT_RING_HEADER_BYTES;
@@ -136,13 +145,15 @@ static bool read_event(struct fort_crashes *crashes, struct fort_crash_event *ev
 	for (uint32_t i = 0; i < most; i++) {
 		int got = fort_ring_read(&crashes->reader, event, sizeof(*event), &bytes);
 
-		if (got == 1 && bytes == sizeof(*event))
+		if (got == 1 && bytes == sizeof(*event)) {
+			arm(crashes);
 			return true;
-		if (got)
-			crashes->lost++;
-		else if (fort_ring_sleep(&crashes->reader))
-			return false;
+		}
+		if (!got)
+			break;
+		crashes->lost++;
 	}
+	arm(crashes);
 	return false;
 }
 

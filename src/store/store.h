@@ -92,8 +92,8 @@ struct fort_store_crash {
 /* Takes the next crash; false when there is none. A program whose policy says so is detached from
  * what it is attached to here; processes that it runs in do that on their own. */
 bool fort_store_next_crash(struct fort_store *store, struct fort_store_crash *out);
-/* Readable when a program has crashed in this process since fort_store_next_crash said that there are
- * no more. Of others fort_attacher_fd tells. */
+/* Readable when there may be a crash to take: of this process at once, of others when the last was
+ * taken; of their first, fort_attacher_fd tells. */
 int fort_store_crash_fd(const struct fort_store *store);
 /* Crashes that found no room in the ring. */
 uint64_t fort_store_crashes_lost(const struct fort_store *store);

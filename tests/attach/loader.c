@@ -15,7 +15,12 @@
 
 struct loader loader_open(void)
 {
-	struct fort_attacher_options options = {.agent = fort_agent_image()};
+	return loader_open_with(fort_agent_image());
+}
+
+struct loader loader_open_with(struct fort_span agent)
+{
+	struct fort_attacher_options options = {.agent = agent};
 	struct fort_store_attacher hooks;
 	struct loader loader;
 

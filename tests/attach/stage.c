@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const variables[] = {"TEST_AGENT",   "VICTIM",        "VICTIM_ENDBR",
+static const char *const variables[] = {"TEST_AGENT",   "BELIEVING_AGENT", "VICTIM",        "VICTIM_ENDBR",
 					"VICTIM_NOPIE", "VICTIM_STATIC", "VICTIM_CXX"};
 #define N_VARIABLES (sizeof(variables) / sizeof(variables[0]))
 

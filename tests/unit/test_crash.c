@@ -17,6 +17,7 @@
 #include "abi/progs.h"
 #include "helper/services.h"
 #include "isa/asm.h"
+#include "isolate/signals.h"
 #include "load/loaded.h"
 #include "load/package.h"
 #include "load/unit.h"
@@ -30,6 +31,7 @@
 
 static struct world {
 	struct fort_arena arena;
+	struct fort_map_shape shapes[2];
 	struct fort_unit *unit;
 	struct fort_proven proven;
 	struct fort_shared *shared;
@@ -37,7 +39,20 @@ static struct world {
 	struct fort_ring_reader reader;
 	struct fort_host host;
 	struct fort_services services[SLOTS];
-} world;
+} world = {
+	.shapes =
+		{
+			{.type = BPF_MAP_TYPE_ARRAY,
+			 .key_bytes = 4,
+			 .value_bytes = 8,
+			 .max_entries = 1},
+			{.type = BPF_MAP_TYPE_ARRAY,
+			 .key_bytes = 4,
+			 .value_bytes = 8,
+			 .max_entries = 1,
+			 .flags = BPF_F_RDONLY_PROG},
+		},
+};
 
 static int open_world(void **state)
 {
@@ -50,14 +65,6 @@ static int open_world(void **state)
 	struct fort_asm_error asm_error;
 	struct fort_unit_error error;
 	struct fort_check check;
-	struct fort_map_shape shapes[2] = {
-		{.type = BPF_MAP_TYPE_ARRAY, .key_bytes = 4, .value_bytes = 8, .max_entries = 1},
-		{.type = BPF_MAP_TYPE_ARRAY,
-		 .key_bytes = 4,
-		 .value_bytes = 8,
-		 .max_entries = 1,
-		 .flags = BPF_F_RDONLY_PROG},
-	};
 	uint32_t n_cpus;
 
 	fort_arena_init(&world.arena, 64u << 20);
@@ -65,10 +72,11 @@ static int open_world(void **state)
 			 0);
 	assert_int_equal(fort_cpus_possible(&n_cpus), 0);
 	assert_int_equal(fort_shared_create(n_cpus, &world.shared), 0);
-	for (unsigned i = 0; i < FORT_LEN(shapes); i++)
-		assert_int_equal(fort_map_create(&shapes[i], "m", world.shared, &world.maps[i]), 0);
-	request.maps = shapes;
-	request.n_maps = FORT_LEN(shapes);
+	for (unsigned i = 0; i < FORT_LEN(world.shapes); i++)
+		assert_int_equal(
+			fort_map_create(&world.shapes[i], "m", world.shared, &world.maps[i]), 0);
+	request.maps = world.shapes;
+	request.n_maps = FORT_LEN(world.shapes);
 	request.insns = assembly.insns;
 	request.n_insns = assembly.n_insns;
 	world.unit = FORT_ARENA_NEW(&world.arena, struct fort_unit);
@@ -184,6 +192,55 @@ static void policies_are_applied_at_their_number(void **state)
 	}
 }
 
+/* A program that no checker has seen: one is made up, as a mistake in the checker would. */
+static void wild_programs_under_sfi(void **state)
+{
+	static const char source[] = "mov r1, 40\nldxdw r0, [r1-16]\nexit";
+	const struct fort_crash_policy policy = {2, FORT_CRASH_DETACH | FORT_CRASH_MARK};
+	struct fort_unit_request request = {
+		.hook = {.prog = fort_prog_by_number(BPF_PROG_TYPE_SOCKET_FILTER)},
+		.maps = world.shapes,
+		.n_maps = FORT_LEN(world.shapes),
+		.rights = FORT_ALL_VERIFIER_RIGHTS};
+	struct fort_proven proven = world.proven;
+	struct fort_assembly assembly;
+	struct fort_asm_error asm_error;
+	struct fort_unit_error error;
+	struct fort_unit unit;
+
+	assert_int_equal(fort_assemble(&world.arena, source, strlen(source), &assembly, &asm_error),
+			 0);
+	request.insns = assembly.insns;
+	request.n_insns = assembly.n_insns;
+	assert_int_equal(fort_unit_build(&world.arena, &request, &unit, &error), 0);
+	for (uint32_t pc = 0; pc < unit.graph.program.n_insns; pc++)
+		unit.env.access[pc].reached = true;
+	world.proven.env = &unit.env;
+	for (unsigned i = 0; fort_engines[i]; i++) {
+		struct fort_loaded *loaded = load(fort_engines[i], 1000, policy);
+
+		/* cmocka sets handlers of its own for each test. */
+		assert_int_equal(fort_signals_install(), 0);
+		fort_map_set_suspect(world.maps[0], false);
+		for (unsigned run = 1; run <= 3; run++) {
+			struct fort_crash_event event;
+
+			assert_int_equal(run_once(loaded, 0),
+					 run < 3 ? FORT_ABORT_MEMORY : FORT_ABORT_QUARANTINE);
+			if (run == 3)
+				continue;
+			event = hear();
+			assert_int_equal(event.pc, 1);
+			assert_int_equal(event.address, 24);
+			assert_int_equal(event.bytes, 8);
+			assert_int_equal(event.actions, run == 2 ? policy.actions : 0);
+		}
+		assert_true(fort_map_is_suspect(world.maps[0]));
+		fort_loaded_close(loaded);
+	}
+	world.proven = proven;
+}
+
 static void marks_are_of_what_could_be_written(void **state)
 {
 	struct fort_loaded *loaded =
@@ -274,8 +331,8 @@ static void *run_often(void *arg)
 	return NULL;
 }
 
-/* Each crash is told once, with a number of its own, and one of them is the occasion; runs that were
- * under way then may crash too. */
+/* Each crash is told once, with a number of its own, and one of them is the occasion; runs that
+ * were under way then may crash too. */
 static void threads_count_together(void **state)
 {
 	const struct fort_crash_policy policy = {SLOTS * 50, FORT_CRASH_QUARANTINE};
@@ -366,6 +423,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(policies_are_applied_at_their_number),
+		cmocka_unit_test(wild_programs_under_sfi),
 		cmocka_unit_test(marks_are_of_what_could_be_written),
 		cmocka_unit_test(without_a_policy_programs_stay),
 		cmocka_unit_test(good_runs_do_not_count),
