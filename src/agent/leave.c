@@ -17,8 +17,8 @@
 #define PAUSE_MAX_NS 1000000000ull
 #define DRAIN_NS     60000000000ull /* for threads to come out of stubs */
 
-/* Guards of unwinders go last: a thread that was stopped on its way to a pad will have a return address
- * of ours, and may throw before the world is stopped again. */
+/* Guards of unwinders go last: a thread that was stopped on its way to a pad will have a return
+ * address of ours, and may throw before the world is stopped again. */
 struct undo {
 	bool late;     /* asked for: guards go, whoever is on his way */
 	bool unprobed; /* no jump of a probe is in any code */

@@ -148,8 +148,8 @@ static int open_maps(struct fort_package *package, const struct fort_package_vie
 		err = open_map(NULL, fort_crash_ring_open, fds + FORT_PACKAGE_FD_CRASH_VALUES,
 			       shared, &package->crashes);
 	for (uint32_t i = 0; i < view->unit.n_maps && !err; i++) {
-		err = open_map(&view->unit.maps[i], NULL, fds + FORT_PACKAGE_FD_MAPS + 2 * i, shared,
-			       &package->maps[i]);
+		err = open_map(&view->unit.maps[i], NULL, fds + FORT_PACKAGE_FD_MAPS + 2 * i,
+			       shared, &package->maps[i]);
 		if (!err)
 			package->n_maps++;
 		answer->detail = i;

@@ -258,8 +258,8 @@ uint64_t fort_pending_pop(uint32_t index, struct fort_site **site)
 	return target;
 }
 
-/* Frees the entry of this pad's address if it is still pending at `stack`. Only one can: a thread that
- * puts back its own, or the agent that does it for all while that thread stands still. */
+/* Frees the entry of this pad's address if it is still pending at `stack`. Only one can: a thread
+ * that puts back its own, or the agent that does it for all while that thread stands still. */
 static bool settle(uint64_t pad, uint64_t stack, uint64_t *target)
 {
 	uint32_t index = entry_of(pad);
@@ -277,8 +277,8 @@ static bool settle(uint64_t pad, uint64_t stack, uint64_t *target)
 	return true;
 }
 
-/* Replaces the pads' address at an entry's place, through all that are chained there. Whoever settled
- * the first writes the word: another one has read it too early. */
+/* Replaces the pads' address at an entry's place, through all that are chained there. Whoever
+ * settled the first writes the word: another one has read it too early. */
 static void put_back(uint64_t stack)
 {
 	uint64_t word;

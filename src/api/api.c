@@ -14,7 +14,7 @@
 struct bpfort {
 	struct fort_store *store;
 	struct fort_attacher *attacher;
-	int crash_fd; /* an epoll of what the two say of crashes */
+	int crash_fd;                  /* an epoll of what the two say of crashes */
 	struct fort_store_crash crash; /* the last that was taken */
 	char crash_actions[64];
 };

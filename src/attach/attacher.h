@@ -12,7 +12,7 @@
 struct fort_attacher;
 
 struct fort_attacher_options {
-	struct fort_span agent; /* as fort_target_options: outlives the attacher */
+	struct fort_span agent;        /* as fort_target_options: outlives the attacher */
 	struct fort_store_rings rings; /* of the store, which outlives the attacher */
 };
 
@@ -55,7 +55,8 @@ struct fort_attacher_event {
  * it is still up to its owner. */
 bool fort_attacher_next(struct fort_attacher *attacher, struct fort_attacher_event *out);
 
-/* Takes in what the agents have said, so that fort_attacher_fd is readable only for what comes after.
+/* Takes in what the agents have said, so that fort_attacher_fd is readable only for what comes
+ * after.
  */
 void fort_attacher_listen(struct fort_attacher *attacher);
 

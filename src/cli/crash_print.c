@@ -32,7 +32,8 @@ void fort_crash_print(const struct fort_store_crash *crash, struct fort_text *ou
 	if (crash->line)
 		fort_text_add(out, ", %s:%u `%s`,", crash->file, crash->line, crash->text);
 	fort_text_add(out, " in process %u (%s, thread %u); %u %s ended early", event->pid,
-		      event->comm, event->tid, event->crashes, event->crashes == 1 ? "run" : "runs");
+		      event->comm, event->tid, event->crashes,
+		      event->crashes == 1 ? "run" : "runs");
 	for (uint32_t bit = 0; bit < ACTION_BITS; bit++) {
 		if (!(event->actions & 1u << bit))
 			continue;
@@ -47,21 +48,21 @@ static json_t *actions_json(uint32_t actions)
 
 	for (uint32_t bit = 0; bit < ACTION_BITS; bit++)
 		if (actions & 1u << bit)
-			json_array_append_new(list,
-					      json_string(fort_crash_action_name(1u << bit)));
+			json_array_append_new(list, json_string(fort_crash_action_name(1u << bit)));
 	return list;
 }
 
 json_t *fort_crash_json(const struct fort_store_crash *crash)
 {
 	const struct fort_crash_event *event = &crash->event;
-	json_t *object = json_pack(
-		"{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "event", "crash", "prog",
-		fort_json_text(crash->prog), "time_ns", fort_json_number(event->time_ns), "kind",
-		fort_abort_name(event->code), "insn", fort_json_number(event->pc), "pid",
-		fort_json_number(event->pid), "tid", fort_json_number(event->tid), "comm",
-		fort_json_text(event->comm), "crashes", fort_json_number(event->crashes), "actions",
-		actions_json(event->actions));
+	json_t *object =
+		json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "event", "crash",
+			  "prog", fort_json_text(crash->prog), "time_ns",
+			  fort_json_number(event->time_ns), "kind", fort_abort_name(event->code),
+			  "insn", fort_json_number(event->pc), "pid", fort_json_number(event->pid),
+			  "tid", fort_json_number(event->tid), "comm", fort_json_text(event->comm),
+			  "crashes", fort_json_number(event->crashes), "actions",
+			  actions_json(event->actions));
 
 	if (event->code == FORT_ABORT_MEMORY) {
 		json_object_set_new(object, "address", fort_json_number(event->address));

@@ -1,5 +1,6 @@
-/* Crashes as `bpfort run` tells them: one line each. A program that nobody stops crashes as often as it
- * runs, so the first, second, fourth, eighth... are told, and those at which something was done.
+/* Crashes as `bpfort run` tells them: one line each. A program that nobody stops crashes as often
+ * as it runs, so the first, second, fourth, eighth... are told, and those at which something was
+ * done.
  */
 #pragma once
 

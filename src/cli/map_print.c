@@ -255,9 +255,9 @@ json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types,
 		json_array_append_new(entries, json_pack("{s:o, s:o}", "key", key_json(&c), "value",
 							 value_json(&c)));
 	}
-	object =
-		json_pack("{s:o, s:s, s:b, s:o, s:o}", "map", fort_json_text(bpf_map__name(map)),
-			  "type", c.info->name, "suspect", suspect, "zero_entries", fort_json_number(zero), "entries", entries);
+	object = json_pack("{s:o, s:s, s:b, s:o, s:o}", "map", fort_json_text(bpf_map__name(map)),
+			   "type", c.info->name, "suspect", suspect, "zero_entries",
+			   fort_json_number(zero), "entries", entries);
 	close_contents(&c);
 	return object;
 }

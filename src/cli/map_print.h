@@ -13,5 +13,6 @@ struct bpf_map;
  * read-only data, add nothing. `suspect`: see fort_map_is_suspect. */
 void fort_map_print(const struct bpf_map *map, const struct fort_types *types, bool suspect,
 		    struct fort_text *out);
-/* {"map", "type", "suspect", "zero_entries", "entries": [{"key", "value"}]}, or NULL for such a map. */
+/* {"map", "type", "suspect", "zero_entries", "entries": [{"key", "value"}]}, or NULL for such a
+ * map. */
 json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types, bool suspect);

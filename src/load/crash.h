@@ -1,13 +1,13 @@
 /* Runs that end early: what becomes of the program, and how its owner hears of it.
  *
- * A run that is aborted was proven not to need it (or was not proven): the next one is not likely to
- * do better. The policy that a program is loaded with says after how many of them something is done
- * about it, and what. They are counted by all processes of a store together, in the table that these
- * share, so that the policy is applied at exactly that number, once; each is told as one record of
- * a ring that the store reads.
+ * A run that is aborted was proven not to need it (or was not proven): the next one is not likely
+ * to do better. The policy that a program is loaded with says after how many of them something is
+ * done about it, and what. They are counted by all processes of a store together, in the table that
+ * these share, so that the policy is applied at exactly that number, once; each is told as one
+ * record of a ring that the store reads.
  *
- * Whoever shares the table can make others count wrongly: a program that is stopped too early or too
- * late. The program itself cannot reach it.
+ * Whoever shares the table can make others count wrongly: a program that is stopped too early or
+ * too late. The program itself cannot reach it.
  */
 #pragma once
 
@@ -41,8 +41,8 @@ FORT_CHECKED int fort_crash_actions_by_name(const char *names, uint32_t *out);
 const char *fort_crash_action_name(uint32_t bit);
 const char *fort_crash_action_text(uint32_t bit);
 
-/* Where the crashes of a program are counted: a place of the shared table, as long as its generation
- * is this one. */
+/* Where the crashes of a program are counted: a place of the shared table, as long as its
+ * generation is this one. */
 struct fort_crash_place {
 	uint32_t index; /* FORT_CRASH_PLACES: none, this process counts by itself */
 	uint32_t generation;

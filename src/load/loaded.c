@@ -64,8 +64,9 @@ static void count_crashes(struct fort_loaded *loaded, const struct fort_load_req
 	loaded->crash = request->crash;
 	loaded->crashes = (struct fort_crash_counter){{FORT_CRASH_PLACES, 0}, &loaded->own_crashes};
 	if (request->shared && index < FORT_CRASH_PLACES)
-		loaded->crashes = (struct fort_crash_counter){
-			request->crash_place, &request->shared->table->crashes[index]};
+		loaded->crashes =
+			(struct fort_crash_counter){request->crash_place,
+						    &request->shared->table->crashes[index]};
 }
 
 /* Keeps what outlives the proof's own memory. */

@@ -20,8 +20,9 @@
 #define FORT_PACKAGE_VERSION 5u
 
 /* The descriptors that travel beside a package, in this order: the table of the epochs, the values
- * and metadata of the ring of trace lines (helper/trace.h) and of that of crashes (load/crash.h), then
- * those of each map in the package's order. What a map's metadata say of its shape must be what the package says.
+ * and metadata of the ring of trace lines (helper/trace.h) and of that of crashes (load/crash.h),
+ * then those of each map in the package's order. What a map's metadata say of its shape must be
+ * what the package says.
  */
 enum fort_package_fd {
 	FORT_PACKAGE_FD_SHARED,

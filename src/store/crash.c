@@ -59,8 +59,8 @@ void fort_crashes_enter(struct fort_prog_object *prog)
 		if (crashes->progs[at])
 			continue;
 		crashes->progs[at] = prog;
-		prog->crash_place = (struct fort_crash_place){
-			at, fort_crash_place_open(store->shared, at)};
+		prog->crash_place =
+			(struct fort_crash_place){at, fort_crash_place_open(store->shared, at)};
 		break;
 	}
 	pthread_mutex_unlock(&store->lock);
@@ -81,7 +81,8 @@ bool fort_crash_has_detached(const struct fort_prog_object *prog)
 {
 	const struct fort_loaded *loaded = prog->road ? fort_road_loaded(prog->road) : NULL;
 
-	return loaded && loaded->crash.actions & FORT_CRASH_DETACH && fort_loaded_is_stopped(loaded);
+	return loaded && loaded->crash.actions & FORT_CRASH_DETACH &&
+	       fort_loaded_is_stopped(loaded);
 }
 
 /* The program that has the place still, with a reference; or NULL. */
@@ -171,7 +172,8 @@ bool fort_store_next_crash(struct fort_store *store, struct fort_store_crash *ou
 		return false;
 	event.comm[sizeof(event.comm) - 1] = 0;
 	event.actions &= FORT_CRASH_ALL;
-	*out = (struct fort_store_crash){.event = event, .attached = event.pid != (uint32_t)getpid()};
+	*out = (struct fort_store_crash){.event = event,
+					 .attached = event.pid != (uint32_t)getpid()};
 	prog = find_prog(store, &event.place);
 	if (!prog)
 		return true;

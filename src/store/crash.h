@@ -1,5 +1,5 @@
-/* Crashes of a store's programs: where each counts its own, and what comes in from the processes that
- * they run in.
+/* Crashes of a store's programs: where each counts its own, and what comes in from the processes
+ * that they run in.
  */
 #pragma once
 
@@ -25,8 +25,8 @@ struct fort_crashes {
 FORT_CHECKED int fort_crashes_open(struct fort_store *store);
 void fort_crashes_close(struct fort_store *store);
 
-/* Gives a program a place to count in (prog->crash_place): none when all are taken. It is given back
- * before the program is freed. */
+/* Gives a program a place to count in (prog->crash_place): none when all are taken. It is given
+ * back before the program is freed. */
 void fort_crashes_enter(struct fort_prog_object *prog);
 void fort_crashes_leave(const struct fort_prog_object *prog);
 

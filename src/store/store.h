@@ -80,7 +80,8 @@ enum fort_isolation fort_store_isolation(const struct fort_store *store);
  * that crashes are told and nothing is done. The policy goes with a program into all processes. */
 void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy);
 
-/* A crash, and what it was that crashed: names are "" and numbers 0 when it is not known any more. */
+/* A crash, and what it was that crashed: names are "" and numbers 0 when it is not known any more.
+ */
 struct fort_store_crash {
 	struct fort_crash_event event;
 	uint32_t prog_id;
@@ -130,8 +131,8 @@ struct fort_store_program {
 FORT_CHECKED int fort_store_program(struct fort_store *store, int fd,
 				    struct fort_store_program *out);
 
-/* The rings that all programs of the store write to, in all processes; the store's. Whoever reads the
- * trace is alone; the store reads of crashes. */
+/* The rings that all programs of the store write to, in all processes; the store's. Whoever reads
+ * the trace is alone; the store reads of crashes. */
 struct fort_store_rings {
 	struct fort_map *trace;   /* lines of trace_printk (helper/trace.h) */
 	struct fort_map *crashes; /* load/crash.h */

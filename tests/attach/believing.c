@@ -1,5 +1,5 @@
-/* An agent that believes: what the checker refuses is taken in as well, if it reads no pointers of its
- * context. What it does then is for that to stop which confines it at run time.
+/* An agent that believes: what the checker refuses is taken in as well, if it reads no pointers of
+ * its context. What it does then is for that to stop which confines it at run time.
  */
 #include "proof/check.h"
 

@@ -1,6 +1,6 @@
 /* Programs that crash in other processes: without a proof, under sfi, in an agent that believes
- * everything. What their policy says is done at exactly its number, their owner hears of it, and the
- * process goes on.
+ * everything. What their policy says is done at exactly its number, their owner hears of it, and
+ * the process goes on.
  */
 #include "tests/attach/loader.h"
 
@@ -15,16 +15,16 @@
 
 #include "abi/uapi.h"
 
-/* Counts its runs, then reads its stack through r7. On the way into the process r7 becomes a number:
- * the read is of an address where nothing is, in any window. */
+/* Counts its runs, then reads its stack through r7. On the way into the process r7 becomes a
+ * number: the read is of an address where nothing is, in any window. */
 #define BAD_OFFSET 24u
-#define CRASHING                                                                             \
+#define CRASHING                                                                          \
 	"stdw [r10-16], 0\nstw [r10-4], 0\nlddw r1, map_fd %d\nmov r2, r10\nadd r2, -4\n" \
-	"call 1\njeq r0, 0, out\nmov r1, 1\nlock add [r0+0], r1\nmov r7, r10\n"          \
+	"call 1\njeq r0, 0, out\nmov r1, 1\nlock add [r0+0], r1\nmov r7, r10\n"           \
 	"ldxdw r0, [r7-16]\nout: mov r0, 0\nexit"
 #define BAD_PC 11u /* slot of that read */
-#define COUNTING_ONLY                                                                        \
-	"stw [r10-4], 0\nlddw r1, map_fd %d\nmov r2, r10\nadd r2, -4\ncall 1\n"             \
+#define COUNTING_ONLY                                                           \
+	"stw [r10-4], 0\nlddw r1, map_fd %d\nmov r2, r10\nadd r2, -4\ncall 1\n" \
 	"jeq r0, 0, out\nmov r1, 1\nlock add [r0+0], r1\nout: mov r0, 0\nexit"
 
 #define THREADS 4
@@ -106,7 +106,8 @@ static void await_unpatched(pid_t pid)
 	assert_int_equal(harness_remains(pid).changed_bytes, 0);
 }
 
-/* Takes all crashes: each a wild read, all numbers from 1, the policy at its own alone. How many. */
+/* Takes all crashes: each a wild read, all numbers from 1, the policy at its own alone. How many.
+ */
 static uint32_t take_crashes(const struct world *world, uint32_t after, uint32_t actions)
 {
 	struct fort_store_crash crash;
@@ -121,7 +122,8 @@ static uint32_t take_crashes(const struct world *world, uint32_t after, uint32_t
 		assert_int_equal(event->bytes, 8);
 		assert_true(crash.attached);
 		assert_true(crash.prog_id != 0);
-		assert_true(!strncmp(event->comm, "victim", 6) || !strncmp(event->comm, "VICTIM", 6));
+		assert_true(!strncmp(event->comm, "victim", 6) ||
+			    !strncmp(event->comm, "VICTIM", 6));
 		assert_int_equal(event->actions, event->crashes == after ? actions : 0);
 		acted += event->crashes == after;
 		sum += event->crashes;
@@ -233,8 +235,8 @@ static void processes_count_together(void **state)
 	close_world(&world);
 }
 
-/* Nobody stops it, and nobody listens: the ring runs over, which is counted; the loader detaches while
- * it runs, again and again. */
+/* Nobody stops it, and nobody listens: the ring runs over, which is counted; the loader detaches
+ * while it runs, again and again. */
 static void crowds_of_crashes(void **state)
 {
 	struct victim victim = harness_start("VICTIM", "work", THREADS);

@@ -167,8 +167,8 @@ static void exceptions(void **state)
 	harness_end(&victim);
 }
 
-/* Probes are still attached when the agent leaves: calls that it caught are under way, and the guards
- * of unwinders go with it. */
+/* Probes are still attached when the agent leaves: calls that it caught are under way, and the
+ * guards of unwinders go with it. */
 static void exceptions_while_agents_leave(void **state)
 {
 	static const char *const names[] = {"victim_throw", "victim_catch", "victim_rethrow"};
