@@ -100,6 +100,43 @@ struct bpfort_report {
  * that of the first version. */
 BPFORT_API int bpfort_last_load(const struct bpfort *store, struct bpfort_report *report);
 
+/* Crashes: runs that end early, because they use up their budget of work, or do what a proven
+ * program does not. What becomes of programs that are loaded from now on, when so many of their
+ * runs (`after`, in all processes together; 0: never) ended early: "keep", nothing; or some, with
+ * commas, of "quarantine": it does not run any more; "detach": nor is it attached any more,
+ * anywhere; "mark": maps that it could write are suspect, and work as before. The default is
+ * "keep". Returns 0 or -EINVAL. */
+BPFORT_API int bpfort_set_crash_policy(struct bpfort *store, const char *actions,
+				       unsigned int after);
+
+struct bpfort_crash {
+	size_t size;      /* in: sizeof(struct bpfort_crash) */
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	/* What: "" and 0 when it has been unloaded since. */
+	const char *prog;
+	uint32_t prog_id;
+	uint32_t crashes;    /* of the program so far */
+	const char *actions; /* that this one was the occasion of: "", "detach,mark" */
+	const char *kind;    /* "fuel", "memory", "helper argument", ... */
+	uint32_t insn, line; /* line 0: unknown */
+	const char *file, *text;
+	uint64_t address; /* of a "memory": offset in the program's window */
+	uint32_t bytes, detail;
+	uint32_t pid, tid;
+	const char *comm;
+};
+
+/* Takes the next crash: 1, or 0 when there is none, or -EINVAL for a size that is less than that of
+ * the first version. Strings are never NULL, and valid until the next call. Crashes that nobody
+ * takes are lost after a thousand or so. */
+BPFORT_API int bpfort_next_crash(struct bpfort *store, struct bpfort_crash *crash);
+/* Readable when there may be a crash to take; the store's own. */
+BPFORT_API int bpfort_crash_fd(const struct bpfort *store);
+/* Is the map behind this descriptor marked? 1, 0, -EBADF or -EINVAL. It stays so until it is
+ * cleared. */
+BPFORT_API int bpfort_map_suspect(struct bpfort *store, int fd);
+BPFORT_API int bpfort_map_clear_suspect(struct bpfort *store, int fd);
+
 /* Drops objects whose last descriptor was closed. Calls do that on their own; a process that makes
  * none for long calls this when bpfort_poll_fd is readable. */
 BPFORT_API void bpfort_reap(struct bpfort *store);

@@ -286,7 +286,7 @@ long fort_prog_load_invoke(struct fort_call *call)
 {
 	struct fort_prog_object *prog = call->load.prog;
 	struct fort_load_report report = {0};
-	const struct fort_road_request request = {
+	struct fort_road_request request = {
 		.type = prog->type,
 		.expected_attach_type = prog->expected_attach_type,
 		.flags = prog->flags,
@@ -316,7 +316,11 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.log_level = call->attr.prog_load.log_level,
 		.log = &call->log,
 	};
-	int err = fort_road_load(&request, &report, &prog->road);
+	int err;
+
+	fort_crashes_enter(prog);
+	request.crash_place = prog->crash_place;
+	err = fort_road_load(&request, &report, &prog->road);
 
 	err = end_load(call, &report, err);
 	if (err)

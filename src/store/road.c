@@ -187,7 +187,8 @@ static int pack(struct load *load, struct fort_buf *package)
 		.unit = load->wanted,
 		/* Who runs it elsewhere has another engine, and keys of its own or none. */
 		.isolation = fort_isolation_without_keys(load->request->isolation),
-		.quarantine_after = load->request->crash.quarantine_after,
+		.crash = load->request->crash,
+		.crash_place = load->request->crash_place,
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -211,6 +212,8 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.fuel = FORT_FUEL_DEFAULT,
 		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
 		.crash = request->crash,
+		.crash_place = request->crash_place,
+		.shared = request->host->shared,
 		.blind = request->blind,
 		.counts = request->counts,
 		.cache = fort_cache_directory(directory),
