@@ -119,8 +119,6 @@ static bool is_space_cast(const struct fort_raw_insn *raw)
 /* None of an opcode's rows has the selecting field's value. */
 static int fail_selection(const struct fort_row_info *info, struct fort_decode_error *error)
 {
-	if (is_space_cast(&error->insn))
-		return fail(error, FORT_DECODE_SPACE_CAST, "off", info->group);
 	if (info->kind == FORT_ATOMIC || info->kind == FORT_LDACQ || info->kind == FORT_STREL)
 		return fail(error, FORT_DECODE_BAD_ATOMIC, "imm", info->group);
 	if (info->kind == FORT_LDIMM)
@@ -141,6 +139,8 @@ static int refuse(const struct index *index, const struct fort_raw_insn *raw, ui
 
 	if (row == NO_ROW)
 		return fail(error, FORT_DECODE_UNKNOWN_OPCODE, NULL, NULL);
+	if (is_space_cast(raw))
+		return fail(error, FORT_DECODE_SPACE_CAST, "off", fort_rows[row].group);
 	while (selector(&fort_rows[row], raw) != fort_rows[row].value) {
 		if (index->next[row] == NO_ROW)
 			return fail_selection(&fort_rows[row], error);
