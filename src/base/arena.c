@@ -6,7 +6,7 @@
 #include "base/pages.h"
 
 #define CHUNK_BYTES_MIN (64u << 10)
-#define CHUNK_BYTES_MAX (4u << 20)
+#define CHUNK_BYTES_MAX (1u << 20)
 
 struct fort_arena_chunk {
 	struct fort_arena_chunk *below;
