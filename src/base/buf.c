@@ -20,7 +20,7 @@ void fort_buf_free(struct fort_buf *buf)
 static int reserve(struct fort_buf *buf, size_t bytes)
 {
 	size_t room = buf->room ? buf->room * 2 : FORT_PAGE_BYTES;
-	void *pages;
+	void *pages = buf->data;
 	int err;
 
 	if (bytes > buf->limit_bytes - buf->bytes)
@@ -29,12 +29,9 @@ static int reserve(struct fort_buf *buf, size_t bytes)
 		return 0;
 	while (room - buf->bytes < bytes)
 		room *= 2;
-	err = fort_pages_alloc(room, &pages);
+	err = pages ? fort_pages_grow(buf->room, room, &pages) : fort_pages_alloc(room, &pages);
 	if (err)
 		return err;
-	if (buf->bytes)
-		memcpy(pages, buf->data, buf->bytes);
-	fort_pages_free(buf->data, buf->room);
 	buf->data = pages;
 	buf->room = room;
 	return 0;

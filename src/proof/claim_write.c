@@ -233,22 +233,18 @@ static struct sentence say(const struct fort_fact *fact, const struct fort_state
 static void put_facts(struct fort_buf *buf, const struct fort_state *state,
 		      const struct places *places, const struct fort_ghost *self)
 {
+	struct sentence list[FORT_FACTS_MAX];
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < state->n_facts; i++) {
-		struct sentence s = say(&state->facts[i], state, places, self);
-
-		n += s.good && (!self || s.n_self);
+		list[n] = say(&state->facts[i], state, places, self);
+		n += list[n].good && (!self || list[n].n_self);
 	}
 	fort_buf_varint(buf, n);
-	for (uint32_t i = 0; i < state->n_facts; i++) {
-		struct sentence s = say(&state->facts[i], state, places, self);
-
-		if (!s.good || (self && !s.n_self))
-			continue;
+	for (uint32_t i = 0; i < n; i++) {
 		for (unsigned k = 0; k < 3; k++)
-			fort_buf_varint(buf, s.codes[k]);
-		fort_buf_varint(buf, zigzag(s.most));
+			fort_buf_varint(buf, list[i].codes[k]);
+		fort_buf_varint(buf, zigzag(list[i].most));
 	}
 }
 
@@ -324,7 +320,8 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 		body->err = body->err ? body->err : -EFBIG;
 		return;
 	}
-	find_places(&places, state);
+	if (state->n_facts) /* only they name places */
+		find_places(&places, state);
 	fort_buf_varint(body, state->next_id - 1);
 	fort_buf_varint(body, state->n_frames);
 	for (uint32_t f = 0; f < state->n_frames; f++) {
