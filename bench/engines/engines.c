@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "../bench.h"
+#include "calls.h"
 #include "engine/engine.h"
 #include "helper/helper.h"
 #include "kernel.h"
@@ -526,6 +527,7 @@ int main(int argc, char **argv)
 	print_foot();
 	print_calls();
 	print_interpreter();
+	bench_calls();
 	bench_straight();
 	print_sizes();
 	if (bench.tsv)
