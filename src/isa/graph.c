@@ -24,7 +24,7 @@ static int find_subprogs(struct build *b)
 	uint32_t n = 1;
 
 	b->marks[0] |= FORT_MARK_SUBPROG;
-	for (uint32_t pc = 0; pc < b->count; pc += fort_insn_slots(&b->insns[pc])) {
+	for (uint32_t pc = 0; pc < b->count; pc++) {
 		int64_t target;
 
 		if (!fort_insn_names_subprog(&b->insns[pc]))
@@ -165,10 +165,10 @@ static void walk_from(struct build *b, struct walk *walk, uint32_t start)
 
 static int check_reached(struct build *b)
 {
-	for (uint32_t pc = 0; pc < b->count; pc += fort_insn_slots(&b->insns[pc])) {
+	for (uint32_t pc = 0; pc < b->count; pc++) {
 		const struct fort_insn *insn = &b->insns[pc];
 
-		if (!(b->marks[pc] & FORT_MARK_REACHED))
+		if (!(b->marks[pc] & FORT_MARK_REACHED) && insn->kind != FORT_LDIMM_HIGH)
 			return fail(b, FORT_GRAPH_UNREACHABLE, pc, 0);
 		if (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL)
 			b->marks[pc + 1] |= FORT_MARK_RETURN; /* a call is never the last slot */

@@ -98,7 +98,7 @@ bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
 		if (env->demands[i].kind == FORT_ROOT_GLOBAL &&
 		    !root_runs(env, &env->demands[i], why))
 			return false;
-	for (uint32_t pc = 0; pc < program->n_insns; pc += fort_insn_slots(&program->insns[pc]))
+	for (uint32_t pc = 0; pc < program->n_insns; pc++)
 		if (env->access[pc].reached &&
 		    (!access_runs(env, pc, why) || !insn_runs(env, pc, why)))
 			return false;
