@@ -284,7 +284,7 @@ static void add_events(const struct fort_load_diag *diag, struct fort_text *out)
 static void add_registers(const struct fort_load_diag *diag, struct fort_text *out)
 {
 	for (uint32_t i = 0; i < diag->n_registers && i < FORT_LEN(diag->registers); i++)
-		fort_text_add(out, "  %-7s %s\n", diag->registers[i].name,
+		fort_text_add(out, "  %-9s %s\n", diag->registers[i].name,
 			      diag->registers[i].value);
 }
 
@@ -375,15 +375,15 @@ void fort_verdict_explain(const char *name, const struct fort_loading *loading, 
 	}
 	fort_text_add(out, ": %s [%s]\n", diag->title, diag->code);
 	add_source(&diag->place, out);
-	fort_text_add(out, "  why:    %s\n", diag->message);
+	fort_text_add(out, "  why:      %s\n", diag->message);
 	if (explain && diag->needed[0])
-		fort_text_add(out, "  needed: %s\n", diag->needed);
+		fort_text_add(out, "  required: %s\n", diag->needed);
 	if (explain && diag->known[0])
-		fort_text_add(out, "  known:  %s\n", diag->known);
+		fort_text_add(out, "  known:    %s\n", diag->known);
 	if (explain)
 		add_registers(diag, out);
 	for (uint32_t i = 0; i < diag->n_fixes && i < FORT_LEN(diag->fixes); i++)
-		fort_text_add(out, "  %s %s\n", i ? "    or:" : "to fix:", diag->fixes[i]);
+		fort_text_add(out, "  %s %s\n", i ? "     or:" : "to fix:  ", diag->fixes[i]);
 	if (!explain)
 		return;
 	add_events(diag, out);

@@ -75,7 +75,7 @@ def check_verify():
     gives("verify: a number out of range", 2, "verify", WRONG, "--log-level", "9", err="from 0 to 2")
     gives("verify: the log of level 2", 0, "verify", WRONG, "--prog", "fine", "--log-level", "2",
           out="R10=fp0")
-    for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18",
+    for word in ("no_null_check", "required:", "known:", "to fix:", "wrong.bpf.c:18",
                  "18 | *count += 1; // line 18\n         |        ^\n", "before that:",
                  "is the result of bpf_map_lookup_elem: a value of map `counts`, or NULL",
                  "nothing on this path tests it", "the kernel's words: R0 invalid mem access"):
@@ -241,7 +241,7 @@ def check_run():
           err="there is interp x64 llvm")
     gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi-store sfi")
     gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
-          "no_null_check", "data_in", PACKET, err="needed:")
+          "no_null_check", "data_in", PACKET, err="required:")
     big = file_of("big", bytes(2 << 20))
     gives("a packet that is too large", 2, *run, "name", "length", "data_in", big, err="too large")
 
