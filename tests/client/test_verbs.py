@@ -87,6 +87,8 @@ def check_verify():
                   "nothing that only rises or falls shows that this loop ends [F0902]"):
         gives(f"verify --explain of what is too complex: {words.strip()}", 1, "verify", WRONG,
               "--prog", "endless", "--explain", out=words)
+    gives("verify --explain: numbers with which it happens", 1, "verify", WRONG, "--prog",
+          "no_null_check", "--explain", out="  example:  r0 = 0\n")
     gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
           "data_in", PACKET, err="programs of type perf_event are not supported")
     gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
@@ -162,6 +164,10 @@ def check_verify_json():
                and diag["registers"].get("r0", "").startswith("map_value_or_null(")
                and diag["line"]["column"] > 1 and diag["fix"][0] == diag["hint"],
                "the diagnostic: kind, registers, the kernel's words", diag)
+    tap.report(diag["counterexample"] == {"ctx": None, "packet": None, "maps": None,
+                                          "helper_results": None, "registers": {"r0": 0},
+                                          "confirmed": False},
+               "verify --json: numbers with which it happens", diag["counterexample"])
     tap.report(diag.get("errno") == errno.EACCES and diag["required"] == diag["needed"]
                and diag["cost"]["places"] == [] and diag["cost"]["doubt"] is None
                and diag["cost"]["processed"]
