@@ -47,11 +47,16 @@ struct bpfort_options {
 	/* Not 0: constants of programs are kept out of machine code as they are, for programs of
 	 * those who are not trusted. */
 	int hide_constants;
+	/* Not 0: memory of machine code is sealed (mseal(2), Linux 6.10): nothing in this process
+	 * can unmap it, map over it or change its protection. It stays when programs are unloaded,
+	 * so this is for those who load what they need and keep it; at most 4096 programs. */
+	uint64_t seal_code;
 };
 
 /* Opens a store. `options` may be NULL. Returns 0 and *out, which the caller closes; -ENOMEM;
  * -EINVAL for an unknown engine or isolation; -EOPNOTSUPP for one that does not have the other, or
- * that the processor does not have; or what the system refused. */
+ * that the processor does not have, or for seals that the kernel does not have; or what the system
+ * refused. */
 BPFORT_API int bpfort_open(const struct bpfort_options *options, struct bpfort **out);
 /* Detaches what is attached and frees the store. Its descriptors stay open but mean nothing. NULL
  * is fine. */

@@ -24,6 +24,11 @@ struct bpfort {
 #define CRASH_BYTES_MIN   (offsetof(struct bpfort_crash, comm) + sizeof(char *))
 #define REPORT_BYTES_MIN  (offsetof(struct bpfort_report, log_tail) + sizeof(char *))
 
+/* Is a member behind those of the first version known to the caller, and set? */
+#define IS_SET(options, member)                                                                    \
+	((options)->size >= offsetof(struct bpfort_options, member) + sizeof((options)->member) && \
+	 (options)->member)
+
 const char *bpfort_version(void)
 {
 	return FORT_VERSION;
@@ -44,8 +49,14 @@ static int choose_engine(struct fort_store *store, const struct bpfort_options *
 		return -EINVAL;
 	if (options->isolation && fort_isolation_by_name(options->isolation, &isolation))
 		return -EINVAL;
-	if (options->size >= sizeof(*options) && options->hide_constants)
+	if (IS_SET(options, hide_constants))
 		fort_store_set_blinding(store, true);
+	if (IS_SET(options, seal_code)) {
+		int err = fort_store_set_sealing(store, true);
+
+		if (err)
+			return err;
+	}
 	return fort_store_set_engine(store, engine, isolation);
 }
 

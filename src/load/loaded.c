@@ -118,7 +118,8 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .cache = request->cache,
 				       .scratch = request->scratch,
 				       .proven = true,
-				       .blind = request->blind};
+				       .blind = request->blind,
+				       .seal = request->seal};
 	int err = keep_program(loaded, request);
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++)

@@ -24,6 +24,7 @@ struct fort_load_request {
 	/* Where crashes are counted; index FORT_CRASH_PLACES: by this program alone. */
 	struct fort_crash_place crash_place;
 	struct fort_shared *shared; /* has the place; outlives the program; or NULL */
+	bool seal;                  /* machine code stays for ever (engine/engine.h) */
 	bool blind;                 /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys;     /* if the isolation has them; they must outlive the program */
 	bool counts;                /* how often instructions run is counted (engine/run.h) */

@@ -129,8 +129,10 @@ struct fort_store {
 	struct fort_keys keys;          /* of programs under mpk; runtime 0: there were none yet */
 	struct fort_crash_policy crash; /* of programs loaded now */
 	struct fort_crashes crashes;
-	bool blind;  /* constants of programs loaded now are hidden */
-	bool counts; /* programs loaded now count their instructions */
+	bool blind;        /* constants of programs loaded now are hidden */
+	bool seals;        /* machine code of programs loaded now is sealed */
+	uint32_t n_sealed; /* programs that were loaded so, in use or not */
+	bool counts;       /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;

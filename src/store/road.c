@@ -215,6 +215,7 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.crash_place = request->crash_place,
 		.shared = request->host->shared,
 		.blind = request->blind,
+		.seal = request->seal,
 		.counts = request->counts,
 		.cache = fort_cache_directory(directory),
 		.scratch = &load->memory.scratch,

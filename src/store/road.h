@@ -135,6 +135,7 @@ struct fort_road_request {
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;
 	struct fort_crash_place crash_place; /* in the host's shared table */
+	bool seal;                           /* machine code stays for ever (engine/engine.h) */
 	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* for isolations that have them; outlives the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */

@@ -6,6 +6,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "abi/uapi.h"
+#include "base/sys.h"
 #include "engine/watch.h"
 #include "helper/trace.h"
 #include "map/cpus.h"
@@ -176,6 +178,17 @@ void fort_store_set_blinding(struct fort_store *store, bool blind)
 	pthread_mutex_lock(&store->lock);
 	store->blind = blind;
 	pthread_mutex_unlock(&store->lock);
+}
+
+int fort_store_set_sealing(struct fort_store *store, bool seals)
+{
+	/* Of nothing, to ask whether the kernel knows it. */
+	if (seals && fort_sys3(FORT_SYS_MSEAL, 0, 0, 0))
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&store->lock);
+	store->seals = seals;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
 }
 
 void fort_store_set_counting(struct fort_store *store, bool counts)

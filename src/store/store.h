@@ -104,6 +104,11 @@ uint64_t fort_store_crashes_lost(const struct fort_store *store);
  * store loads for itself. */
 void fort_store_set_blinding(struct fort_store *store, bool blind);
 
+/* Is machine code of programs loaded from now on sealed in memory (engine.h)? For processes that
+ * load what they need and keep it: it stays when programs are unloaded, and after FORT_SEALED_MAX
+ * programs loads fail with -ENOSPC. Returns 0, or -EOPNOTSUPP where the kernel has no mseal(2). */
+FORT_CHECKED int fort_store_set_sealing(struct fort_store *store, bool seals);
+
 /* From now on the store only judges: maps of every type that the kernel has can be made, and are
  * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
  * that are safe get a descriptor, and none of them can run. `kernel`: the types of the kernel that
