@@ -15,11 +15,9 @@ static void forget_slots(struct fort_frame *frame, uint64_t live)
 	for (uint32_t s = 0; s < frame->n_slots; s++) {
 		struct fort_slot *slot = &frame->slots[s];
 
-		if (!fort_slot_marks(slot))
-			continue;
 		if (live >> s & 1)
 			n = s + 1;
-		else
+		else if (fort_slot_marks(slot))
 			memset(slot, 0, sizeof(*slot));
 	}
 	frame->n_slots = n; /* what nobody reads was never touched */
