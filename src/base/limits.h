@@ -18,6 +18,9 @@
 #define FORT_NAME_BYTES            16u         /* K: BPF_OBJ_NAME_LEN */
 #define FORT_ASM_BYTES_MAX         (64u << 20) /* text for the assembler */
 
+/* Memory of one load that is kept for the next, in each of its arenas */
+#define FORT_ARENA_KEPT_BYTES (2u << 20)
+
 /* Verification */
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
 #define FORT_BUDGET_WORK      8000000u   /* the same and comparisons of states */

@@ -116,6 +116,7 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
 				       .cache = request->cache,
+				       .scratch = request->scratch,
 				       .proven = true,
 				       .blind = request->blind,
 				       .seal = request->seal};

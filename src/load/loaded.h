@@ -29,6 +29,7 @@ struct fort_load_request {
 	struct fort_keys *keys;     /* if the isolation has them; they must outlive the program */
 	bool counts;                /* how often instructions run is counted (engine/run.h) */
 	const char *cache;          /* as in struct fort_compile */
+	struct fort_arena *scratch; /* the same */
 };
 
 struct fort_loaded {

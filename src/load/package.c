@@ -35,11 +35,21 @@ void fort_package_write(struct fort_buf *buf, const struct fort_package_view *vi
 		.n_prototypes = unit->n_prototypes,
 	};
 
-	fort_buf_put(buf, &head, sizeof(head));
-	fort_buf_put(buf, unit->insns, unit->n_insns * sizeof(unit->insns[0]));
-	fort_buf_put(buf, unit->maps, unit->n_maps * sizeof(unit->maps[0]));
-	fort_buf_put(buf, unit->prototypes, unit->n_prototypes * sizeof(unit->prototypes[0]));
-	fort_buf_put(buf, view->certificate.data, view->certificate.bytes);
+	const struct fort_span parts[] = {
+		{(const uint8_t *)&head, sizeof(head)},
+		{(const uint8_t *)unit->insns, unit->n_insns * sizeof(unit->insns[0])},
+		{(const uint8_t *)unit->maps, unit->n_maps * sizeof(unit->maps[0])},
+		{(const uint8_t *)unit->prototypes,
+		 unit->n_prototypes * sizeof(unit->prototypes[0])},
+		view->certificate,
+	};
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < FORT_LEN(parts); i++)
+		bytes += parts[i].bytes;
+	fort_buf_reserve(buf, bytes);
+	for (unsigned i = 0; i < FORT_LEN(parts); i++)
+		fort_buf_put(buf, parts[i].data, parts[i].bytes);
 }
 
 static int bad(size_t at, size_t *offset)

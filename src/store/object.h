@@ -136,6 +136,7 @@ struct fort_store {
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;
+	struct fort_road_memory memory;
 	struct fort_load_report report;
 	struct fort_test_result last_run;
 	uint32_t uprobe_type;

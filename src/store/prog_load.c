@@ -307,6 +307,7 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.gpl = prog->gpl,
 		.name = prog->name,
 		.host = &call->store->host,
+		.memory = &call->store->memory,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
 		.keys = &call->store->keys,

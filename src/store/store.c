@@ -49,6 +49,7 @@ int fort_store_create(struct fort_store **out)
 		return -ENOMEM;
 	store->epoll = -1;
 	pthread_mutex_init(&store->lock, NULL);
+	store->memory.lock = &store->lock;
 	err = start(store);
 	if (err) {
 		fort_store_free(store);
@@ -75,6 +76,9 @@ void fort_store_free(struct fort_store *store)
 	for (unsigned kind = 0; kind < FORT_OBJECT_KINDS; kind++)
 		free(store->tables[kind].objects);
 	free(store->identities.entries);
+	fort_arena_free(&store->memory.proof);
+	fort_arena_free(&store->memory.check);
+	fort_arena_free(&store->memory.scratch);
 	pthread_mutex_destroy(&store->lock);
 	free(store);
 }
