@@ -49,7 +49,7 @@ static uint64_t shape_of(const struct fort_search *s, const struct fort_state *s
 static void describe(const struct fort_search *s, struct fort_spot *spot)
 {
 	spot->shape = shape_of(s, spot->state);
-	spot->constants = fort_state_constants(spot->state);
+	spot->constants = fort_state_constants(spot->state, s->loads);
 }
 
 /* Leaves out what is dead, so that states can be compared. */
@@ -183,7 +183,7 @@ static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_
 				       const struct fort_layer *origin, bool in_layer)
 {
 	uint64_t shape = shape_of(s, s->state);
-	uint64_t constants = fort_state_constants(s->state);
+	uint64_t constants = fort_state_constants(s->state, s->loads);
 	struct fort_spot *other = NULL, *any = NULL;
 	uint32_t n = 0;
 

@@ -1,5 +1,7 @@
 #include "verify/counters.h"
 
+#include <errno.h>
+
 struct scan {
 	const struct fort_program *program;
 	const struct fort_loops *loops;
@@ -17,6 +19,30 @@ uint8_t fort_slot_accessed(const struct fort_insn *insn, unsigned base)
 	if (base != FORT_R10 || off >= 0 || off < -(int32_t)FORT_STACK_BYTES)
 		return 0;
 	return (uint8_t)((uint32_t)(-off - 1) / 8 + 1);
+}
+
+int fort_loads_find(struct fort_arena *arena, const struct fort_program *program,
+		    const uint64_t **out)
+{
+	uint64_t *loads = FORT_ARENA_ARRAY(arena, program->n_subprogs, uint64_t);
+
+	if (!loads)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < program->n_subprogs; i++) {
+		const struct fort_subprog *of = &program->subprogs[i];
+
+		loads[i] = 0;
+		for (uint32_t pc = of->start; pc < of->end;
+		     pc += fort_insn_slots(&program->insns[pc])) {
+			const struct fort_insn *insn = &program->insns[pc];
+			uint8_t slot =
+				insn->kind == FORT_LDX ? fort_slot_accessed(insn, insn->src) : 0;
+
+			loads[i] |= slot ? 1ull << (slot - 1) : 0;
+		}
+	}
+	*out = loads;
+	return 0;
 }
 
 static void add(struct fort_counters *out, struct fort_counter counter)

@@ -25,6 +25,11 @@ uint8_t fort_slot_accessed(const struct fort_insn *insn, unsigned base);
 bool fort_counters_end_soon(const struct fort_counters *counters, const struct fort_state *before,
 			    const struct fort_state *after);
 
+/* *out: of each function, the slots that its instructions load through r10. Returns 0 or -ENOMEM.
+ */
+FORT_CHECKED int fort_loads_find(struct fort_arena *arena, const struct fort_program *program,
+				 const uint64_t **out);
+
 /* Of the loop with this head, in a function that runs in frame `frame`. */
 void fort_counters_find(const struct fort_program *program, const struct fort_loops *loops,
 			uint32_t head, uint8_t frame, struct fort_counters *out);

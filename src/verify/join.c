@@ -152,27 +152,37 @@ uint64_t fort_state_shape(const struct fort_state *state, bool reads_all)
 	return hash;
 }
 
-struct constants {
-	uint64_t hash, place;
-};
-
-static inline bool add_constant(struct fort_value *value, void *context)
+static bool is_null(const struct fort_value *value)
 {
-	struct constants *constants = context;
-
-	constants->place++;
-	if (value->type == FORT_NUM && fort_scalar_is_const(&value->num))
-		constants->hash = mix(constants->hash, value->num.arc.base + constants->place);
-	return true;
+	return value->type == FORT_NUM && fort_scalar_is_const(&value->num) && !value->num.arc.base;
 }
 
-uint64_t fort_state_constants(const struct fort_state *state)
+static uint64_t add_constant(uint64_t hash, const struct fort_value *value, uint64_t place)
 {
-	struct constants constants = {0};
+	if (value->type != FORT_NUM || !fort_scalar_is_const(&value->num))
+		return hash;
+	return mix(hash, value->num.arc.base + (place << 32));
+}
 
-	/* cast: this visitor changes nothing */
-	(void)fort_state_each((struct fort_state *)(uintptr_t)state, add_constant, &constants);
-	return constants.hash;
+uint64_t fort_state_constants(const struct fort_state *state, const uint64_t *loaded)
+{
+	uint64_t hash = 0;
+
+	for (uint32_t f = 0; f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+		uint64_t first = (uint64_t)f * (FORT_REGS + FORT_STACK_SLOTS) + 1;
+
+		for (unsigned r = 0; r < FORT_R10; r++)
+			hash = add_constant(hash, &frame->regs[r], first + r);
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if ((loaded[frame->subprog] >> s & 1) &&
+			    fort_slot_has_value(&frame->slots[s]) &&
+			    !is_null(&frame->slots[s].spill))
+				hash = add_constant(hash, &frame->slots[s].spill,
+						    first + FORT_REGS + s);
+		hash = add_constant(hash, &frame->turns, first);
+	}
+	return hash;
 }
 
 /* --- the join --- */
@@ -286,11 +296,6 @@ static struct fort_scalar join_numbers(const struct fort_join *join, const struc
 	if (n)
 		return fort_scalar_widen(a, &both, limits, n);
 	return fort_scalar_widen(a, &both, join->widening->thresholds, join->widening->n);
-}
-
-static bool is_null(const struct fort_value *value)
-{
-	return value->type == FORT_NUM && fort_scalar_is_const(&value->num) && !value->num.arc.base;
 }
 
 /* At offset 0 of something that a call may return: it may be NULL as well. */

@@ -14,8 +14,10 @@ void fort_state_forget_dead(struct fort_state *state, const struct fort_live *li
  * kinds of values in registers and slots, references. `reads_all`: slots that were never written
  * are like numbers, for those who may read them as such. */
 uint64_t fort_state_shape(const struct fort_state *state, bool reads_all);
-/* A hash of the numbers that are known. */
-uint64_t fort_state_constants(const struct fort_state *state);
+/* A hash of the numbers that are known: in registers, and in those slots of each function that it
+ * loads (fort_loads_find), zeroes aside. What else lies in the stack, keys and buffers that were
+ * cleared, decides little. */
+uint64_t fort_state_constants(const struct fort_state *state, const uint64_t *loaded);
 
 /* How a join treats bounds that moved. */
 struct fort_widening {

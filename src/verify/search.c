@@ -342,6 +342,7 @@ static int prepare(struct fort_search *s, struct fort_loops *loops)
 	int err = fort_loops_find(s->arena, s->env->graph, loops);
 
 	err = err ? err : fort_live_find(s->arena, s->env, loops, &s->live);
+	err = err ? err : fort_loads_find(s->arena, &s->env->graph->program, &s->loads);
 	err = err ? err : fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);
 	s->loops = loops;
 	return err;

@@ -32,6 +32,7 @@ struct fort_search {
 	const struct fort_policy *policy;
 	const struct fort_loops *loops;
 	const struct fort_live *live;
+	const uint64_t *loads; /* of each function: slots that it loads */
 	struct fort_widening widening;
 	struct fort_arena *arena;
 	struct fort_pool pool;
