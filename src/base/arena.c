@@ -6,7 +6,7 @@
 #include "base/pages.h"
 
 #define CHUNK_BYTES_MIN (64u << 10)
-#define CHUNK_BYTES_MAX (4u << 20)
+#define CHUNK_BYTES_MAX (1u << 20)
 
 struct fort_arena_chunk {
 	struct fort_arena_chunk *below;
@@ -68,7 +68,9 @@ static bool push_chunk(struct fort_arena *arena, size_t need)
 		bytes = CHUNK_BYTES_MAX;
 	if (bytes < need + header_bytes)
 		bytes = fort_round_up(need + header_bytes, FORT_PAGE_BYTES);
-	if (fort_pages_alloc(bytes, &pages))
+	/* What does not fit into the first chunk will need most of the others: their pages come at
+	 * once, for less than one by one. */
+	if (arena->top ? fort_pages_alloc_present(bytes, &pages) : fort_pages_alloc(bytes, &pages))
 		return false;
 	chunk = pages;
 	*chunk = (struct fort_arena_chunk){.below = arena->top,

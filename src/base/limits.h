@@ -48,7 +48,10 @@
 #define FORT_FUEL_DEFAULT         (1ull << 28) /* slots executed through back edges and calls */
 #define FORT_RUN_NS_MAX           5000000000ull /* processor time of one run in a host: the watchdog's */
 #define FORT_WATCH_PERIOD_NS      5000000ull
+#define FORT_CRASH_PLACES         4096u /* programs of one store whose crashes all processes count */
+#define FORT_CRASH_RING_BYTES     (64u << 10) /* crashes nobody has read yet */
 #define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
+#define FORT_SEALED_MAX           4096u      /* compiled programs of a store that stay for ever */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
 #define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */

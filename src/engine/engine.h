@@ -87,6 +87,10 @@ struct fort_compile {
 	/* Constants of the program do not appear in machine code as they are: who writes programs
 	 * does not choose bytes that an attack elsewhere could run. */
 	bool blind;
+	/* Memory of machine code is sealed (mseal(2)): nobody can unmap it, map over it or change
+	 * its protection any more, and so it stays when the program is freed. -ENOSYS without it.
+	 */
+	bool seal;
 };
 
 /* Where the code of an instruction starts, in the machine code. Parts of one instruction may lie in

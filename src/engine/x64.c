@@ -252,6 +252,11 @@ static int finish(struct fort_x64 *x, struct fort_x64_draft *draft, struct fort_
 	err = fort_x64_draft_seal(draft, &code->image);
 	err = err ? err : inspect(x, &code->image);
 	err = err ? err : list(x, code);
+	if (!err && x->request->seal) {
+		err = fort_x64_image_seal(&code->image);
+		if (err)
+			fort_signals_unlist(code->place);
+	}
 	if (err) {
 		fort_x64_image_close(&code->image);
 		free(code);

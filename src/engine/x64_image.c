@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/uapi.h"
 #include "base/limits.h"
 #include "base/sys.h"
 
@@ -105,7 +106,7 @@ static int map_image(const struct fort_x64_draft *draft, int fd, struct fort_x64
 		fort_sys2(SYS_munmap, at, (long)bytes);
 		return err;
 	}
-	*out = (struct fort_x64_image){(uint8_t *)at, bytes, code, draft->code_bytes};
+	*out = (struct fort_x64_image){(uint8_t *)at, bytes, code, draft->code_bytes, false};
 	return 0;
 }
 
@@ -125,9 +126,18 @@ int fort_x64_draft_seal(struct fort_x64_draft *draft, struct fort_x64_image *out
 	return err;
 }
 
+int fort_x64_image_seal(struct fort_x64_image *image)
+{
+	int err = (int)fort_sys3(FORT_SYS_MSEAL, (long)image->reserved, (long)image->reserved_bytes,
+				 0);
+
+	image->sealed = !err;
+	return err;
+}
+
 void fort_x64_image_close(struct fort_x64_image *image)
 {
-	if (image->reserved)
+	if (image->reserved && !image->sealed)
 		fort_sys2(SYS_munmap, (long)image->reserved, (long)image->reserved_bytes);
 	*image = (struct fort_x64_image){0};
 }

@@ -14,6 +14,7 @@ struct fort_x64_image {
 	uint64_t reserved_bytes;
 	uint8_t *code;
 	uint64_t code_bytes; /* whole pages */
+	bool sealed;         /* for ever: it stays when it is closed */
 };
 
 /* While it is being written. `code` is where the code starts, slots lie before it. */
@@ -30,4 +31,7 @@ FORT_CHECKED int fort_x64_draft_open(uint32_t n_slots, uint64_t code_bytes,
 void fort_x64_draft_drop(struct fort_x64_draft *draft);
 /* Ends the writing; on failure nothing is left behind. Returns 0, or the system call's error. */
 FORT_CHECKED int fort_x64_draft_seal(struct fort_x64_draft *draft, struct fort_x64_image *out);
+/* Nobody can unmap it, map over it, move it or change its protection any more: its guard pages and
+ * the addresses before the code as little as the code. -ENOSYS before Linux 6.10. */
+FORT_CHECKED int fort_x64_image_seal(struct fort_x64_image *image);
 void fort_x64_image_close(struct fort_x64_image *image);

@@ -109,6 +109,13 @@ static int fail(struct fort_decode_error *error, enum fort_decode_fault fault, c
 	return -EINVAL;
 }
 
+/* From address space 1 to 0, or back. (K: BPF_ADDR_SPACE_CAST) */
+static bool is_space_cast(const struct fort_raw_insn *raw)
+{
+	return raw->opcode == fort_rows[FORT_ROW_MOVSX32_64].opcode && raw->off == 1 &&
+	       (raw->imm == 1 || raw->imm == 1 << 16);
+}
+
 /* None of an opcode's rows has the selecting field's value. */
 static int fail_selection(const struct fort_row_info *info, struct fort_decode_error *error)
 {
@@ -132,6 +139,8 @@ static int refuse(const struct index *index, const struct fort_raw_insn *raw, ui
 
 	if (row == NO_ROW)
 		return fail(error, FORT_DECODE_UNKNOWN_OPCODE, NULL, NULL);
+	if (is_space_cast(raw))
+		return fail(error, FORT_DECODE_SPACE_CAST, "off", fort_rows[row].group);
 	while (selector(&fort_rows[row], raw) != fort_rows[row].value) {
 		if (index->next[row] == NO_ROW)
 			return fail_selection(&fort_rows[row], error);

@@ -187,6 +187,7 @@ enum fort_decode_fault {
 	FORT_DECODE_BAD_ATOMIC,
 	FORT_DECODE_HALF_LDIMM,    /* the second slot is missing or not one */
 	FORT_DECODE_BAD_LDIMM_SRC, /* pseudo source unknown, or it takes no second imm */
+	FORT_DECODE_SPACE_CAST,    /* a cast between address spaces: of programs with arenas */
 };
 
 struct fort_decode_error {

@@ -81,7 +81,9 @@ static int describe_functions(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
 	const struct fort_func_owner owner = {.prog_type = request->type->number,
-					      .attach_type = request->expected_attach_type};
+					      .attach_type = request->expected_attach_type,
+					      .kernel = request->kernel ? request->kernel->btf
+									: NULL};
 	struct fort_description described;
 	int err = fort_describe(&load->memory.proof, request->info, &owner, &described);
 
@@ -185,7 +187,8 @@ static int pack(struct load *load, struct fort_buf *package)
 		.unit = load->wanted,
 		/* Who runs it elsewhere has another engine, and keys of its own or none. */
 		.isolation = fort_isolation_without_keys(load->request->isolation),
-		.quarantine_after = load->request->crash.quarantine_after,
+		.crash = load->request->crash,
+		.crash_place = load->request->crash_place,
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -209,7 +212,10 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.fuel = FORT_FUEL_DEFAULT,
 		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
 		.crash = request->crash,
+		.crash_place = request->crash_place,
+		.shared = request->host->shared,
 		.blind = request->blind,
+		.seal = request->seal,
 		.counts = request->counts,
 		.cache = fort_cache_directory(directory),
 		.scratch = &load->memory.scratch,
