@@ -80,7 +80,7 @@ static bool push_chunk(struct fort_arena *arena, size_t need)
 	return true;
 }
 
-void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
+void *fort_arena_room(struct fort_arena *arena, size_t bytes)
 {
 	struct fort_arena_chunk *top = arena->top;
 	size_t need;
@@ -99,7 +99,15 @@ void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
 	at = (uint8_t *)top + top->used;
 	top->used += need;
 	arena->used_bytes += need;
-	memset(at, 0, need); /* a rewound chunk is dirty */
+	return at;
+}
+
+void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
+{
+	void *at = fort_arena_room(arena, bytes);
+
+	if (at)
+		memset(at, 0, bytes); /* a rewound chunk is dirty */
 	return at;
 }
 
@@ -114,7 +122,7 @@ void *fort_arena_array(struct fort_arena *arena, size_t count, size_t bytes)
 
 void *fort_arena_copy(struct fort_arena *arena, const void *data, size_t bytes)
 {
-	void *copy = fort_arena_alloc(arena, bytes);
+	void *copy = fort_arena_room(arena, bytes);
 
 	if (copy && bytes)
 		memcpy(copy, data, bytes);

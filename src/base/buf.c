@@ -37,6 +37,12 @@ static int reserve(struct fort_buf *buf, size_t bytes)
 	return 0;
 }
 
+void fort_buf_reserve(struct fort_buf *buf, size_t bytes)
+{
+	if (!buf->err)
+		buf->err = reserve(buf, bytes);
+}
+
 void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes)
 {
 	if (buf->err || !bytes)

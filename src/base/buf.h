@@ -13,6 +13,8 @@ void fort_buf_init(struct fort_buf *buf, size_t limit_bytes);
 void fort_buf_free(struct fort_buf *buf);
 
 /* After a failure (-ENOMEM, or -EFBIG beyond the limit) further writes do nothing. */
+/* Room for `bytes` more, at once. */
+void fort_buf_reserve(struct fort_buf *buf, size_t bytes);
 void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes);
 void fort_buf_u32(struct fort_buf *buf, uint32_t value);
 /* Of more than one byte, or where there is no room. */

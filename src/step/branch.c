@@ -304,6 +304,25 @@ static bool tells_addresses(const struct fort_rule *rule, const struct test *tes
 	       !(is_limit(left, right) || is_limit(right, left));
 }
 
+/* Pointers that the kernel knows not to be NULL, and lets anybody ask of. (K: reg_not_null) */
+static bool may_be_asked(const struct fort_value *value)
+{
+	switch (value->type) {
+	case FORT_MAP:
+	case FORT_MAP_VALUE:
+	case FORT_MAP_KEY:
+	case FORT_SOCKET:
+	case FORT_SOCK_COMMON:
+	case FORT_TCP_SOCK:
+	case FORT_XDP_SOCK:
+	case FORT_MEM:
+	case FORT_RING_MEM:
+	case FORT_BUF:
+	case FORT_BTF: return true;
+	default: return false;
+	}
+}
+
 /* One side is known to be the only one. */
 static bool go(struct fort_rule *rule, const struct test *test, bool taken)
 {
@@ -335,10 +354,11 @@ bool fort_rule_branch(struct fort_rule *rule)
 		test.constant = fort_value_const(insn->bits == 64 ? (uint64_t)insn->imm
 								  : (uint32_t)insn->imm);
 	known = decide(rule, &test);
+	if ((known < 0 || !may_be_asked(fort_rule_reg(rule, insn->dst))) &&
+	    tells_addresses(rule, &test))
+		return bad_comparison(rule, insn->dst);
 	if (known >= 0)
 		return go(rule, &test, known);
-	if (tells_addresses(rule, &test))
-		return bad_comparison(rule, insn->dst);
 	if (insn->kind == FORT_JCC_X) { /* what is compared may be worth relating */
 		name_number(rule, insn->dst);
 		name_number(rule, insn->src);

@@ -92,6 +92,10 @@ bool fort_rule_may_leave(struct fort_rule *rule, const struct fort_value *result
 
 /* --- functions --- */
 
+/* Is this a function of which it is known that it returns no number? Nothing may make it return one
+ * before its end. (K: check_btf_func) */
+bool fort_rule_in_void(const struct fort_rule *rule);
+
 /* A frame on top of those of `state`. */
 bool fort_rule_push(struct fort_rule *rule, struct fort_state *state, enum fort_frame_kind kind,
 		    uint32_t subprog, uint32_t return_pc);

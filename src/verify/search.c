@@ -422,6 +422,16 @@ static int run(struct fort_search *s)
 	return err;
 }
 
+/* Every struct has rules of its own, which are not known. */
+static bool is_foreign(struct fort_search *s)
+{
+	if (s->env->hook.prog->bit != FORT_BIT_STOPS)
+		return false;
+	s->result->verdict = FORT_REJECT;
+	(void)fort_search_reject(s, FORT_DIAG_STRUCT_OPS_LATER, 0);
+	return true;
+}
+
 /* Every path is safe. */
 static int accept(struct fort_search *s)
 {
@@ -450,7 +460,7 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 	if (fort_narrates_all(options->narrator))
 		s.narrator = options->narrator;
 	err = straight ? 0 : prepare(&s, &loops);
-	err = err ? err : run(&s);
+	err = err || is_foreign(&s) ? err : run(&s);
 	if (!err && straight && result->verdict == FORT_REJECT)
 		err = prepare(&s, &loops); /* for what is told of it */
 	if (!err && fort_is_out_of_budget(&result->violation) && options->explains)
