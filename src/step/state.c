@@ -19,8 +19,8 @@ static void *take(struct fort_pool *pool, struct fort_pool_item **list, size_t b
 {
 	struct fort_pool_item *item = *list;
 
-	if (!item)
-		return fort_arena_alloc(pool->arena, bytes);
+	if (!item) /* dirty, as what was given back is */
+		return fort_arena_room(pool->arena, bytes);
 	*list = item->next;
 	return item;
 }
@@ -40,7 +40,7 @@ void *fort_pool_scratch(struct fort_pool *pool, size_t bytes)
 
 		while (room < bytes)
 			room *= 2;
-		pool->scratch = fort_arena_alloc(pool->arena, room);
+		pool->scratch = fort_arena_room(pool->arena, room);
 		pool->scratch_bytes = pool->scratch ? room : 0;
 	}
 	return pool->scratch;
