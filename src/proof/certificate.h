@@ -107,6 +107,8 @@ struct fort_cert_counts {
 void fort_certificate_begin(struct fort_buf *buf, const struct fort_env *env,
 			    const struct fort_cert_counts *counts);
 void fort_certificate_put_group(struct fort_buf *buf, const struct fort_cert_group *group);
-void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span claim);
+/* `body`: what fort_claim_write wrote; `ghosts`: their number, and those that were chosen. */
+void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span body,
+				struct fort_span ghosts);
 void fort_certificate_put_root(struct fort_buf *buf, const struct fort_root *root);
 void fort_certificate_put_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges);

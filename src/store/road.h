@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "abi/progs.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -115,6 +117,13 @@ struct fort_load_report {
 	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
 };
 
+/* Memory that loads work in, kept from one to the next: a load takes it, and others that come
+ * meanwhile have their own. All zero but for the lock: nothing is kept yet. */
+struct fort_road_memory {
+	pthread_mutex_t *lock;
+	struct fort_arena proof, check, scratch;
+};
+
 struct fort_road_request {
 	const struct fort_prog_info *type;
 	uint32_t expected_attach_type; /* BPF_* as the loader gave it */
@@ -122,9 +131,12 @@ struct fort_road_request {
 	bool gpl;
 	const char *name;
 	struct fort_host *host; /* outlives the program */
+	struct fort_road_memory *memory;
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;
+	struct fort_crash_place crash_place; /* in the host's shared table */
+	bool seal;                           /* machine code stays for ever (engine/engine.h) */
 	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* for isolations that have them; outlives the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
