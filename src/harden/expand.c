@@ -248,8 +248,8 @@ static void one(struct fort_write *w, const struct fort_insn *insn, uint32_t pc)
 		packet_load(w, insn);
 	else if (is_function(insn))
 		fort_write(w, FORT_ROW_LDIMM, insn->dst, 0, 0,
-			   FORT_FUNC_HANDLE(fort_subprog_at(w->program,
-							    fort_insn_target(insn, pc))));
+			   FORT_FUNC_HANDLE(
+				   fort_subprog_at(w->program, fort_insn_target(insn, pc))));
 	else if (calls_back(insn) && insn->imm == BPF_FUNC_loop)
 		loop(w, insn, pc);
 	else if (calls_back(insn))
@@ -263,6 +263,8 @@ static void all(struct fort_write *w)
 	const struct fort_program *program = w->program;
 
 	for (uint32_t k = 0; k < program->n_subprogs; k++) {
+		if (!w->runs[k])
+			continue;
 		fort_write_subprog(w, k);
 		if (w->counts[k])
 			start_turns(w);
@@ -271,6 +273,47 @@ static void all(struct fort_write *w)
 			fort_write_begin(w, pc);
 			one(w, &program->insns[pc], pc);
 		}
+		fort_write_subprog_end(w, k);
+	}
+}
+
+/* --- which functions run --- */
+
+/* What the instruction calls may run. True if that was not known. */
+static bool spread_one(struct fort_write *w, uint32_t pc)
+{
+	const struct fort_program *program = w->program;
+	const struct fort_insn *insn = &program->insns[pc];
+	bool *runs = w->runs, news = false;
+
+	if (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL) {
+		uint32_t k = (uint32_t)fort_subprog_at(program, fort_insn_target(insn, pc));
+
+		news = !runs[k];
+		runs[k] = true;
+	} else if (calls_back(insn)) {
+		for (uint32_t k = 0; k < program->n_subprogs; k++)
+			if (!runs[k] &&
+			    (w->known[pc] == NO_SUBPROG ? w->named[k] : w->known[pc] == k))
+				runs[k] = news = true;
+	}
+	return news;
+}
+
+/* Engines have no place for functions that nobody calls: their address may be all that is used of
+ * them. Each round finds one at least, or is the last. */
+static void find_running(struct fort_write *w)
+{
+	const struct fort_program *program = w->program;
+	bool news = true;
+
+	w->runs[0] = true;
+	for (uint32_t round = 0; news && round <= program->n_subprogs; round++) {
+		news = false;
+		for (uint32_t k = 0; k < program->n_subprogs; k++)
+			for (uint32_t pc = program->subprogs[k].start;
+			     w->runs[k] && pc < program->subprogs[k].end; pc++)
+				news |= spread_one(w, pc);
 	}
 }
 
@@ -342,6 +385,7 @@ int fort_expand(const struct fort_program *program, struct fort_arena *arena,
 		return -ENOMEM;
 	find_targets(w);
 	find_functions(w);
+	find_running(w);
 	all(w); /* to see where everything comes to lie */
 	err = fort_write_again(w);
 	if (err)
@@ -349,11 +393,10 @@ int fort_expand(const struct fort_program *program, struct fort_arena *arena,
 	all(w);
 	if (w->too_far)
 		return -E2BIG;
-	w->subprogs[program->n_subprogs - 1].end = w->n;
 	*out = (struct fort_expanded){.program = {.insns = w->insns,
 						  .n_insns = w->n,
 						  .subprogs = w->subprogs,
-						  .n_subprogs = program->n_subprogs},
+						  .n_subprogs = w->n_subprogs},
 				      .origin = w->origin,
 				      .sights = w->sights,
 				      .hidden = needs_hidden(program)};

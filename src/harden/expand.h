@@ -25,13 +25,12 @@
 #define FORT_FUNC_HANDLE(subprog) (0x800 + (int32_t)(subprog))
 _Static_assert(0x800 + FORT_SUBPROGS_MAX <= FORT_PAGE_BYTES, "in the first page");
 
-/* Hidden memory of a slot of the domain, behind its stack and a page of nothing: a page of words and
- * a page of keys, FORT_STACK_BYTES of each for each frame. From the frame's r10 they lie at */
-#define FORT_HIDDEN_WORDS \
-	((int32_t)(FORT_PAGE_BYTES + (FORT_FRAMES_MAX - 1) * FORT_STACK_BYTES))
+/* Hidden memory of a slot of the domain, behind its stack and a page of nothing: a page of words
+ * and a page of keys, FORT_STACK_BYTES of each for each frame. From the frame's r10 they lie at */
+#define FORT_HIDDEN_WORDS ((int32_t)(FORT_PAGE_BYTES + (FORT_FRAMES_MAX - 1) * FORT_STACK_BYTES))
 #define FORT_HIDDEN_KEYS  (FORT_HIDDEN_WORDS + (int32_t)FORT_PAGE_BYTES)
 #define FORT_HIDDEN_BYTES (2 * FORT_PAGE_BYTES)
-_Static_assert(FORT_FRAMES_MAX * FORT_STACK_BYTES == FORT_PAGE_BYTES, "a page is all frames");
+_Static_assert(FORT_FRAMES_MAX *FORT_STACK_BYTES == FORT_PAGE_BYTES, "a page is all frames");
 _Static_assert(FORT_MAP_KEY_BYTES_MAX <= FORT_STACK_BYTES, "a key fits");
 
 /* Numbers of the runtime's own functions, where helpers have theirs. Arguments that make no sense
@@ -72,7 +71,7 @@ struct fort_expanded {
 	bool hidden; /* its frames need their hidden memory */
 };
 
-/* Of a program with a graph, whoever wrote it; parts of it that stay are shared. Returns 0, -ENOMEM,
- * or -E2BIG when a jump would become too long. */
+/* Of a program with a graph, whoever wrote it; parts of it that stay are shared. Returns 0,
+ * -ENOMEM, or -E2BIG when a jump would become too long. */
 FORT_CHECKED int fort_expand(const struct fort_program *program, struct fort_arena *arena,
 			     struct fort_expanded *out);

@@ -24,7 +24,7 @@ int fort_write_again(struct fort_write *w)
 	w->subprogs = FORT_ARENA_ARRAY(w->arena, w->program->n_subprogs, struct fort_subprog);
 	if (!w->insns || !w->origin || !w->sights || !w->subprogs)
 		return -ENOMEM;
-	w->n = 0;
+	w->n = w->n_subprogs = 0;
 	return 0;
 }
 
@@ -32,11 +32,13 @@ void fort_write_subprog(struct fort_write *w, uint32_t k)
 {
 	w->pc = w->program->subprogs[k].start;
 	w->entries[k] = w->n;
-	if (!w->insns)
-		return;
-	w->subprogs[k].start = w->n;
-	if (k)
-		w->subprogs[k - 1].end = w->n;
+}
+
+void fort_write_subprog_end(struct fort_write *w, uint32_t k)
+{
+	if (w->insns)
+		w->subprogs[w->n_subprogs] = (struct fort_subprog){w->entries[k], w->n};
+	w->n_subprogs++;
 }
 
 void fort_write_begin(struct fort_write *w, uint32_t pc)

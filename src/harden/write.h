@@ -1,7 +1,7 @@
 /* Writing an expanded program, instruction by instruction (internal to harden/).
  *
- * It is written twice, in the same way: the first time nothing is kept but where everything comes to
- * lie, so that the second time jumps know where they go.
+ * It is written twice, in the same way: the first time nothing is kept but where everything comes
+ * to lie, so that the second time jumps know where they go.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ enum fort_label {
 };
 
 struct fort_label_uses {
-	uint32_t at;                         /* of HEAD */
-	uint32_t jumps[FORT_SUBPROGS_MAX];   /* that wait for the label */
+	uint32_t at;                       /* of HEAD */
+	uint32_t jumps[FORT_SUBPROGS_MAX]; /* that wait for the label */
 	uint32_t n_jumps;
 };
 
@@ -33,14 +33,15 @@ struct fort_write {
 	uint32_t *known, *starts;
 	/* Of each subprogram: is its address taken; has it counted jumps; where it starts. */
 	bool named[FORT_SUBPROGS_MAX], counts[FORT_SUBPROGS_MAX];
+	bool runs[FORT_SUBPROGS_MAX]; /* something may call it */
 	uint32_t entries[FORT_SUBPROGS_MAX];
 	/* The new program; `insns` is NULL the first time. */
 	struct fort_insn *insns;
 	uint32_t *origin;
 	uint8_t *sights;
 	struct fort_subprog *subprogs;
-	uint32_t n;
-	uint32_t pc;  /* what is being written */
+	uint32_t n, n_subprogs;
+	uint32_t pc;   /* what is being written */
 	uint8_t sight; /* of the next slot */
 	struct fort_label_uses labels[FORT_LABELS];
 	bool too_far; /* a jump does not fit */
@@ -51,8 +52,9 @@ struct fort_write *fort_write_open(const struct fort_program *program, struct fo
 /* Everything was written; now it is kept. 0 or -ENOMEM. */
 FORT_CHECKED int fort_write_again(struct fort_write *w);
 
-/* What follows is subprogram k, and of it the instruction at `pc`. */
+/* What follows is subprogram k, up to its end, and of it the instruction at `pc`. */
 void fort_write_subprog(struct fort_write *w, uint32_t k);
+void fort_write_subprog_end(struct fort_write *w, uint32_t k);
 void fort_write_begin(struct fort_write *w, uint32_t pc);
 /* What is seen at the next slot. */
 void fort_write_sight(struct fort_write *w, enum fort_sight sight);

@@ -284,7 +284,8 @@ static void run_engines(struct our_side *ours, const struct oracle_wants *wants,
 		} else if (!e) {
 			memcpy(side->values, values, sizeof(values));
 			side->n_values = n;
-		} else if (n != side->n_values || memcmp(values, side->values, n * sizeof(*values))) {
+		} else if (n != side->n_values ||
+			   memcmp(values, side->values, n * sizeof(*values))) {
 			snprintf(side->fault, sizeof(side->fault), "%s returns something else",
 				 fort_engines[e]->name);
 		}

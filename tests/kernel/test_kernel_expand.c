@@ -1,6 +1,6 @@
 /* What programs are expanded for (harden/expand.h): the running kernel runs the same program on the
- * same packet, and every engine under every isolation must return and leave behind what it does. The
- * interpreter is also held against what the verifier claimed, instruction by instruction.
+ * same packet, and every engine under every isolation must return and leave behind what it does.
+ * The interpreter is also held against what the verifier claimed, instruction by instruction.
  */
 #include <errno.h>
 #include <sched.h>
@@ -23,10 +23,10 @@ struct row {
 	const char *code;
 };
 
-#define NUMBERS(...)                                                                      \
-	sizeof((long long[]){__VA_ARGS__}) / sizeof(long long),                            \
-	{                                                                                  \
-		__VA_ARGS__                                                                \
+#define NUMBERS(...)                                            \
+	sizeof((long long[]){__VA_ARGS__}) / sizeof(long long), \
+	{                                                       \
+		__VA_ARGS__                                     \
 	}
 #define ROW(name, type, functions, numbers, code) {name, type, functions, numbers, code},
 static const struct row rows[] = {
@@ -50,8 +50,8 @@ static bool same_maps(void)
 	uint8_t key[64], next[64], theirs[4096], ours[4096];
 
 	for (uint32_t i = 0; i < LAB_RUN_MAPS; i++) {
-		bool more = lab_shapes[i].key_bytes &&
-			    !bpf_map_get_next_key(kernel.fds[i], NULL, next);
+		bool more =
+			lab_shapes[i].key_bytes && !bpf_map_get_next_key(kernel.fds[i], NULL, next);
 
 		while (more) {
 			memcpy(key, next, sizeof(key));
@@ -71,7 +71,8 @@ static bool same_keys(void)
 	uint8_t key[64], next[64], value[4096];
 
 	for (uint32_t i = 0; i < LAB_RUN_MAPS; i++) {
-		bool more = lab_shapes[i].key_bytes && !fort_map_next_key(world.maps[i], NULL, next);
+		bool more =
+			lab_shapes[i].key_bytes && !fort_map_next_key(world.maps[i], NULL, next);
 
 		while (more) {
 			memcpy(key, next, sizeof(key));
@@ -107,8 +108,9 @@ static bool open_world(const struct row *row, unsigned i)
 	return false;
 }
 
-static const struct fort_test_input input = {
-	.data = packet, .data_bytes = PACKET_BYTES, .repeat = 1};
+static const struct fort_test_input input = {.data = packet,
+					     .data_bytes = PACKET_BYTES,
+					     .repeat = 1};
 
 static void run_loaded(const struct row *row, unsigned i, const struct fort_engine *engine,
 		       enum fort_isolation isolation, uint32_t theirs)

@@ -165,8 +165,8 @@ static bool in_some_key(const struct embed *e, const struct fort_value *claimed,
 	uint64_t top = fort_domain_stack_top(&e->loaded->domain, 0);
 
 	for (uint32_t frame = 0; frame < FORT_FRAMES_MAX; frame++)
-		if (fort_scalar_has(&claimed->num, actual - (top - frame * FORT_STACK_BYTES +
-							     FORT_HIDDEN_KEYS)))
+		if (fort_scalar_has(&claimed->num,
+				    actual - (top - frame * FORT_STACK_BYTES + FORT_HIDDEN_KEYS)))
 			return true;
 	return false;
 }

@@ -45,7 +45,8 @@ static void first_argument(struct gen *g, const struct signature *f)
 	unsigned count;
 
 	if (f->calls_back == FOR_EACH) {
-		gen_put(g, FORT_ROW_LDIMM_MAP_IDX, FORT_R1, 0, 0, gen_slip(g) ? LAB_RING : f->object);
+		gen_put(g, FORT_ROW_LDIMM_MAP_IDX, FORT_R1, 0, 0,
+			gen_slip(g) ? LAB_RING : f->object);
 		return;
 	}
 	count = gen_chance(g, 40) ? gen_index(g, 9) : FORT_R10;
