@@ -16,6 +16,17 @@ enum {
 
 #define NO_SUBPROG UINT32_MAX
 
+const char *fort_internal_name(uint32_t number)
+{
+	switch (number) {
+	case FORT_INTERNAL_NEXT: return "bpfort_next_elem";
+	case FORT_INTERNAL_VALUE: return "bpfort_elem_value";
+	case FORT_INTERNAL_TURNS: return "bpfort_may_goto";
+	case FORT_INTERNAL_PACKET: return "bpfort_load_packet";
+	default: return NULL;
+	}
+}
+
 static int16_t word_at(unsigned word)
 {
 	return (int16_t)(FORT_HIDDEN_WORDS + 8 * (int32_t)word);

@@ -46,6 +46,8 @@ enum fort_internal {
 	/* (ctx, offset, bytes): what the packet has there, or -EFAULT */
 	FORT_INTERNAL_PACKET,
 };
+/* As disassemblies call them; NULL for other numbers. */
+const char *fort_internal_name(uint32_t number);
 _Static_assert(FORT_INTERNAL_PACKET < FORT_HELPER_NUMBERS, "a helper's number");
 
 /* The counter of a frame's may_goto, at its first hidden word. */

@@ -73,10 +73,10 @@ static void add_own(struct cage *cage)
 		uint8_t *stack = base + domain->slot_start + slot * domain->slot_stride;
 
 		add(cage->own, &cage->n_own, "stack", stack, FORT_FRAMES_MAX * FORT_STACK_BYTES);
-		add(cage->own, &cage->n_own, "hidden memory", stack + 2 * FORT_PAGE_BYTES,
-		    FORT_HIDDEN_BYTES);
 		add(cage->own, &cage->n_own, "context", stack + domain->ctx_from_stack,
 		    FORT_PAGE_BYTES); /* what it can write, not what there is */
+		add(cage->own, &cage->n_own, "hidden memory", stack + 2 * FORT_PAGE_BYTES,
+		    FORT_HIDDEN_BYTES);
 	}
 	fill(packet, sizeof(packet), 99);
 	assert_int_equal(fort_domain_put_packet(domain, 0, packet, sizeof(packet)), 0);
