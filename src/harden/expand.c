@@ -73,6 +73,11 @@ static void demand(struct fort_write *w, enum fort_row row, uint8_t reg, int64_t
 	fort_write_label(w, FORT_LABEL_NEXT);
 }
 
+static bool is_known(const struct fort_write *w, uint32_t pc)
+{
+	return w->known[pc] != NO_SUBPROG;
+}
+
 /* Calls the function that WORD_FUNC names, with all arguments in place but r5. */
 static void call_named(struct fort_write *w, const struct fort_insn *insn)
 {
@@ -95,7 +100,7 @@ static void call_named(struct fort_write *w, const struct fort_insn *insn)
 
 static void call_back(struct fort_write *w, const struct fort_insn *insn, uint32_t pc)
 {
-	if (w->known[pc] != NO_SUBPROG)
+	if (is_known(w, pc))
 		fort_write_call(w, w->known[pc]);
 	else
 		call_named(w, insn);
@@ -106,7 +111,7 @@ static void save_all(struct fort_write *w, uint32_t pc)
 {
 	for (unsigned i = 0; i < 4; i++)
 		save(w, (uint8_t)(FORT_R6 + i), WORD_SAVED + i);
-	if (w->known[pc] == NO_SUBPROG)
+	if (!is_known(w, pc))
 		save(w, FORT_R2, WORD_FUNC);
 }
 
@@ -117,13 +122,16 @@ static void restore_all(struct fort_write *w)
 	fort_write_label(w, FORT_LABEL_END);
 }
 
-/* r1 loops of function r2 with r3; r4 must be 0. (K: bpf_loop, inline_bpf_loop) */
+/* r1 loops of function r2 with r3; r4 must be 0. The number of loops has 32 bits, but where the
+ * function is known the kernel compares all of them with the limit. (K: bpf_loop, inline_bpf_loop)
+ */
 static void loop(struct fort_write *w, const struct fort_insn *insn, uint32_t pc)
 {
 	const uint8_t wanted = FORT_R6, argument = FORT_R7, turn = FORT_R8;
 
 	demand(w, FORT_ROW_JEQ64_K, FORT_R4, 0, -EINVAL);
-	demand(w, FORT_ROW_JLE32_K, FORT_R1, FORT_LOOP_TURNS_MAX, -E2BIG);
+	demand(w, is_known(w, pc) ? FORT_ROW_JLE64_K : FORT_ROW_JLE32_K, FORT_R1,
+	       FORT_LOOP_TURNS_MAX, -E2BIG);
 	save_all(w, pc);
 	fort_write(w, FORT_ROW_MOV32_X, wanted, FORT_R1, 0, 0);
 	copy(w, argument, FORT_R3);

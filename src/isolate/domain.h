@@ -1,8 +1,8 @@
 /* A domain: one window laid out for one program, and the slots in which it runs.
  *
  * Each run takes a slot: a stack of FORT_FRAMES_MAX frames and a context image, apart from each
- * other and from the other slots by unmapped pages; and if the layout says so, hidden memory for what
- * programs are expanded to (harden/expand.h). Packet bytes (test runs, plugins) have one area
+ * other and from the other slots by unmapped pages; and if the layout says so, hidden memory for
+ * what programs are expanded to (harden/expand.h). Packet bytes (test runs, plugins) have one area
  * per domain, used by slot 0. Values of each map the program names are mapped at map_start[];
  * metadata of maps, code and tables are never in the window.
  */

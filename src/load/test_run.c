@@ -20,7 +20,7 @@ struct test {
 	uint32_t skipped;    /* bytes of the packet before what the program sees */
 	uint32_t meta_bytes; /* of input data that are metadata */
 	struct fort_run_packet legacy; /* of types that have it */
-	bool wants_ctx;      /* a context is given or asked for */
+	bool wants_ctx;                /* a context is given or asked for */
 };
 
 /* One context: how it gets into the image, and what comes out. */

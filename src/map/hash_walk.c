@@ -1,13 +1,7 @@
-/* Walking through a hash while the one who walks changes it, and others do.
- *
- * A cursor is a place and the element that was there: bucket, place in it, number. The element
- * stays what it is until the run ends, also when it is deleted meanwhile, and so does its link in a
- * chain. As in the kernel, what is inserted during the walk may be met or not, and so may what is
- * deleted in the chain that is being walked.
- */
+#include "map/hash_walk.h"
+
 #include "map/copy.h"
 #include "map/hash_find.h"
-#include "map/hash_walk.h"
 
 #define PLACE_BITS 4u
 _Static_assert(FORT_BUCKET_PLACES < 1u << PLACE_BITS, "the chain is the place after the last");

@@ -141,11 +141,11 @@ void cage_open(struct cage *cage)
 	world_open(&cage->world, shared, maps, CAGE_MAPS);
 	layout.packet_writable = true;
 	assert_int_equal(fort_domain_open(&layout, NULL, 0, &cage->other), 0);
-	cage->world.run.packet = (struct fort_run_packet){
-		.start = cage->world.domain.window.base + cage->world.domain.packet_start,
-		.bytes = CAGE_PACKET_BYTES,
-		.data = 14,
-		.network = 14};
+	cage->world.run.packet = (struct fort_run_packet){.start = cage->world.domain.window.base +
+								   cage->world.domain.packet_start,
+							  .bytes = CAGE_PACKET_BYTES,
+							  .data = 14,
+							  .network = 14};
 	add_own(cage);
 	add_host(cage);
 }

@@ -278,9 +278,9 @@ static void one_program(uint64_t seed, struct differs *differs)
 
 	static const uint32_t options[] = {RANDOM_IDLE, 0, RANDOM_IDLE, RANDOM_CALLBACKS};
 
-	random_program_make(
-		seed, RANDOM_REPEATABLE | RANDOM_ALIGNED | options[seed % FORT_LEN(options)],
-		&program);
+	random_program_make(seed,
+			    RANDOM_REPEATABLE | RANDOM_ALIGNED | options[seed % FORT_LEN(options)],
+			    &program);
 	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns) &&
 	    (!program.functions[0] || lab_describe(&lab, program.functions))) {
 		kernel_lab_load(&kernel, &lab, &verdict);

@@ -42,8 +42,8 @@ struct embed_act {
 	struct fort_state *state;
 	struct fort_step step;
 	uint32_t node;
-	uint32_t pc; /* that step was applied to */
-	bool jumps, taken; /* it was a conditional jump, and how it went */
+	uint32_t pc;         /* that step was applied to */
+	bool jumps, taken;   /* it was a conditional jump, and how it went */
 	uint32_t base, held; /* frames, and references, of those around it */
 	uint64_t args[FORT_R10];
 	struct embed_ghost *ghosts; /* of each group, in this run */
