@@ -57,6 +57,7 @@
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
 #define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
 #define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
+#define FORT_TURNS_BATCH          1024u      /* may_goto passed, until fuel is looked at */
 #define FORT_TAIL_CALLS_MAX       33u        /* K */
 #define FORT_TEST_DATA_BYTES      (1u << 20) /* packet bytes for PROG_TEST_RUN */
 #define FORT_TEST_REPEAT_MAX      100000000u
