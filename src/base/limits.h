@@ -28,6 +28,7 @@
 #define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
 #define FORT_REFS_MAX         16u        /* references held at one point */
 #define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
+#define FORT_RATES_MAX        8u         /* the same, with factors */
 #define FORT_GHOSTS_MAX       32u        /* values remembered for loops around one point */
 #define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
 #define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */

@@ -75,3 +75,8 @@ static inline bool fort_loaded_is_stopped(const struct fort_loaded *loaded)
 {
 	return fort_crash_stopped(&loaded->crash, &loaded->crashes);
 }
+/* And is nothing of it to stay attached? */
+static inline bool fort_loaded_is_detached(const struct fort_loaded *loaded)
+{
+	return loaded->crash.actions & FORT_CRASH_DETACH && fort_loaded_is_stopped(loaded);
+}

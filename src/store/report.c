@@ -62,7 +62,8 @@ static void put_path(const struct fort_info *info, const struct fort_explanation
 }
 
 _Static_assert(FORT_LOAD_EVENTS >= FORT_EVENTS_MAX && FORT_LOAD_REGISTERS >= FORT_INVOLVED_MAX &&
-		       FORT_LOAD_FIXES >= FORT_FIXES_MAX && FORT_LOAD_EXAMPLE >= FORT_EXAMPLE_TOLD && FORT_LOAD_COSTS >= FORT_COSTS_MAX,
+		       FORT_LOAD_FIXES >= FORT_FIXES_MAX &&
+		       FORT_LOAD_EXAMPLE >= FORT_EXAMPLE_TOLD && FORT_LOAD_COSTS >= FORT_COSTS_MAX,
 	       "all that is told has room in a report");
 
 static void put_events(const struct fort_info *info, const struct fort_explanation *told,

@@ -52,7 +52,8 @@ struct fort_load_register {
 	char name[8], value[160];
 };
 
-/* A number with which it happens: a register's, or the offset of its pointer; "packet": its length. */
+/* A number with which it happens: a register's, or the offset of its pointer; "packet": its length.
+ */
 struct fort_load_example {
 	char name[8];
 	bool is_offset;

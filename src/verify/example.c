@@ -46,10 +46,9 @@ static bool is_null_use(const struct fort_violation *v)
 
 /* --- what is to get a number --- */
 
-static struct fort_value *value_of(const struct fort_state *state,
-				   const struct fort_example_item *item)
+static struct fort_value *value_of(struct fort_state *state, const struct fort_example_item *item)
 {
-	return item->kind == FORT_EXAMPLE_PACKET ? (struct fort_value *)&state->packet
+	return item->kind == FORT_EXAMPLE_PACKET ? &state->packet
 						 : fort_state_reg(state, item->reg);
 }
 

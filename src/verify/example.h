@@ -1,6 +1,6 @@
-/* An example of a rejection: numbers, one for each register that the instruction uses, with which it
- * does what it must not. Each is one of those that the register may hold, as far as is known there;
- * all of them together the rules of step/ refuse. What input leads there is not said.
+/* An example of a rejection: numbers, one for each register that the instruction uses, with which
+ * it does what it must not. Each is one of those that the register may hold, as far as is known
+ * there; all of them together the rules of step/ refuse. What input leads there is not said.
  */
 #pragma once
 

@@ -58,9 +58,8 @@ static const struct fort_past *find_flow(const struct fort_story *s, enum fort_e
 
 bool fort_pattern_unset_by_call(struct fort_story *s)
 {
-	const struct fort_past *end = is_diag(s, FORT_DIAG_NOT_READABLE)
-					      ? find_flow(s, FORT_EVENT_CLOBBERED)
-					      : NULL;
+	const struct fort_past *end =
+		is_diag(s, FORT_DIAG_NOT_READABLE) ? find_flow(s, FORT_EVENT_CLOBBERED) : NULL;
 
 	if (!end)
 		return false;
@@ -114,8 +113,7 @@ bool fort_pattern_misaligned(struct fort_story *s)
 	fort_words_kind(&s->v->value, &kind);
 	fort_story_text(s, "kind", &kind);
 	fort_story_word(s, "offset", "%" PRId64, args[0] + args[1]);
-	fort_story_word(s, "over", "%" PRId64,
-			((args[0] + args[1]) % args[2] + args[2]) % args[2]);
+	fort_story_word(s, "over", "%" PRId64, ((args[0] + args[1]) % args[2] + args[2]) % args[2]);
 	fort_story_pin(s, fort_story_focus(s, 0));
 	return true;
 }
@@ -185,8 +183,8 @@ bool fort_pattern_stack_table(struct fort_story *s)
 
 bool fort_pattern_loop_unchanged(struct fort_story *s)
 {
-	const struct fort_past *test = is_diag(s, FORT_DIAG_INFINITE_LOOP) ? fort_story_focus(s, 0)
-									   : NULL;
+	const struct fort_past *test =
+		is_diag(s, FORT_DIAG_INFINITE_LOOP) ? fort_story_focus(s, 0) : NULL;
 	struct fort_text condition = fort_text_new(), cell = fort_text_new();
 
 	if (!test) {
@@ -210,8 +208,8 @@ bool fort_pattern_loop_unchanged(struct fort_story *s)
 /* Decisions between the acquisition and the end. */
 bool fort_pattern_leak_path(struct fort_story *s)
 {
-	const struct fort_past *made = is_diag(s, FORT_DIAG_REF_LEAK) ? fort_story_focus(s, 0)
-								      : NULL;
+	const struct fort_past *made =
+		is_diag(s, FORT_DIAG_REF_LEAK) ? fort_story_focus(s, 0) : NULL;
 	struct listing list = {.text = fort_text_new()};
 
 	for (uint32_t i = 0; made && s->result && i < s->result->n_path; i++) {
@@ -281,12 +279,13 @@ bool fort_pattern_not_relocated(struct fort_story *s)
 	if (!what)
 		return false;
 	fort_story_word(s, "what", "%s", what);
-	fort_story_word(s, "advice", "%s",
-			number == POISON_CORE
-				? "ask first: bpf_core_field_exists(), bpf_core_type_exists()\nread the"
-				  " field under the name that it has there (struct NAME___other)"
-			: number < POISON_KFUNC ? "ask for the map's being there before it is used"
-						: "ask first: bpf_ksym_exists()");
+	fort_story_word(
+		s, "advice", "%s",
+		number == POISON_CORE
+			? "ask first: bpf_core_field_exists(), bpf_core_type_exists()\nread the"
+			  " field under the name that it has there (struct NAME___other)"
+		: number < POISON_KFUNC ? "ask for the map's being there before it is used"
+					: "ask first: bpf_ksym_exists()");
 	return true;
 }
 
@@ -354,10 +353,10 @@ bool fort_pattern_ctx_moved(struct fort_story *s)
 
 bool fort_pattern_result_made(struct fort_story *s)
 {
-	const struct fort_past *made = is_diag(s, FORT_DIAG_RESULT_RANGE) ||
-						       is_diag(s, FORT_DIAG_RESULT_POINTER)
-					       ? fort_story_focus(s, 0)
-					       : NULL;
+	const struct fort_past *made =
+		is_diag(s, FORT_DIAG_RESULT_RANGE) || is_diag(s, FORT_DIAG_RESULT_POINTER)
+			? fort_story_focus(s, 0)
+			: NULL;
 	struct fort_text value = fort_text_new();
 
 	made = made ? fort_story_maker(s, made) : NULL;
@@ -421,7 +420,7 @@ bool fort_pattern_arguments(struct fort_story *s)
 			break;
 		fort_text_add(&wanted, i ? ", " : "");
 		add_wanted(info, &wanted);
-		fort_text_add(&given, FORT_R1 + i == s->v->reg + 1u ? ", ..."
+		fort_text_add(&given, FORT_R1 + i == s->v->reg + 1u   ? ", ..."
 				      : FORT_R1 + i <= s->v->reg && i ? ", "
 								      : "");
 		if (FORT_R1 + i > s->v->reg)

@@ -151,8 +151,8 @@ static void print_row(const char *group, const char *half, const struct score_ce
 		verified += i == OUTCOME_UNVERIFIED ? 0 : o[i];
 	if (!verified && !o[OUTCOME_UNVERIFIED])
 		return;
-	printf("# %-10s %-6s %8u %6u %6u %7u %7u %6u %8u %8u %7u %7.1f %% %7.1f %%\n", group, half, verified,
-	       o[OUTCOME_AGREE_ACCEPT], o[OUTCOME_AGREE_REJECT], o[OUTCOME_LISTED_LOOSER],
+	printf("# %-10s %-6s %8u %6u %6u %7u %7u %6u %8u %8u %7u %7.1f %% %7.1f %%\n", group, half,
+	       verified, o[OUTCOME_AGREE_ACCEPT], o[OUTCOME_AGREE_REJECT], o[OUTCOME_LISTED_LOOSER],
 	       o[OUTCOME_LISTED_STRICTER], o[OUTCOME_LATER],
 	       o[OUTCOME_LOOSER] + o[OUTCOME_STRICTER], o[OUTCOME_CANNOT], o[OUTCOME_UNVERIFIED],
 	       percent(agree, verified), percent(agree, verified - o[OUTCOME_LATER]));

@@ -1,11 +1,11 @@
 /* Our operators beside the kernel's on every pair of operands at 7 bits: pairs of tnums, and pairs
  * of intervals. Ours must have no member that the kernel's result has not, and fewer sometimes for
- * multiplication. What an operand knows of itself besides (bits of an interval, bounds of a tnum) is
- * derived by both in their own ways first.
+ * multiplication. What an operand knows of itself besides (bits of an interval, bounds of a tnum)
+ * is derived by both in their own ways first.
  *
- * Combinations of all parts (tnums with intervals, halves of words) are too many at this width: they
- * are enumerated at 4 bits and sampled at 8 (test_domain_precision.c). Neither are shifts here: the
- * rule for counts, modulo the width, needs a power of two.
+ * Combinations of all parts (tnums with intervals, halves of words) are too many at this width:
+ * they are enumerated at 4 bits and sampled at 8 (test_domain_precision.c). Neither are shifts
+ * here: the rule for counts, modulo the width, needs a power of two.
  *
  * usage: test_domain_pairs [NTH]    of pairs of intervals each NTH (1: all of them; takes minutes)
  */
@@ -147,9 +147,7 @@ static void compare(struct score *score, enum fort_op op, const struct npair *ou
 	struct npair mine = our_op(op, ours[i], ours[j]);
 	struct kword other = kernel_op(op, theirs[i], &theirs[j]);
 
-	if (!is_within(&mine, &other))
-		judge(score, &mine, &other, i, j);
-	else if (op == FORT_OP_MUL) /* where it matters how often it is better */
+	if (!is_within(&mine, &other) || op == FORT_OP_MUL) /* of which it is told how often */
 		judge(score, &mine, &other, i, j);
 	else
 		score->pairs++;

@@ -278,7 +278,7 @@ static bool compare_rest(struct look *look)
 }
 
 /* What a symbol stands for in this run, if a value has it. */
-static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, int sign)
+static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, int32_t factor)
 {
 	uint32_t at = id * 2654435761u % FACTS;
 
@@ -286,8 +286,28 @@ static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, 
 		return true;
 	while (facts->ids[at] && facts->ids[at] != id)
 		at = (at + 1) % FACTS;
-	*sum += sign * (__int128)(int64_t)facts->says[at];
+	*sum += factor * (__int128)(int64_t)facts->says[at];
 	return facts->ids[at];
+}
+
+static bool compare_rates(struct look *look)
+{
+	const struct fort_state *state = act_of(look->e)->state;
+
+	for (uint32_t i = 0; i < state->n_rates; i++) {
+		const struct fort_rate *rate = &state->rates[i];
+		__int128 sum = 0;
+
+		if (!symbol_value(&look->symbols, rate->sym[0], &sum, rate->factor[0]) ||
+		    !symbol_value(&look->symbols, rate->sym[1], &sum, rate->factor[1]) ||
+		    !symbol_value(&look->symbols, rate->sym[2], &sum, rate->factor[2]))
+			continue;
+		look->e->compared++;
+		if (sum > rate->most)
+			return embed_wrong(look->e, "at %u: a rate is not as claimed (%u, %u, %u)",
+					   look->pc, rate->sym[0], rate->sym[1], rate->sym[2]);
+	}
+	return true;
 }
 
 static bool compare_facts(struct look *look)
@@ -332,7 +352,7 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 	for (uint32_t f = 0; f < act->state->n_frames; f++)
 		if (!compare_frame(&look, f, regs))
 			return false;
-	return compare_rest(&look) && compare_facts(&look);
+	return compare_rest(&look) && compare_facts(&look) && compare_rates(&look);
 }
 
 /* --- along the run --- */

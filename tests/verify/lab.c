@@ -165,8 +165,8 @@ static bool read_param(const char *word, struct fort_prototype *out)
 			param->is_untrusted = !strcmp(word, "any") || strchr(word, '!');
 			param->may_be_null = strchr(word, '?') != NULL;
 			if (param->kind == FORT_FUNC_STRUCT && kernel)
-				param->type = fort_btf_find(kernel->btf, "task_struct",
-							    FORT_BTF_STRUCT);
+				param->type =
+					fort_btf_find(kernel->btf, "task_struct", FORT_BTF_STRUCT);
 			return true;
 		}
 	return false;

@@ -394,8 +394,8 @@ int main(int argc, char **argv)
 	}
 	report_causes();
 	report_patterns();
-	printf("%s %u - %u rejections have an example\n", examples >= EXAMPLES_MIN ? "ok" : "not ok",
-	       count + 1, examples);
+	printf("%s %u - %u rejections have an example\n",
+	       examples >= EXAMPLES_MIN ? "ok" : "not ok", count + 1, examples);
 	count++;
 	printf("1..%u\n", count);
 	return status;

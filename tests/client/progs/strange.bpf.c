@@ -98,8 +98,8 @@ struct task_struct {
 } __attribute__((preserve_access_index));
 
 /* Global functions are told of the kernel's types. */
-__attribute__((noinline)) int
-id_of(struct task_struct *task __attribute__((btf_decl_tag("arg:trusted"))))
+__attribute__((noinline)) int id_of(struct task_struct *task
+				    __attribute__((btf_decl_tag("arg:trusted"))))
 {
 	return task ? task->pid : 0;
 }
