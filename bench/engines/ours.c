@@ -31,6 +31,7 @@ void bench_ours_open(struct bench_ours *ours)
 	err = err ? err : fort_shared_create(n_cpus, &ours->shared);
 	if (err)
 		die("no shared memory", err);
+	fort_arena_init(&ours->scratch, SIZE_MAX);
 	fort_host_init(&ours->host, ours->shared, NULL);
 	err = fort_services_init(&ours->services, &ours->host);
 	for (unsigned i = 0; i < BENCH_PROGRAM_MAPS && !err; i++)
@@ -86,12 +87,14 @@ struct fort_loaded *bench_ours_load(struct bench_ours *ours, const struct fort_e
 					    .isolation = isolation,
 					    .n_slots = 1,
 					    .packet_bytes = FORT_TEST_HEADROOM + FORT_PAGE_BYTES,
-					    .fuel = FORT_FUEL_DEFAULT};
+					    .fuel = FORT_FUEL_DEFAULT,
+					    .scratch = &ours->scratch};
 	struct fort_loaded *loaded;
 	int err = fort_loaded_open(&request, &loaded);
 
 	if (err)
 		die("an engine cannot compile", err);
+	fort_arena_reset(&ours->scratch, FORT_ARENA_KEPT_BYTES);
 	return loaded;
 }
 

@@ -12,7 +12,8 @@ struct bench_ours {
 	struct fort_host host;
 	struct fort_services services;
 	struct fort_map *maps[BENCH_PROGRAM_MAPS];
-	struct fort_arena arena; /* of one program's proof */
+	struct fort_arena arena;   /* of one program's proof */
+	struct fort_arena scratch; /* of engines, as a store keeps it */
 	struct fort_proven proven;
 };
 

@@ -81,6 +81,7 @@ static bool is_outside(const struct fort_world_thread *thread)
 			return true;
 	}
 	return !is_ours(regs.word[FORT_CPU_RIP]) &&
+	       !fort_pending_is_beneath(regs.word[FORT_CPU_FS_BASE], regs.word[FORT_CPU_RSP]) &&
 	       fort_sigframe_walk(regs.word[FORT_CPU_RSP], frame_is_elsewhere, NULL);
 }
 

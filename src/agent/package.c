@@ -346,8 +346,7 @@ bool fort_package_run(struct fort_package *package, uint32_t program, uint32_t s
 
 bool fort_package_is_detached(const struct fort_package *package)
 {
-	return package->loaded->crash.actions & FORT_CRASH_DETACH &&
-	       fort_loaded_is_stopped(package->loaded);
+	return fort_loaded_is_detached(package->loaded);
 }
 
 void fort_package_abandon(struct fort_package *package, uint32_t slot)

@@ -11,13 +11,14 @@
 
 /* Each run slot has a bank of entries that only its holder takes from, so that a push needs no
  * atomic operation. Deep recursion overflows into entries that all share. */
-#define BANK         64u
-#define SHARED       4096u
-#define TRIES        32u
-#define SHARED_FIRST (FORT_RUN_SLOTS * BANK)
-#define ENTRIES      (SHARED_FIRST + SHARED)
-#define PATIENCE     255u
-#define TAKEN        1u /* as `stack` of an entry that is being filled */
+#define BANK             64u
+#define SHARED           4096u
+#define TRIES            32u
+#define SHARED_FIRST     (FORT_RUN_SLOTS * BANK)
+#define ENTRIES          (SHARED_FIRST + SHARED)
+#define PATIENCE         255u
+#define EXIT_STACK_BYTES 8192u /* that a hit on the way out uses at most */
+#define TAKEN            1u    /* as `stack` of an entry that is being filled */
 
 #define PAD_BYTES   32u
 #define PAD_RETURN  11u /* behind the pad's call */
@@ -70,21 +71,21 @@ static void put32(uint8_t *at, uint64_t value)
 	memcpy(at, &word, sizeof(word));
 }
 
+/* clang-format off */
+static const uint8_t pad_code[PAD_BYTES] = {
+	0x48, 0x8d, 0x64, 0x24, 0x08,       /*  0: lea 8(%rsp), %rsp */
+	0xff, 0x15, 0, 0, 0, 0,             /*  5: call *body(%rip) */
+	0x68, 0, 0, 0, 0,                   /* 11: push $index */
+	0xff, 0x25, 0, 0, 0, 0,             /* 16: jmp *exit_gate(%rip) */
+	0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc,
+};
+/* clang-format on */
+
 static void write_pad(uint32_t index)
 {
-	/* clang-format off */
-	static const uint8_t code[] = {
-		0x48, 0x8d, 0x64, 0x24, 0x08,       /*  0: lea 8(%rsp), %rsp */
-		0xff, 0x15, 0, 0, 0, 0,             /*  5: call *body(%rip) */
-		0x68, 0, 0, 0, 0,                   /* 11: push $index */
-		0xff, 0x25, 0, 0, 0, 0,             /* 16: jmp *exit_gate(%rip) */
-		0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc,
-	};
-	/* clang-format on */
 	uint8_t *pad = pads + HEAD_BYTES + (size_t)index * PAD_BYTES;
 
-	_Static_assert(sizeof(code) == PAD_BYTES, "pad");
-	memcpy(pad, code, sizeof(code));
+	memcpy(pad, pad_code, PAD_BYTES);
 	put32(pad + 7, (uint64_t)(uintptr_t)&entries[index] - (uint64_t)(uintptr_t)(pad + 11));
 	put32(pad + 12, index);
 	put32(pad + 18, (uint64_t)(uintptr_t)pads - (uint64_t)(uintptr_t)(pad + 22));
@@ -126,14 +127,34 @@ bool fort_pending_contains(uint64_t address)
 	return pads && address - (uint64_t)(uintptr_t)pads < TABLE_START;
 }
 
-/* A word of the target's memory, which may be unmapped. */
-static bool peek(uint64_t address, uint64_t *word)
+/* Memory of the target, which may be unmapped. */
+static bool peek_at(uint64_t address, void *to, size_t bytes)
 {
-	struct iovec local = {word, sizeof(*word)};
-	struct iovec remote = {(void *)(uintptr_t)address, sizeof(*word)};
+	struct iovec local = {to, bytes};
+	struct iovec remote = {(void *)(uintptr_t)address, bytes};
 
 	return fort_sys6(SYS_process_vm_readv, fort_sys0(SYS_getpid), (long)&local, 1,
-			 (long)&remote, 1, 0) == sizeof(*word);
+			 (long)&remote, 1, 0) == (long)bytes;
+}
+
+static bool peek(uint64_t address, uint64_t *word)
+{
+	return peek_at(address, word, sizeof(*word));
+}
+
+static bool is_pad_code(const uint8_t *code)
+{
+	return !memcmp(code, pad_code, 7) && code[PAD_RETURN] == pad_code[PAD_RETURN];
+}
+
+/* Is this the pad of another agent, or its return address? Then it has caught the return of a call
+ * that we had caught before, and comes back to our pad from there. All agents' pads look alike. */
+static bool is_foreign_pad(uint64_t word)
+{
+	uint8_t code[2 * PAD_RETURN + 1];
+
+	return entry_of(word) == ENTRIES && peek_at(word - PAD_RETURN, code, sizeof(code)) &&
+	       (is_pad_code(code) || is_pad_code(code + PAD_RETURN));
 }
 
 /* Is this what a live entry's word on the stack may be: the pad, its return address, or, on the way
@@ -156,7 +177,7 @@ static bool reclaim(uint32_t first, uint32_t n)
 
 		if (stack <= TAKEN || entries[i].chained)
 			continue;
-		if (!peek(stack, &word) || !is_own(i, word))
+		if (!peek(stack, &word) || (!is_own(i, word) && !is_foreign_pad(word)))
 			found |= __atomic_compare_exchange_n(&entries[i].stack, &stack, 0, false,
 							     __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	}
@@ -352,4 +373,20 @@ static bool is_past_pad(struct entry *entry, uint64_t place, uint64_t a, uint64_
 bool fort_pending_any_entering(void)
 {
 	return pads && !walk(is_past_pad, 0, 0);
+}
+
+/* Another agent's code is on its way from its pad to ours when only its number is on the stack,
+ * near. */
+static bool is_not_beneath(struct entry *entry, uint64_t place, uint64_t key, uint64_t rsp)
+{
+	uint64_t word, above = place - (rsp - sizeof(word)); /* a pad is returned to from there */
+
+	if (entry->key != key || place < rsp - sizeof(word) || !peek(place, &word))
+		return true;
+	return !is_foreign_pad(word) && (above > EXIT_STACK_BYTES || word >= ENTRIES);
+}
+
+bool fort_pending_is_beneath(uint64_t key, uint64_t rsp)
+{
+	return pads && !walk(is_not_beneath, key, rsp);
 }

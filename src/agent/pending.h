@@ -42,3 +42,6 @@ FORT_CHECKED bool fort_pending_put_back_all(void);
 /* Has a thread, stopped as above, pushed an entry and not passed its pad yet? It is about to have a
  * return address of ours. */
 bool fort_pending_any_entering(void);
+/* Will the stopped thread `key`, whose stack is used from `rsp` up, come to a pad of ours from that
+ * of another agent, which has put its own in place of it? */
+bool fort_pending_is_beneath(uint64_t key, uint64_t rsp);

@@ -221,6 +221,14 @@ static int check(struct fort_attacher *attacher, const struct fort_attach_reques
 			      "probe without one");
 		return -EOPNOTSUPP;
 	}
+	if (fort_loaded_is_detached(fort_road_loaded(request->program))) {
+		fort_text_add(
+			&attacher->why,
+			"%u runs of the program ended early, and its policy has taken it away "
+			"for good; load it again",
+			fort_road_loaded(request->program)->crash.after);
+		return -EPERM;
+	}
 	if (request->pid > 0 || request->pid == -1)
 		return 0;
 	fort_text_add(&attacher->why, "process %d cannot be attached to", (int)request->pid);

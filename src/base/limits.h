@@ -28,6 +28,7 @@
 #define FORT_DEMANDS_MAX      512u       /* functions of a program that are proven on their own */
 #define FORT_REFS_MAX         16u        /* references held at one point */
 #define FORT_FACTS_MAX        16u        /* inequalities between symbols kept in one state */
+#define FORT_RATES_MAX        8u         /* the same, with factors */
 #define FORT_GHOSTS_MAX       32u        /* values remembered for loops around one point */
 #define FORT_PTR_OFFSET_MAX   (1u << 29) /* K: BPF_MAX_VAR_OFF */
 #define FORT_ACCESS_BYTES_MAX (1u << 29) /* K: BPF_MAX_VAR_SIZ */
@@ -56,6 +57,7 @@
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
 #define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
 #define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
+#define FORT_TURNS_BATCH          1024u      /* may_goto passed, until fuel is looked at */
 #define FORT_TAIL_CALLS_MAX       33u        /* K */
 #define FORT_TEST_DATA_BYTES      (1u << 20) /* packet bytes for PROG_TEST_RUN */
 #define FORT_TEST_REPEAT_MAX      100000000u

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #if __STDC_HOSTED__
-#include <cpuid.h>
 #include <immintrin.h>
+#include <sys/platform/x86.h>
 #endif
 
 #include "base/sha256_blocks.h"
@@ -128,22 +128,20 @@ __attribute__((target("sha,sse4.1"))) void fort_sha256_blocks_fast(uint32_t stat
 	_mm_storeu_si128((void *)(state + 4), _mm_alignr_epi8(hgfe, badc, 8));
 }
 
-__attribute__((no_sanitize("address", "undefined"))) bool fort_sha256_is_fast(void)
+/* The C library knows since the process started; asking the processor takes microseconds in virtual
+ * machines. (No ifunc: a resolver that is instrumented runs before what it calls is there.) */
+bool fort_sha256_is_fast(void)
 {
-	unsigned a, b, c, d;
-
-	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) &&
-	       __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+	return CPU_FEATURE_ACTIVE(SHA) && CPU_FEATURE_ACTIVE(SSE4_1);
 }
 
-/* Asked once, when the program is linked: in virtual machines the question is expensive. */
-static __attribute__((used, no_sanitize("address", "undefined"))) fort_sha256_blocks_fn *choose(
-	void)
-{
-	return fort_sha256_is_fast() ? fort_sha256_blocks_fast : fort_sha256_blocks_plain;
-}
 static void compress(uint32_t state[8], const uint8_t *blocks, size_t n)
-	__attribute__((ifunc("choose")));
+{
+	if (fort_sha256_is_fast())
+		fort_sha256_blocks_fast(state, blocks, n);
+	else
+		fort_sha256_blocks_plain(state, blocks, n);
+}
 
 #else
 #define compress fort_sha256_blocks_plain

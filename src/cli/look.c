@@ -35,9 +35,24 @@ bool fort_look_has(const struct fort_look *look, uint32_t pc)
 	return look->code->insns[pc].kind != FORT_LDIMM_HIGH;
 }
 
+static const char *function_name(uint32_t number)
+{
+	const char *internal = fort_internal_name(number);
+
+	return internal ? internal : fort_helper_kernel_name(number);
+}
+
 static const char *name_call(void *context, const struct fort_insn *insn)
 {
-	return insn->op == FORT_OP_HELPER ? fort_helper_kernel_name((uint32_t)insn->imm) : NULL;
+	return insn->op == FORT_OP_HELPER ? function_name((uint32_t)insn->imm) : NULL;
+}
+
+/* The source line of what a slot was made of. */
+static bool place_of(const struct fort_look *look, uint32_t pc, struct fort_place *out)
+{
+	const struct fort_hardened *hardened = &look->program.loaded->hardened;
+
+	return fort_info_place(look->program.info, fort_hardened_origin(hardened, pc), out);
 }
 
 static const char *name_imm(void *context, const struct fort_insn *insn)
@@ -71,7 +86,7 @@ json_t *fort_look_insn_json(struct fort_look *look, uint32_t pc)
 	fort_look_insn(look, pc, &text);
 	insn = json_pack("{s:o, s:o}", "insn", fort_json_number(pc), "text",
 			 fort_json_text(text.data));
-	if (fort_info_place(look->program.info, pc, &place))
+	if (place_of(look, pc, &place))
 		json_object_set_new(insn, "line",
 				    json_pack("{s:o, s:o, s:o}", "file", fort_json_text(place.file),
 					      "number", fort_json_number(place.line), "text",
@@ -85,10 +100,10 @@ bool fort_look_line(const struct fort_look *look, uint32_t before, uint32_t pc,
 {
 	struct fort_place last;
 
-	if (!fort_info_place(look->program.info, pc, out))
+	if (!place_of(look, pc, out))
 		return false;
 	return before >= look->code->n_insns ||
-	       !fort_info_place(look->program.info, before, &last) || last.line != out->line ||
+	       !place_of(look, before, &last) || last.line != out->line ||
 	       strcmp(last.file, out->file) != 0;
 }
 
@@ -105,7 +120,7 @@ static const char *slot_name(const struct fort_look *look, uint64_t offset)
 		return NULL;
 	for (uint32_t number = 0; number < FORT_HELPER_NUMBERS; number++)
 		if (fort_helper_function(number) == machine->slots[index - 1])
-			return fort_helper_kernel_name(number);
+			return function_name(number);
 	return "a function of the runtime";
 }
 

@@ -61,6 +61,13 @@ struct fort_hit {
 	uint64_t cookie, ip;
 };
 
+/* The packet of a run, for loads of the old kind: in the host's memory or in the window. */
+struct fort_run_packet {
+	const uint8_t *start;   /* with its link-layer header */
+	uint32_t bytes;         /* from there */
+	uint32_t data, network; /* where the program's packet, and the network header, start */
+};
+
 struct fort_run {
 	const struct fort_domain *domain;
 	struct fort_map *const *maps; /* the program's maps, in its order */
@@ -75,6 +82,7 @@ struct fort_run {
 	uint64_t ctx_length; /* r2 at entry (conformance tests), else 0 */
 	struct fort_abort abort;
 	struct fort_hit hit;
+	struct fort_run_packet packet; /* zero: there is none */
 	uint32_t n_held;
 	struct fort_held held[FORT_CLEANUPS_MAX];
 	struct fort_services *services; /* what helpers use beyond the program: trace, clocks */

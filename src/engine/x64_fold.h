@@ -16,7 +16,8 @@ struct fort_x64_uses {
 		bool other; /* it is needed for more than the addresses noted */
 		uint32_t ops[FORT_X64_USES_MAX];
 	} of[FORT_REGS];
-	/* The next operation that writes each register, in what is placed from here on. */
+	/* The next operation that writes each register, or may lose it, in what is placed from
+	 * here on. */
 	uint32_t written[FORT_REGS];
 };
 

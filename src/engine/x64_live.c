@@ -286,6 +286,19 @@ static bool goes_on(const struct fort_x64_op *op)
 	       op->kind != FORT_X64_OP_STOP;
 }
 
+/* A division does not keep r0 and r3 where nobody behind it needs them: neither may somebody begin
+ * to. */
+static void note_division(const struct fort_x64 *x, struct fort_x64_uses *uses,
+			  const struct fort_x64_op *op)
+{
+	if (op->kind != FORT_X64_OP_DIVIDE)
+		return;
+	if (!(op->flags & FORT_X64_KEEP_R0))
+		uses->written[FORT_R0] = x->at;
+	if (!(op->flags & FORT_X64_KEEP_R3))
+		uses->written[FORT_R3] = x->at;
+}
+
 /* What is needed elsewhere, `live` says. */
 static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		      const struct fort_x64_op *op, uint32_t live)
@@ -304,6 +317,7 @@ static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		fort_x64_uses_forget(uses, op->dst);
 		uses->written[op->dst] = x->at;
 	}
+	note_division(x, uses, op);
 	fort_x64_uses_note(x, uses, op);
 	if (op->kind == FORT_X64_OP_LOCAL)
 		fort_x64_uses_other(uses, ALL_OF(FORT_R0, FORT_R10));

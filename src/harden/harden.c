@@ -27,8 +27,12 @@ int fort_harden(const struct fort_proven *proven, struct fort_arena *arena,
 {
 	const struct fort_env *env = proven->env;
 	const struct fort_program *program = &env->graph->program;
+	struct fort_program rewritten = *program;
+	struct fort_expanded expanded;
 	struct fort_insn *insns = fort_arena_copy(arena, program->insns,
 						  program->n_insns * sizeof(program->insns[0]));
+
+	int err;
 
 	if (!insns)
 		return -ENOMEM;
@@ -39,8 +43,14 @@ int fort_harden(const struct fort_proven *proven, struct fort_arena *arena,
 			insns[pc] =
 				pointer_load(&insns[pc],
 					     &env->hook.prog->ctx->fields[env->access[pc].which]);
-	out->program = *program;
-	out->program.insns = insns;
-	out->prog = env->hook.prog;
+	rewritten.insns = insns;
+	err = fort_expand(&rewritten, arena, &expanded);
+	if (err)
+		return err;
+	*out = (struct fort_hardened){.program = expanded.program,
+				      .prog = env->hook.prog,
+				      .origin = expanded.origin,
+				      .sights = expanded.sights,
+				      .hidden = expanded.hidden};
 	return 0;
 }

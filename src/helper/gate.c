@@ -10,6 +10,7 @@
 #include "abi/helpers.h"
 #include "abi/uapi.h"
 #include "helper/call.h"
+#include "helper/internal.h"
 
 static inline bool allows(const struct fort_call *call, unsigned arg, uint64_t bytes,
 			  enum fort_rights rights)
@@ -123,5 +124,5 @@ fort_helper_fn *fort_helper_function(uint32_t number)
 {
 	const struct fort_helper_info *info = fort_helper_by_number(number);
 
-	return info ? entries[info - fort_helpers] : NULL;
+	return info ? entries[info - fort_helpers] : fort_internal_function(number);
 }

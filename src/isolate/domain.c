@@ -5,15 +5,29 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "harden/expand.h"
 
 #define STACK_BYTES (FORT_FRAMES_MAX * FORT_STACK_BYTES)
 
-/* Stack, guard, context image, guard; equal slots give equal strides. */
-static int add_slot(struct fort_domain *domain, uint32_t *stack)
+/* Where the frames' own stack pointers lead to it. */
+static int add_hidden(struct fort_domain *domain, uint32_t stack)
+{
+	uint32_t hidden;
+	int err = fort_window_add(&domain->window, FORT_HIDDEN_BYTES, FORT_RW, &hidden);
+
+	if (err)
+		return err;
+	return hidden == stack + STACK_BYTES + FORT_PAGE_BYTES ? 0 : -EINVAL;
+}
+
+/* Stack, guard, hidden memory, guard, context image, guard; equal slots give equal strides. */
+static int add_slot(struct fort_domain *domain, bool with_hidden, uint32_t *stack)
 {
 	uint32_t ctx;
 	int err = fort_window_add(&domain->window, STACK_BYTES, FORT_RW, stack);
 
+	if (!err && with_hidden)
+		err = add_hidden(domain, *stack);
 	if (err || !domain->ctx_bytes)
 		return err;
 	err = fort_window_add(&domain->window, domain->ctx_bytes, FORT_RW, &ctx);
@@ -23,12 +37,12 @@ static int add_slot(struct fort_domain *domain, uint32_t *stack)
 	return 0;
 }
 
-static int add_slots(struct fort_domain *domain)
+static int add_slots(struct fort_domain *domain, bool with_hidden)
 {
 	domain->ctx_from_stack = STACK_BYTES; /* without an image: where nothing is mapped */
 	for (uint32_t i = 0; i < domain->n_slots; i++) {
 		uint32_t stack;
-		int err = add_slot(domain, &stack);
+		int err = add_slot(domain, with_hidden, &stack);
 
 		if (err)
 			return err;
@@ -59,7 +73,7 @@ static int add_maps(struct fort_domain *domain, const struct fort_domain_map *ma
 static int lay_out(struct fort_domain *domain, const struct fort_domain_layout *layout,
 		   const struct fort_domain_map *maps)
 {
-	int err = add_slots(domain);
+	int err = add_slots(domain, layout->hidden);
 
 	if (!err && layout->packet_bytes)
 		err = fort_window_add(&domain->window, layout->packet_bytes,

@@ -1,7 +1,8 @@
 /* A domain: one window laid out for one program, and the slots in which it runs.
  *
  * Each run takes a slot: a stack of FORT_FRAMES_MAX frames and a context image, apart from each
- * other and from the other slots by unmapped pages. Packet bytes (test runs, plugins) have one area
+ * other and from the other slots by unmapped pages; and if the layout says so, hidden memory for
+ * what programs are expanded to (harden/expand.h). Packet bytes (test runs, plugins) have one area
  * per domain, used by slot 0. Values of each map the program names are mapped at map_start[];
  * metadata of maps, code and tables are never in the window.
  */
@@ -29,6 +30,7 @@ struct fort_domain_layout {
 	uint32_t ctx_bytes;    /* of the context image, rounded up to pages; 0 for none */
 	uint32_t packet_bytes; /* largest packet, with head and tail room; 0 for none */
 	bool packet_writable;
+	bool hidden; /* slots have FORT_HIDDEN_BYTES more, behind the page after the stack */
 	struct fort_keys *keys; /* of protection keys; they must outlive the domain. NULL: none */
 };
 

@@ -42,6 +42,7 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 		.ctx_bytes = prog->ctx->image_bytes,
 		.packet_bytes = prog->packet != FORT_PACKET_NONE ? request->packet_bytes : 0,
 		.packet_writable = prog->packet == FORT_PACKET_RW,
+		.hidden = loaded->hardened.hidden,
 		.keys = request->keys,
 	};
 
@@ -226,6 +227,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	if (loaded->pins)
 		fort_services_leave(services);
 	fort_domain_leave(&loaded->domain, rights);
+	run->abort.pc = fort_hardened_origin(&loaded->hardened, run->abort.pc);
 	if (FORT_UNLIKELY(run->abort.code))
 		fort_crash_note(&loaded->crash, &loaded->crashes, run);
 	return result;

@@ -63,8 +63,8 @@ void fort_loaded_close(struct fort_loaded *loaded);
 void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot);
 
 /* Runs once in a slot that is the caller's for the time. The context image is in place; `run` is
- * overwritten but for `hit`. Whatever the program held at its end was given back. Returns r0,
- * which means nothing when run->abort.code says that the run ended early, or,
+ * overwritten but for `hit` and `packet`. Whatever the program held at its end was given back.
+ * Returns r0, which means nothing when run->abort.code says that the run ended early, or,
  * FORT_ABORT_QUARANTINE, that it did not begin.
  */
 uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
@@ -74,4 +74,9 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 static inline bool fort_loaded_is_stopped(const struct fort_loaded *loaded)
 {
 	return fort_crash_stopped(&loaded->crash, &loaded->crashes);
+}
+/* And is nothing of it to stay attached? */
+static inline bool fort_loaded_is_detached(const struct fort_loaded *loaded)
+{
+	return loaded->crash.actions & FORT_CRASH_DETACH && fort_loaded_is_stopped(loaded);
 }

@@ -50,12 +50,7 @@ static bool insn_runs(const struct fort_env *env, uint32_t pc, struct fort_viola
 	const struct fort_helper_info *helper;
 
 	switch (insn->kind) {
-	case FORT_LDABS:
-	case FORT_LDIND:
-	case FORT_MAY_GOTO: return later(why, FORT_DIAG_INSN_LATER, insn, pc);
 	case FORT_LDIMM:
-		if (insn->op == FORT_OP_FUNC)
-			return later(why, FORT_DIAG_INSN_LATER, insn, pc);
 		return (insn->op != FORT_OP_MAP_IDX && insn->op != FORT_OP_MAP_IDX_VALUE) ||
 		       map_runs(env, pc, why);
 	case FORT_CALL:

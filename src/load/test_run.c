@@ -19,7 +19,8 @@ struct test {
 	uint64_t packet;     /* address of data[0] as the program sees it; 0: no packet area */
 	uint32_t skipped;    /* bytes of the packet before what the program sees */
 	uint32_t meta_bytes; /* of input data that are metadata */
-	bool wants_ctx;      /* a context is given or asked for */
+	struct fort_run_packet legacy; /* of types that have it */
+	bool wants_ctx;                /* a context is given or asked for */
 };
 
 /* One context: how it gets into the image, and what comes out. */
@@ -112,6 +113,12 @@ static int place_skb(struct test *test)
 	if (!skb.wire_len && test->wants_ctx)
 		skb.wire_len = skb.len;
 	memcpy(test->image, &skb, sizeof(skb));
+	test->legacy = (struct fort_run_packet){
+		.start = test->packet ? fort_window_at(&test->loaded->domain.window, test->packet)
+				      : input->data,
+		.bytes = input->data_bytes,
+		.data = test->skipped,
+		.network = ETHER_BYTES};
 	put_pointer(test, FORT_YIELD_PACKET, test->packet);
 	put_pointer(test, FORT_YIELD_PACKET_META, test->packet);
 	put_pointer(test, FORT_YIELD_PACKET_END, test->packet + input->data_bytes);
@@ -248,6 +255,7 @@ int fort_test_run(struct fort_loaded *loaded, struct fort_services *services,
 		fort_domain_leave(&loaded->domain, rights);
 		return err;
 	}
+	run.packet = test.legacy;
 	start = now_ns();
 	while (result.runs < input->repeat && !run.abort.code) {
 		result.result = fort_loaded_run(loaded, 0, services, &run);

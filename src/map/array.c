@@ -142,6 +142,24 @@ static int next_key(struct fort_map *map, const struct fort_seat *seat, const vo
 	return 0;
 }
 
+/* A cursor is one more than the index. */
+static uint64_t walk(const struct fort_map *map, uint64_t cursor, void *key, uint64_t *looks)
+{
+	uint32_t index = (uint32_t)cursor;
+
+	if (cursor >= map->shape.max_entries)
+		return 0;
+	memcpy(key, &index, sizeof(index));
+	return cursor + 1;
+}
+
+static int64_t walked(const struct fort_map *map, uint64_t cursor, uint32_t cpu)
+{
+	uint32_t index = (uint32_t)cursor - 1;
+
+	return map->ops->find(map, &index, cpu);
+}
+
 const struct fort_map_ops fort_map_array = {
 	.type = BPF_MAP_TYPE_ARRAY,
 	.plan = plan,
@@ -151,6 +169,8 @@ const struct fort_map_ops fort_map_array = {
 	.update = update,
 	.delete = delete_nothing,
 	.next_key = next_key,
+	.walk = walk,
+	.walked = walked,
 };
 
 const struct fort_map_ops fort_map_percpu_array = {
@@ -162,4 +182,6 @@ const struct fort_map_ops fort_map_percpu_array = {
 	.update = update_percpu,
 	.delete = delete_nothing,
 	.next_key = next_key,
+	.walk = walk,
+	.walked = walked,
 };

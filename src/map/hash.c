@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "map/copy.h"
 #include "map/hash_find.h"
+#include "map/hash_walk.h"
 
 /* Values up to this are copied with the lock held; larger ones before it is taken. */
 #define COPY_LOCKED_BYTES 256u
@@ -479,4 +480,6 @@ const struct fort_map_ops fort_map_hash = {
 	.update = update_value,
 	.delete = delete_key,
 	.next_key = next_key,
+	.walk = fort_hash_walk,
+	.walked = fort_hash_walked,
 };

@@ -102,6 +102,12 @@ struct fort_map_ops {
 	int (*update)(struct fort_map *map, const struct fort_seat *seat, const void *key,
 		      const void *value, uint64_t flags, uint32_t cpu);
 	int (*delete)(struct fort_map *map, const struct fort_seat *seat, const void *key);
+	/* For programs that walk through a map: where the element after `cursor` (0: the first) is,
+	 * never 0, and its key, which may change while it is written; 0 at the end, or when it
+	 * would take more looks than *looks, which becomes what is left of them. And the offset of
+	 * the value of the element at a cursor. NULL for types that cannot be walked. */
+	uint64_t (*walk)(const struct fort_map *map, uint64_t cursor, void *key, uint64_t *looks);
+	int64_t (*walked)(const struct fort_map *map, uint64_t cursor, uint32_t cpu);
 	/* The key after `key` (NULL or gone: the first), or -ENOENT at the end. */
 	int (*next_key)(struct fort_map *map, const struct fort_seat *seat, const void *key,
 			void *next);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proof/claim_format.h"
+#include "step/rate.h"
 #include "step/relate.h"
 
 /* One claim being read. */
@@ -272,15 +273,14 @@ static bool read_length(struct claim *claim, bool said, struct fort_value *out)
 			 fort_scalar_meet(&out->num, &most));
 }
 
-static bool read_rest(struct claim *claim)
+static bool read_rest(struct claim *claim, uint8_t *which)
 {
 	struct fort_state *state = claim->state;
-	uint8_t which;
 
-	return !fort_reader_u8(&claim->reader, &which) && which <= FORT_SAID_ALL &&
-	       read_length(claim, which & FORT_SAID_PACKET, &state->packet) &&
-	       read_length(claim, which & FORT_SAID_META, &state->meta) &&
-	       (!(which & FORT_SAID_LOCK) || get_value(claim, &state->lock));
+	return !fort_reader_u8(&claim->reader, which) && *which <= FORT_SAID_ALL &&
+	       read_length(claim, *which & FORT_SAID_PACKET, &state->packet) &&
+	       read_length(claim, *which & FORT_SAID_META, &state->meta) &&
+	       (!(*which & FORT_SAID_LOCK) || get_value(claim, &state->lock));
 }
 
 /* Every reference that a pointer claims to hold must be in the list, once. */
@@ -339,6 +339,36 @@ static bool read_facts(struct claim *claim, const struct fort_value *self)
 	return true;
 }
 
+static bool read_rate(struct claim *claim)
+{
+	struct fort_form form = {0};
+	int64_t factor, most;
+
+	for (unsigned k = 0; k < FORT_RATE_TERMS; k++) {
+		if (!get_signed(claim, &factor) || factor > INT32_MAX || factor < -INT32_MAX)
+			return false;
+		form.factor[k] = (int32_t)factor;
+		if (factor && (!get_term(claim, NULL, &form.of[k]) || !form.of[k]))
+			return false;
+	}
+	if (!get_signed(claim, &most))
+		return false;
+	fort_rate_note(claim->state, &form, most);
+	return true;
+}
+
+static bool read_rates(struct claim *claim, bool said)
+{
+	uint32_t n = 0;
+
+	if (said && (!get32(claim, FORT_RATES_MAX, &n) || !n))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!read_rate(claim))
+			return false;
+	return true;
+}
+
 static bool read_ghosts(struct claim *claim)
 {
 	struct fort_state *state = claim->state;
@@ -366,15 +396,17 @@ static bool read_ghosts(struct claim *claim)
 
 static bool read_state(struct claim *claim)
 {
+	uint8_t which;
+
 	if (!get_head(claim))
 		return false;
 	claim->state->next_id = claim->n_ids + 1;
 	for (uint32_t f = 0; f < claim->n_frames; f++)
 		if (!read_frame(claim))
 			return false;
-	return read_rest(claim) && read_refs(claim) && read_facts(claim, NULL) &&
-	       read_ghosts(claim) && !fort_reader_left(&claim->reader) &&
-	       fort_state_is_formed(claim->state);
+	return read_rest(claim, &which) && read_refs(claim) && read_facts(claim, NULL) &&
+	       read_rates(claim, which & FORT_SAID_RATES) && read_ghosts(claim) &&
+	       !fort_reader_left(&claim->reader) && fort_state_is_formed(claim->state);
 }
 
 int fort_claim_read(struct fort_span bytes, struct fort_pool *pool, const struct fort_env *env,

@@ -28,7 +28,13 @@ enum {
 #define FORT_MARKS_EACH FORT_BYTES
 
 /* What is said of a state beside its frames. */
-enum { FORT_SAID_PACKET = 1, FORT_SAID_META = 2, FORT_SAID_LOCK = 4, FORT_SAID_ALL = 7 };
+enum {
+	FORT_SAID_PACKET = 1,
+	FORT_SAID_META = 2,
+	FORT_SAID_LOCK = 4,
+	FORT_SAID_RATES = 8, /* follow the facts */
+	FORT_SAID_ALL = 15
+};
 /* What is said of a frame's counters. */
 enum { FORT_SAID_TURNS = 1, FORT_SAID_GOES = 2, FORT_SAID_COUNTERS = 3 };
 

@@ -248,6 +248,56 @@ static void put_facts(struct fort_buf *buf, const struct fort_state *state,
 	}
 }
 
+/* A rate through the cells that have its symbols: factor * (S(cell) - delta), and so on. NULL buf:
+ * only whether that can be said. */
+static bool put_rate(struct fort_buf *buf, const struct fort_state *state,
+		     const struct places *places, const struct fort_rate *rate)
+{
+	int64_t most = rate->most, moved;
+
+	for (unsigned k = 0; k < FORT_RATE_TERMS; k++) {
+		const struct fort_value *value;
+
+		if (!rate->sym[k])
+			continue;
+		if (!places->known[rate->sym[k]])
+			return false;
+		value = fort_state_cell(state, places->cell[rate->sym[k]]);
+		if (__builtin_mul_overflow(rate->factor[k], value->delta, &moved) ||
+		    __builtin_add_overflow(most, moved, &most))
+			return false;
+	}
+	for (unsigned k = 0; buf && k < FORT_RATE_TERMS; k++) {
+		fort_buf_varint(buf, zigzag(rate->factor[k]));
+		if (rate->factor[k])
+			fort_buf_varint(buf, fort_cell_code(places->cell[rate->sym[k]]));
+	}
+	if (buf)
+		fort_buf_varint(buf, zigzag(most));
+	return true;
+}
+
+static uint32_t count_rates(const struct fort_state *state, const struct places *places)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		n += put_rate(NULL, state, places, &state->rates[i]);
+	return n;
+}
+
+static void put_rates(struct fort_buf *buf, const struct fort_state *state,
+		      const struct places *places)
+{
+	uint32_t n = count_rates(state, places);
+
+	if (!n)
+		return;
+	fort_buf_varint(buf, n);
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		(void)put_rate(buf, state, places, &state->rates[i]);
+}
+
 static void put_ghosts(struct fort_buf *out, const struct fort_state *state,
 		       const struct places *places)
 {
@@ -275,13 +325,15 @@ static bool says_nothing(const struct fort_value *length)
 	return !length->sym && fort_scalar_covers(&length->num, &any);
 }
 
-static void put_rest(struct fort_buf *buf, const struct fort_state *state)
+static void put_rest(struct fort_buf *buf, const struct fort_state *state,
+		     const struct places *places)
 {
 	uint8_t which = 0;
 
 	which |= says_nothing(&state->packet) ? 0 : FORT_SAID_PACKET;
 	which |= says_nothing(&state->meta) ? 0 : FORT_SAID_META;
 	which |= state->lock.type ? FORT_SAID_LOCK : 0;
+	which |= count_rates(state, places) ? FORT_SAID_RATES : 0;
 	fort_buf_u8(buf, which);
 	if (which & FORT_SAID_PACKET)
 		put_value(buf, &state->packet);
@@ -320,7 +372,7 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 		body->err = body->err ? body->err : -EFBIG;
 		return;
 	}
-	if (state->n_facts) /* only they name places */
+	if (state->n_facts || state->n_rates) /* only they name places */
 		find_places(&places, state);
 	fort_buf_varint(body, state->next_id - 1);
 	fort_buf_varint(body, state->n_frames);
@@ -334,10 +386,11 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 		put_slots(body, frame);
 		put_counters(body, frame);
 	}
-	put_rest(body, state);
+	put_rest(body, state, &places);
 	fort_buf_varint(body, state->n_refs);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		fort_buf_varint(body, state->refs[i].id);
 	put_facts(body, state, &places, NULL);
+	put_rates(body, state, &places);
 	put_ghosts(ghosts, state, &places);
 }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "step/rate.h"
 #include "step/relate.h"
 
 /* What a claimed symbol stands for, found as values are compared: a symbol of the actual state, or
@@ -278,6 +279,28 @@ static bool covers_fact(const struct cover *cover, const struct fort_fact *fact)
 	       !__builtin_add_overflow(most, dc, &most) && most <= fact->most;
 }
 
+/* As facts, about the values that carry the claimed symbols. */
+static bool covers_rate(const struct cover *cover, const struct fort_rate *rate)
+{
+	struct fort_form form = {0};
+	int64_t deltas = 0, most;
+
+	for (unsigned k = 0; k < FORT_RATE_TERMS; k++) {
+		int64_t delta, moved;
+
+		if (rate->sym[k] && is_unset(cover, rate->sym[k]))
+			return true;
+		if (!carrier(cover, rate->sym[k], &form.of[k], &delta) ||
+		    __builtin_mul_overflow(rate->factor[k], delta, &moved) ||
+		    __builtin_add_overflow(deltas, moved, &deltas))
+			return false;
+		form.factor[k] = rate->factor[k];
+	}
+	most = fort_rate_most(cover->actual, &form);
+	return most != INT64_MAX && !__builtin_sub_overflow(most, deltas, &most) &&
+	       most <= rate->most;
+}
+
 static bool covers(struct cover *cover)
 {
 	const struct fort_state *claimed = cover->claimed, *actual = cover->actual;
@@ -296,6 +319,9 @@ static bool covers(struct cover *cover)
 		return false;
 	for (uint32_t i = 0; i < claimed->n_facts; i++)
 		if (!covers_fact(cover, &claimed->facts[i]))
+			return false;
+	for (uint32_t i = 0; i < claimed->n_rates; i++)
+		if (!covers_rate(cover, &claimed->rates[i]))
 			return false;
 	return true;
 }

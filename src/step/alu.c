@@ -1,4 +1,5 @@
 /* Arithmetic: numbers with numbers, pointers with numbers, copies. */
+#include "step/rate.h"
 #include "step/rules.h"
 
 static void set(struct fort_rule *rule, struct fort_value value)
@@ -106,6 +107,10 @@ static bool is_measure(const struct fort_value *value)
 static bool learn_sum(struct fort_rule *rule, const struct fort_value *x,
 		      const struct fort_value *y, const struct fort_value *sum)
 {
+	if (rule->state->n_rates) {
+		fort_rate_moved(rule->state, x, y, sum);
+		fort_rate_moved(rule->state, y, x, sum);
+	}
 	return fort_relate_learn(rule->state, x, y, sum, 0) &&
 	       fort_relate_learn(rule->state, x, NULL, sum, -fort_scalar_smin(&y->num)) &&
 	       fort_relate_learn(rule->state, sum, NULL, x, fort_scalar_smax(&y->num));
@@ -136,6 +141,16 @@ static bool subtract(struct fort_rule *rule, struct fort_value *x, struct fort_v
 		*out = *dst;
 	}
 	return true;
+}
+
+/* Is the sum one of integers that nothing is cut off? */
+static bool is_whole(const struct fort_insn *insn, const struct fort_value *x,
+		     const struct fort_value *y)
+{
+	uint64_t high_x = fort_scalar_umax(&x->num), high_y = fort_scalar_umax(&y->num);
+
+	return insn->bits == 64 ||
+	       (high_x <= UINT32_MAX && high_y <= UINT32_MAX && high_x + high_y <= UINT32_MAX);
 }
 
 static bool sum_of_numbers(struct fort_rule *rule, struct fort_value *right, struct fort_value *out)
@@ -195,14 +210,36 @@ static bool is_moved(const struct fort_insn *insn, const struct fort_value *x,
 	       (int64_t)fort_scalar_umax(&x->num) + *change <= most;
 }
 
+/* Has x & y, y a known number, all bits that x can have? */
+static bool is_kept(const struct fort_insn *insn, const struct fort_value *x,
+		    const struct fort_value *y)
+{
+	uint64_t bits = x->num.bits.value | x->num.bits.mask, kept;
+
+	return insn->op == FORT_OP_AND && fort_value_known(y, &kept) && !(bits & ~kept) &&
+	       (insn->bits == 64 || fort_scalar_umax(&x->num) <= UINT32_MAX);
+}
+
+/* Is the result one of the operands, moved by *change: x + constant, constant + x? NULL: no. */
+static const struct fort_value *moved_operand(const struct fort_insn *insn,
+					      const struct fort_value *x,
+					      const struct fort_value *y, int64_t *change)
+{
+	*change = 0;
+	if (is_moved(insn, x, y, change) || is_kept(insn, x, y))
+		return x;
+	return insn->op == FORT_OP_ADD && is_moved(insn, y, x, change) ? y : NULL;
+}
+
 static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	bool itself = insn->kind == FORT_ALU_X && insn->src == insn->dst;
 	bool related = itself || (dst->sym && dst->sym == right->sym);
-	struct fort_value out;
 	int64_t change;
+	const struct fort_value *moved = moved_operand(insn, dst, right, &change);
+	struct fort_value out;
 
 	if (related && insn->op == FORT_OP_SUB && insn->bits == 64) {
 		set(rule, fort_value_const((uint64_t)dst->delta - (uint64_t)right->delta));
@@ -212,10 +249,10 @@ static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 						related && dst->delta == right->delta));
 	if (fort_scalar_is_const(&out.num)) {
 		/* nothing to remember */
-	} else if (is_moved(insn, dst, right, &change)) {
-		if (dst->sym) { /* x + constant stays related to x */
-			out.sym = dst->sym;
-			out.delta = fort_wrap_add(dst->delta, change);
+	} else if (moved) {
+		if (moved->sym) { /* it stays related to the operand */
+			out.sym = moved->sym;
+			out.delta = fort_wrap_add(moved->delta, change);
 		}
 	} else if (insn->op == FORT_OP_SUB && insn->bits == 64) {
 		struct fort_value left = *dst;
@@ -227,7 +264,7 @@ static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
 		}
 		if (!subtract(rule, &left, right, &out))
 			return false;
-	} else if (insn->op == FORT_OP_ADD && insn->bits == 64) {
+	} else if (insn->op == FORT_OP_ADD && is_whole(insn, dst, right)) {
 		if (!sum_of_numbers(rule, right, &out))
 			return false;
 	} else if (!shrunk_number(rule, &out)) {

@@ -1,46 +1,7 @@
 #include "step/relate.h"
 
-/* --- from values to integers --- */
-
-/* A value read as a signed integer: S(sym) + plus, or just plus. */
-struct term {
-	uint32_t sym;
-	int64_t plus;
-	bool good; /* the sum is one of integers */
-};
-
-static bool adds(int64_t a, int64_t b, int64_t *out)
-{
-	return !__builtin_add_overflow(a, b, out);
-}
-
-/* Words wrap: value = sym + delta is a sum of integers only where no member overflows. */
-static struct term term_of(const struct fort_value *value)
-{
-	int64_t low, high, unused;
-	struct term term = {0, 0, true};
-
-	if (!value)
-		return term;
-	low = fort_scalar_smin(&value->num);
-	high = fort_scalar_smax(&value->num);
-	if (low == high)
-		return (struct term){0, low, true};
-	term = (struct term){value->sym, value->delta, value->sym && value->delta != INT64_MIN};
-	term.good = term.good && adds(low, -term.plus, &unused) && adds(high, -term.plus, &unused);
-	return term;
-}
-
-/* S(value) at most and at least; 0 of nothing. */
-static int64_t high_of(const struct fort_value *value)
-{
-	return value ? fort_scalar_smax(&value->num) : 0;
-}
-
-static int64_t low_of(const struct fort_value *value)
-{
-	return value ? fort_scalar_smin(&value->num) : 0;
-}
+#include "step/integers.h"
+#include "step/rate.h"
 
 /* *most = min(*most, sum of n), where the sum is a number and none of them is unknown. */
 static void lower(int64_t *most, const int64_t *parts, unsigned n)
@@ -48,7 +9,8 @@ static void lower(int64_t *most, const int64_t *parts, unsigned n)
 	int64_t sum = 0;
 
 	for (unsigned i = 0; i < n; i++)
-		if (parts[i] == INT64_MAX || parts[i] == INT64_MIN || !adds(sum, parts[i], &sum))
+		if (parts[i] == INT64_MAX || parts[i] == INT64_MIN ||
+		    !fort_adds(sum, parts[i], &sum))
 			return;
 	if (sum < *most)
 		*most = sum;
@@ -56,11 +18,6 @@ static void lower(int64_t *most, const int64_t *parts, unsigned n)
 
 #define LOWER(most, ...) \
 	lower(most, (const int64_t[]){__VA_ARGS__}, FORT_LEN(((const int64_t[]){__VA_ARGS__})))
-
-static int64_t minus(int64_t x)
-{
-	return x == INT64_MIN ? INT64_MAX : -x;
-}
 
 /* --- asking --- */
 
@@ -89,11 +46,12 @@ static int64_t facts_most(const struct fort_state *state, uint32_t a, uint32_t b
 }
 
 /* x - c where both have one symbol. */
-static int64_t distance(const struct term *x, const struct term *c)
+static int64_t distance(const struct fort_term *x, const struct fort_term *c)
 {
 	int64_t out;
 
-	if (x->good && c->good && x->sym && x->sym == c->sym && adds(x->plus, minus(c->plus), &out))
+	if (x->good && c->good && x->sym && x->sym == c->sym &&
+	    fort_adds(x->plus, fort_minus(c->plus), &out))
 		return out;
 	return INT64_MAX;
 }
@@ -101,9 +59,10 @@ static int64_t distance(const struct term *x, const struct term *c)
 int64_t fort_relate_most(const struct fort_state *state, const struct fort_value *a,
 			 const struct fort_value *b, const struct fort_value *c)
 {
-	struct term ta = term_of(a), tb = term_of(b), tc = term_of(c);
-	int64_t high_a = high_of(a), high_b = high_of(b), less_c = minus(low_of(c));
-	int64_t minus_c = minus(tc.plus), most = INT64_MAX;
+	struct fort_term ta = fort_term_of(a), tb = fort_term_of(b), tc = fort_term_of(c);
+	int64_t high_a = fort_high_of(a), high_b = fort_high_of(b),
+		less_c = fort_minus(fort_low_of(c));
+	int64_t minus_c = fort_minus(tc.plus), most = INT64_MAX;
 
 	LOWER(&most, high_a, high_b, less_c);
 	LOWER(&most, distance(&ta, &tc), high_b);
@@ -125,143 +84,7 @@ int64_t fort_relate_most(const struct fort_state *state, const struct fort_value
 	return most;
 }
 
-/* --- numbers --- */
-
-struct narrow {
-	uint32_t sym;
-	int64_t delta;
-	const struct fort_scalar *num;
-	bool some, known; /* is anything left; did a number become known */
-};
-
-static inline bool narrow_one(struct fort_value *value, void *context)
-{
-	struct narrow *narrow = context;
-	struct fort_scalar moved;
-
-	if (value->type == FORT_NONE || value->sym != narrow->sym)
-		return true;
-	moved = fort_scalar_plus(narrow->num, fort_wrap_sub(value->delta, narrow->delta));
-	narrow->some = fort_scalar_meet(&value->num, &moved);
-	narrow->known |= value->type == FORT_NUM && fort_scalar_is_const(&value->num);
-	return narrow->some;
-}
-
-/* *known: numbers with this symbol are known now, and to be parted from it. */
-static bool narrow_all(struct fort_state *state, uint32_t sym, int64_t delta,
-		       const struct fort_scalar *num, bool *known)
-{
-	struct narrow narrow = {.sym = sym, .delta = delta, .num = num, .some = true};
-	bool good = fort_state_each(state, narrow_one, &narrow) && narrow.some;
-
-	*known = narrow.known;
-	return good;
-}
-
-static inline bool part_one(struct fort_value *value, void *context)
-{
-	const uint32_t *sym = context;
-
-	if (value->type == FORT_NUM && value->sym == *sym && fort_scalar_is_const(&value->num))
-		value->sym = 0;
-	return true;
-}
-
-/* A known number needs no relatives, once they have learned from it. */
-static void part_known(struct fort_state *state, uint32_t sym)
-{
-	(void)fort_state_each(state, part_one, &sym);
-}
-
 /* --- from numbers to facts, and back --- */
-
-struct carrier {
-	uint32_t sym;
-	const struct fort_value *found;
-};
-
-static inline bool find_one(struct fort_value *value, void *context)
-{
-	struct carrier *carrier = context;
-
-	if (value->type == FORT_NONE || value->sym != carrier->sym)
-		return true;
-	carrier->found = value;
-	return false;
-}
-
-/* A value with this symbol, or NULL. */
-static const struct fort_value *carrier_of(const struct fort_state *state, uint32_t sym)
-{
-	struct carrier carrier = {.sym = sym};
-
-	/* cast: this visitor changes nothing */
-	if (sym)
-		(void)fort_state_each((struct fort_state *)(uintptr_t)state, find_one, &carrier);
-	return carrier.found;
-}
-
-/* Is the symbol's word known? That of a known number is, whatever wraps. */
-static bool is_known(const struct fort_value *value, int64_t *out)
-{
-	if (!value || !fort_scalar_is_const(&value->num))
-		return false;
-	*out = fort_wrap_sub((int64_t)value->num.arc.base, value->delta);
-	return true;
-}
-
-/* S(sym) at most, at least, by a value that has it; unknown when none does. */
-static int64_t high_by(const struct fort_value *value)
-{
-	struct term term = term_of(value);
-	int64_t out;
-
-	if (is_known(value, &out))
-		return out;
-	return value && term.good && term.sym && adds(high_of(value), minus(term.plus), &out)
-		       ? out
-		       : INT64_MAX;
-}
-
-static int64_t low_by(const struct fort_value *value)
-{
-	struct term term = term_of(value);
-	int64_t out;
-
-	if (is_known(value, &out))
-		return out;
-	return value && term.good && term.sym && adds(low_of(value), minus(term.plus), &out)
-		       ? out
-		       : INT64_MIN;
-}
-
-static int64_t sym_high(const struct fort_state *state, uint32_t sym)
-{
-	return sym ? high_by(carrier_of(state, sym)) : 0;
-}
-
-static int64_t sym_low(const struct fort_state *state, uint32_t sym)
-{
-	return sym ? low_by(carrier_of(state, sym)) : 0;
-}
-
-static bool bound_sym(struct fort_state *state, uint32_t sym, int64_t low, int64_t high)
-{
-	const struct fort_value *value = carrier_of(state, sym);
-	struct fort_scalar range;
-	bool known;
-
-	if (!value || (low <= low_by(value) && high_by(value) <= high))
-		return true;
-	if (low > high)
-		return false;
-	range = fort_scalar_signed_range(low, high);
-	if (!narrow_all(state, sym, 0, &range, &known))
-		return false;
-	if (known)
-		part_known(state, sym);
-	return true;
-}
 
 static int64_t sum_of(int64_t a, int64_t b, int64_t c)
 {
@@ -274,19 +97,19 @@ static int64_t sum_of(int64_t a, int64_t b, int64_t c)
 /* a + b <= c + most: what the numbers of two say of the third. */
 static bool apply_fact(struct fort_state *state, const struct fort_fact *fact)
 {
-	int64_t high_c = sym_high(state, fact->c), low_a = sym_low(state, fact->a);
-	int64_t low_b = sym_low(state, fact->b), high;
+	int64_t high_c = fort_sym_high(state, fact->c), low_a = fort_sym_low(state, fact->a);
+	int64_t low_b = fort_sym_low(state, fact->b), high;
 
-	high = sum_of(high_c, fact->most, minus(low_b));
-	if (!bound_sym(state, fact->a, INT64_MIN, high))
+	high = sum_of(high_c, fact->most, fort_minus(low_b));
+	if (!fort_sym_bound(state, fact->a, INT64_MIN, high))
 		return false;
-	high = sum_of(high_c, fact->most, minus(low_a));
-	if (fact->b && !bound_sym(state, fact->b, INT64_MIN, high))
+	high = sum_of(high_c, fact->most, fort_minus(low_a));
+	if (fact->b && !fort_sym_bound(state, fact->b, INT64_MIN, high))
 		return false;
 	if (!fact->c || low_a == INT64_MIN || low_b == INT64_MIN)
 		return true;
-	high = sum_of(fact->most, minus(low_a), minus(low_b)); /* c >= a + b - most */
-	return high == INT64_MAX || bound_sym(state, fact->c, minus(high), INT64_MAX);
+	high = sum_of(fact->most, fort_minus(low_a), fort_minus(low_b)); /* c >= a + b - most */
+	return high == INT64_MAX || fort_sym_bound(state, fact->c, fort_minus(high), INT64_MAX);
 }
 
 static void drop_fact(struct fort_state *state, uint32_t i)
@@ -301,8 +124,9 @@ void fort_relate_collect(struct fort_state *state)
 	for (uint32_t i = 0; i < state->n_facts;) {
 		const struct fort_fact *fact = &state->facts[i];
 
-		if (carrier_of(state, fact->a) && (!fact->b || carrier_of(state, fact->b)) &&
-		    (!fact->c || carrier_of(state, fact->c)))
+		if (fort_sym_is_held(state, fact->a) &&
+		    (!fact->b || fort_sym_is_held(state, fact->b)) &&
+		    (!fact->c || fort_sym_is_held(state, fact->c)))
 			i++;
 		else
 			drop_fact(state, i);
@@ -333,7 +157,7 @@ static void pass_on(struct fort_state *state, uint32_t sym, uint32_t to, int64_t
 	for (uint32_t i = 0; i < state->n_facts; i++) {
 		struct fort_fact sum = state->facts[i];
 
-		if (!sum.b || sum.c != sym || !adds(sum.most, most, &sum.most))
+		if (!sum.b || sum.c != sym || !fort_adds(sum.most, most, &sum.most))
 			continue;
 		sum.c = to;
 		add_fact(state, sum);
@@ -343,7 +167,7 @@ static void pass_on(struct fort_state *state, uint32_t sym, uint32_t to, int64_t
 /* What is known of the symbol by now says of the other symbols in its facts. */
 static bool spread(struct fort_state *state, uint32_t sym)
 {
-	int64_t high = sym_high(state, sym);
+	int64_t high = fort_sym_high(state, sym);
 
 	if (high != INT64_MAX)
 		pass_on(state, sym, 0, high);
@@ -353,7 +177,7 @@ static bool spread(struct fort_state *state, uint32_t sym)
 		if ((fact.a == sym || fact.b == sym || fact.c == sym) && !apply_fact(state, &fact))
 			return false;
 	}
-	return true;
+	return !state->n_rates || fort_rate_spread(state, sym);
 }
 
 bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
@@ -361,10 +185,11 @@ bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
 {
 	bool known;
 
-	if (!narrow_all(state, sym, delta, num, &known) || (state->n_facts && !spread(state, sym)))
+	if (!fort_sym_narrow(state, sym, delta, num, &known) ||
+	    ((state->n_facts || state->n_rates) && !spread(state, sym)))
 		return false;
 	if (known)
-		part_known(state, sym);
+		fort_sym_part(state, sym);
 	return true;
 }
 
@@ -372,19 +197,19 @@ bool fort_relate_narrow(struct fort_state *state, uint32_t sym, int64_t delta,
 static bool learn_numbers(struct fort_state *state, const struct fort_value *a,
 			  const struct fort_value *b, const struct fort_value *c, int64_t most)
 {
-	int64_t high = sum_of(high_of(c), most, minus(low_of(b)));
-	int64_t low = sum_of(minus(low_of(a)), minus(low_of(b)), most);
+	int64_t high = sum_of(fort_high_of(c), most, fort_minus(fort_low_of(b)));
+	int64_t low = sum_of(fort_minus(fort_low_of(a)), fort_minus(fort_low_of(b)), most);
 	struct fort_scalar range;
 
-	if (high != INT64_MAX && high < low_of(a))
+	if (high != INT64_MAX && high < fort_low_of(a))
 		return false;
-	if (a->sym && high != INT64_MAX && high < high_of(a)) {
+	if (a->sym && high != INT64_MAX && high < fort_high_of(a)) {
 		range = fort_scalar_signed_range(INT64_MIN, high);
 		if (!fort_relate_narrow(state, a->sym, a->delta, &range))
 			return false;
 	}
-	if (c && c->sym && low != INT64_MAX && minus(low) > low_of(c)) {
-		range = fort_scalar_signed_range(minus(low), INT64_MAX);
+	if (c && c->sym && low != INT64_MAX && fort_minus(low) > fort_low_of(c)) {
+		range = fort_scalar_signed_range(fort_minus(low), INT64_MAX);
 		return fort_relate_narrow(state, c->sym, c->delta, &range);
 	}
 	return true;
@@ -394,10 +219,10 @@ static bool learn_numbers(struct fort_state *state, const struct fort_value *a,
 static bool fact_of(const struct fort_value *a, const struct fort_value *b,
 		    const struct fort_value *c, int64_t most, struct fort_fact *out)
 {
-	struct term ta = term_of(a), tb = term_of(b), tc = term_of(c);
+	struct fort_term ta = fort_term_of(a), tb = fort_term_of(b), tc = fort_term_of(c);
 	struct fort_fact fact = {.a = ta.sym, .b = tb.sym, .c = tc.sym};
 
-	fact.most = sum_of(most, minus(ta.plus), minus(tb.plus));
+	fact.most = sum_of(most, fort_minus(ta.plus), fort_minus(tb.plus));
 	fact.most = sum_of(fact.most, tc.plus, 0);
 	if (!ta.good || !tb.good || !tc.good || fact.most == INT64_MAX)
 		return false;
@@ -490,5 +315,5 @@ int64_t fort_packet_proven(const struct fort_state *state, const struct fort_val
 		pointer->type == FORT_PACKET_META ? &state->meta : &state->packet;
 	int64_t most = fort_relate_most(state, pointer, NULL, length);
 
-	return most == INT64_MAX ? 0 : minus(most);
+	return most == INT64_MAX ? 0 : fort_minus(most);
 }

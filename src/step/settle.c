@@ -44,12 +44,23 @@ static void drop_facts(struct ids *ids, struct fort_state *state)
 			state->facts[n++] = fact;
 	}
 	state->n_facts = n;
+	for (uint32_t i = n = 0; i < state->n_rates; i++) {
+		const struct fort_rate rate = state->rates[i];
+
+		if (ids->holders[rate.sym[0]] && ids->holders[rate.sym[1]] &&
+		    (!rate.sym[2] || ids->holders[rate.sym[2]]))
+			state->rates[n++] = rate;
+	}
+	state->n_rates = n;
 	/* A symbol that a fact is about is needed, whoever has it. */
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < state->n_facts; i++) {
 		ids->holders[state->facts[i].a] = UINT16_MAX;
 		ids->holders[state->facts[i].b] = UINT16_MAX;
 		ids->holders[state->facts[i].c] = UINT16_MAX;
 	}
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		for (unsigned k = 0; k < FORT_RATE_TERMS; k++)
+			ids->holders[state->rates[i].sym[k]] = UINT16_MAX;
 }
 
 static uint32_t renumber(struct ids *ids, uint32_t id)
@@ -98,6 +109,9 @@ bool fort_state_settle(struct fort_pool *pool, struct fort_state *state)
 		state->facts[i].b = renumber(&ids, state->facts[i].b);
 		state->facts[i].c = renumber(&ids, state->facts[i].c);
 	}
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		for (unsigned k = 0; k < FORT_RATE_TERMS; k++)
+			state->rates[i].sym[k] = renumber(&ids, state->rates[i].sym[k]);
 	state->next_id = ids.n + 1;
 	return true;
 }

@@ -19,8 +19,8 @@ static void *take(struct fort_pool *pool, struct fort_pool_item **list, size_t b
 {
 	struct fort_pool_item *item = *list;
 
-	if (!item)
-		return fort_arena_alloc(pool->arena, bytes);
+	if (!item) /* dirty, as what was given back is */
+		return fort_arena_room(pool->arena, bytes);
 	*list = item->next;
 	return item;
 }
@@ -40,7 +40,7 @@ void *fort_pool_scratch(struct fort_pool *pool, size_t bytes)
 
 		while (room < bytes)
 			room *= 2;
-		pool->scratch = fort_arena_alloc(pool->arena, room);
+		pool->scratch = fort_arena_room(pool->arena, room);
 		pool->scratch_bytes = pool->scratch ? room : 0;
 	}
 	return pool->scratch;
@@ -142,9 +142,11 @@ struct fort_state *fort_state_clone(struct fort_pool *pool, const struct fort_st
 	copy->lock = state->lock;
 	copy->n_refs = state->n_refs;
 	copy->n_facts = state->n_facts;
+	copy->n_rates = state->n_rates;
 	copy->n_ghosts = state->n_ghosts;
 	memcpy(copy->refs, state->refs, state->n_refs * sizeof(copy->refs[0]));
 	memcpy(copy->facts, state->facts, state->n_facts * sizeof(copy->facts[0]));
+	memcpy(copy->rates, state->rates, state->n_rates * sizeof(copy->rates[0]));
 	if (state->n_ghosts) {
 		copy->n_ghosts = 0;
 		if (!fort_state_haunt(pool, copy)) {
@@ -384,6 +386,20 @@ static bool formed_frame(const struct fort_state *state, uint32_t f)
 	return true;
 }
 
+/* Two symbols or three, each once. */
+static bool formed_rate(const struct fort_state *state, const struct fort_rate *rate)
+{
+	for (unsigned k = 0; k < FORT_RATE_TERMS; k++) {
+		if (!rate->sym[k] != !rate->factor[k] || rate->factor[k] == INT32_MIN ||
+		    rate->sym[k] >= state->next_id)
+			return false;
+		for (unsigned j = 0; j < k; j++)
+			if (rate->sym[k] && rate->sym[k] == rate->sym[j])
+				return false;
+	}
+	return rate->sym[0] && rate->sym[1];
+}
+
 static bool formed_lists(const struct fort_state *state)
 {
 	if (state->packet.type != FORT_NUM || state->meta.type != FORT_NUM ||
@@ -400,6 +416,9 @@ static bool formed_lists(const struct fort_state *state)
 		    fact->c >= state->next_id || (!fact->b && !fact->c))
 			return false;
 	}
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		if (!formed_rate(state, &state->rates[i]))
+			return false;
 	for (uint32_t i = 0; i < state->n_ghosts; i++)
 		if (state->ghosts[i].value.type != FORT_NUM ||
 		    !formed_value(state, &state->ghosts[i].value, 0))
@@ -411,7 +430,7 @@ bool fort_state_is_formed(const struct fort_state *state)
 {
 	if (!state->n_frames || state->n_frames > FORT_FRAMES_MAX ||
 	    state->n_refs > FORT_REFS_MAX || state->n_facts > FORT_FACTS_MAX ||
-	    state->n_ghosts > FORT_GHOSTS_MAX)
+	    state->n_rates > FORT_RATES_MAX || state->n_ghosts > FORT_GHOSTS_MAX)
 		return false;
 	for (uint32_t i = 0; i < state->n_frames; i++)
 		if (!formed_frame(state, i))

@@ -144,6 +144,17 @@ struct fort_fact {
 	int64_t most;
 };
 
+/* The same with factors, for what moves in a loop by more than what counts: factor[0] * S(sym[0]) +
+ * ... <= most, of two or three symbols; symbol and factor of the others are 0 (step/rate.h).
+ */
+#define FORT_RATE_TERMS 3u
+
+struct fort_rate {
+	uint32_t sym[FORT_RATE_TERMS];
+	int32_t factor[FORT_RATE_TERMS]; /* not INT32_MIN */
+	int64_t most;
+};
+
 /* A number that was remembered, for showing that loops end (proof/certificate.h). Ghosts of owners
  * below `unset_below` that are not in the list were never set; of others nothing is known. */
 struct fort_ghost {
@@ -152,7 +163,7 @@ struct fort_ghost {
 };
 
 struct fort_state {
-	uint32_t n_frames, n_refs, n_facts, n_ghosts;
+	uint32_t n_frames, n_refs, n_facts, n_rates, n_ghosts;
 	uint32_t next_id; /* for id, ref, sym and base alike; grows only */
 	uint32_t unset_below;
 	/* Lengths of the packet and of the metadata before it: numbers like others. */
@@ -161,6 +172,7 @@ struct fort_state {
 	struct fort_frame *frames[FORT_FRAMES_MAX];
 	struct fort_ref refs[FORT_REFS_MAX];
 	struct fort_fact facts[FORT_FACTS_MAX];
+	struct fort_rate rates[FORT_RATES_MAX];
 	struct fort_ghost *ghosts; /* room for FORT_GHOSTS_MAX, or NULL while there are none */
 };
 
@@ -179,6 +191,11 @@ enum fort_cell_kind {
 struct fort_cell {
 	uint8_t kind, frame, index; /* index: register, slot, place in the list of ghosts */
 };
+
+static inline bool fort_same_cell(struct fort_cell a, struct fort_cell b)
+{
+	return a.kind == b.kind && a.frame == b.frame && a.index == b.index;
+}
 
 /* The value there, or NULL when there is none (no such frame; nothing spilled). */
 struct fort_value *fort_state_cell(const struct fort_state *state, struct fort_cell cell);

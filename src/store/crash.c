@@ -77,14 +77,6 @@ void fort_crashes_leave(const struct fort_prog_object *prog)
 	pthread_mutex_unlock(&store->lock);
 }
 
-bool fort_crash_has_detached(const struct fort_prog_object *prog)
-{
-	const struct fort_loaded *loaded = prog->road ? fort_road_loaded(prog->road) : NULL;
-
-	return loaded && loaded->crash.actions & FORT_CRASH_DETACH &&
-	       fort_loaded_is_stopped(loaded);
-}
-
 /* The program that has the place still, with a reference; or NULL. */
 static struct fort_prog_object *find_prog(struct fort_store *store,
 					  const struct fort_crash_place *place)
@@ -178,7 +170,8 @@ bool fort_store_next_crash(struct fort_store *store, struct fort_store_crash *ou
 	if (!prog)
 		return true;
 	describe(prog, out);
-	if (event.actions & FORT_CRASH_DETACH && fort_crash_has_detached(prog))
+	if (event.actions & FORT_CRASH_DETACH && prog->road &&
+	    fort_loaded_is_detached(fort_road_loaded(prog->road)))
 		detach(store, prog);
 	fort_object_put(&prog->object);
 	return true;

@@ -29,6 +29,3 @@ void fort_crashes_close(struct fort_store *store);
  * back before the program is freed. */
 void fort_crashes_enter(struct fort_prog_object *prog);
 void fort_crashes_leave(const struct fort_prog_object *prog);
-
-/* Has the program's policy detached it? It cannot be attached any more. */
-bool fort_crash_has_detached(const struct fort_prog_object *prog);

@@ -50,8 +50,6 @@ static int attach(struct fort_event_object *event)
 
 	if (!attacher->attach || !event->prog->road)
 		return -EOPNOTSUPP;
-	if (fort_crash_has_detached(event->prog))
-		return -EPERM;
 	err = attacher->attach(attacher->owner, &request, &event->attachment);
 	event->attached = !err;
 	return err;

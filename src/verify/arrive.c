@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proof/cover.h"
+#include "step/rate.h"
 #include "verify/cost.h"
 
 /* --- spots --- */
@@ -38,14 +39,21 @@ static struct fort_spot *live_spots(struct fort_point *point)
 	return point->spots;
 }
 
+static uint64_t shape_of(const struct fort_search *s, const struct fort_state *state)
+{
+	const uint32_t uninit = FORT_MAY_READ_UNINIT_STACK | FORT_MAY_LEAK_POINTERS;
+
+	return fort_state_shape(state, (s->env->rights & uninit) == uninit);
+}
+
 /* What a settled state is like. */
 struct likeness {
 	uint64_t shape, constants;
 };
 
-static struct likeness likeness_of(const struct fort_state *state)
+static struct likeness likeness_of(const struct fort_search *s, const struct fort_state *state)
 {
-	return (struct likeness){fort_state_shape(state), fort_state_constants(state)};
+	return (struct likeness){shape_of(s, state), fort_state_constants(state, s->loads)};
 }
 
 static void describe(struct fort_spot *spot, struct likeness like)
@@ -68,7 +76,7 @@ static bool settle_spot(struct fort_search *s, struct fort_spot *spot)
 	if (!tidy(s, spot->state, spot->point->pc))
 		return false;
 	spot->settled = true;
-	describe(spot, likeness_of(spot->state));
+	describe(spot, likeness_of(s, spot->state));
 	return true;
 }
 
@@ -139,7 +147,7 @@ static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spo
 	spot->exact = false;
 	spot->settled = true;
 	spot->joins++;
-	describe(spot, likeness_of(spot->state));
+	describe(spot, likeness_of(s, spot->state));
 	if (!spot->pending) {
 		spot->pending = true;
 		spot->point->n_waiting++;
@@ -170,7 +178,7 @@ static bool covered(struct fort_search *s, const struct fort_spot *spot)
 	switch (s->options->sabotage) {
 	case FORT_SABOTAGE_PRUNE: return true;
 	case FORT_SABOTAGE_LIVENESS: return covered_but_for_variables(s, spot);
-	case FORT_SABOTAGE_PRECISION: return spot->shape == fort_state_shape(s->state);
+	case FORT_SABOTAGE_PRECISION: return spot->shape == shape_of(s, s->state);
 	default: return fort_state_covers(&s->pool, spot->state, s->state);
 	}
 }
@@ -232,7 +240,7 @@ static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point 
 			return add_edge(s, spot);
 		}
 	}
-	like = likeness_of(s->state);
+	like = likeness_of(s, s->state);
 	partner = merge_partner(s, &like, spots, origin, false);
 	return partner ? take_over(s, partner, NULL) : store(s, point, NULL, origin, &like);
 }
@@ -262,28 +270,87 @@ static bool repeats(struct fort_search *s, const struct fort_layer *layer)
 /* So often a bound stops at a number that the program compares with; then it has none. */
 #define PATIENCE 2u
 
-static const struct fort_widening to_the_limits = {NULL, 0};
+/* So often bounds come from the counters' bounds: a chain of joins is bounded without. */
+#define REDUCTIONS 4u
+
+static const struct fort_counters *counters_of(struct fort_search *s, struct fort_point *point)
+{
+	struct fort_counters *counters;
+
+	if (point->counters)
+		return point->counters;
+	counters = FORT_ARENA_NEW(s->arena, struct fort_counters);
+	if (counters)
+		fort_counters_find(&s->env->graph->program, s->loops, point->pc,
+				   (uint8_t)(s->state->n_frames - 1), counters);
+	point->counters = counters;
+	return counters;
+}
+
+static bool choose_again(struct fort_search *s, struct fort_layer *layer,
+			 const struct fort_spot *member)
+{
+	const struct fort_counters *counters = counters_of(s, layer->point);
+
+	if (counters)
+		fort_layer_choose_again(s, layer, counters, member->state, s->state);
+	return counters;
+}
+
+/* A member of the layer takes the state over, and gets larger than it must. */
+static enum fort_progress widen(struct fort_search *s, struct fort_layer *layer,
+				struct fort_spot *member)
+{
+	struct fort_widening widening = {.counters = counters_of(s, layer->point),
+					 .reduces = layer->visits <= REDUCTIONS};
+
+	if (!widening.counters)
+		return fort_search_no_memory(s);
+	if (layer->visits <= PATIENCE) {
+		widening.thresholds = s->widening.thresholds;
+		widening.n = s->widening.n;
+	}
+	return take_over(s, member, &widening);
+}
+
+/* The member that can take the state over without losing a type: best the one that it comes from.
+ */
+static struct fort_spot *member_like(const struct fort_search *s, const struct fort_layer *layer)
+{
+	uint64_t shape = shape_of(s, s->state);
+	struct fort_spot *found = NULL;
+
+	for (struct fort_spot *spot = layer->members; spot; spot = spot->next) {
+		if (spot->shape != shape)
+			continue;
+		found = spot;
+		if (comes_from(s->spot, spot))
+			break;
+	}
+	return found;
+}
 
 /* The invariant did not cover what came around: it becomes larger, and all is done again. */
 static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 {
-	struct likeness like = likeness_of(s->state);
-	struct fort_spot *same = NULL;
+	struct fort_spot *same = member_like(s, layer);
+	struct likeness like;
 
 	fort_layer_clear(s, layer);
+	if (same && !layer->visits && !choose_again(s, layer, same))
+		return fort_search_no_memory(s);
 	for (uint32_t i = 0; i < layer->n_ranks; i++)
 		layer->ranks[i].rises = layer->ranks[i].falls = true;
 	layer->visits++;
 	for (struct fort_spot *spot = layer->members; spot; spot = spot->next) {
-		if (spot->shape == like.shape)
-			same = spot;
 		if (!spot->pending)
 			layer->point->n_waiting++;
 		spot->pending = true;
 	}
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
-		return take_over(s, same, layer->visits > PATIENCE ? &to_the_limits : &s->widening);
+		return widen(s, layer, same);
+	like = likeness_of(s, s->state);
 	return store(s, layer->point, layer, layer->outer, &like);
 }
 
@@ -302,7 +369,7 @@ static enum fort_progress arrive_in_layer(struct fort_search *s, struct fort_lay
 			return add_edge(s, layer->members);
 		return grow(s, layer);
 	}
-	like = likeness_of(s->state);
+	like = likeness_of(s, s->state);
 	partner = merge_partner(s, &like, layer->members, NULL, true);
 	if (partner)
 		return take_over(s, partner, NULL);
@@ -322,10 +389,28 @@ static struct fort_layer *entry_layer(struct fort_search *s, struct fort_point *
 	return fort_layer_new(s, point, outer, NULL);
 }
 
+/* So many rounds of one loop have states of their own; a counter may be set back. */
+#define ROUNDS_APART 4u
+
+static bool ends_soon(struct fort_search *s, const struct fort_layer *layer)
+{
+	const struct fort_counters *counters = counters_of(s, layer->point);
+	const struct fort_spot *member = layer->members;
+
+	while (member && !comes_from(s->spot, member))
+		member = member->next;
+	return layer->turn < ROUNDS_APART && counters && member && member->state &&
+	       fort_counters_end_soon(counters, member->state, s->state);
+}
+
 /* The layer for one that came around. */
 static struct fort_layer *next_layer(struct fort_search *s, struct fort_layer *layer)
 {
-	if (layer->wide) {
+	if (layer->wide && !layer->closed && !layer->ends_soon)
+		layer->ends_soon = ends_soon(s, layer);
+	if (layer->ends_soon) {
+		fort_layer_leave(s->state, layer->outer);
+	} else if (layer->wide) {
 		fort_layer_around_again(layer, s->state);
 		return layer;
 	}
@@ -397,15 +482,27 @@ static bool keep_claim(struct fort_search *s, struct fort_spot *spot)
 	return !s->err && spot->claim.data && spot->ghosts.data;
 }
 
+/* What it came to says less than it may say now: how numbers move with the counters of loops around
+ * it was found since. */
+static bool is_outdated(const struct fort_state *memory, const struct fort_state *now)
+{
+	for (uint32_t i = 0; i < memory->n_rates; i++)
+		if (memory->rates[i].sym[FORT_RATE_TERMS - 1])
+			return false;
+	return memory->n_rates && now->n_rates;
+}
+
 /* Begins with what the loop came to before: mostly that is its invariant already. */
 static bool recall(struct fort_search *s, struct fort_spot *spot)
 {
+	const struct fort_layer *outer = spot->layer->outer;
 	struct fort_point *point = spot->point;
 	bool good = true;
 
-	if (!point->memory || point->memory_of != spot->layer->outer)
+	if (!point->memory || point->memory_of != outer ||
+	    (outer && point->memory_number != outer->number))
 		return true;
-	if (fort_state_shape(point->memory) == spot->shape) {
+	if (shape_of(s, point->memory) == spot->shape && !is_outdated(point->memory, spot->state)) {
 		s->err = fort_state_join(&s->pool, spot->state, point->memory, NULL);
 		good = !s->err;
 		spot->exact = false;
@@ -427,6 +524,14 @@ static void take_out(struct fort_spot *spot)
 	*at = spot->next;
 }
 
+/* As if what moves with a counter had begun one access earlier. */
+static void understate_rates(struct fort_state *state)
+{
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		state->rates[i].most -= 8;
+	(void)!fort_rate_spread(state, 0);
+}
+
 enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *spot,
 				     struct fort_state **out)
 {
@@ -436,6 +541,8 @@ enum fort_progress fort_search_begin(struct fort_search *s, struct fort_spot *sp
 	spot->point->n_waiting--;
 	if (spot->layer && spot->layer->wide && !spot->layer->begun && !recall(s, spot))
 		return FORT_FAILED;
+	if (s->options->sabotage == FORT_SABOTAGE_RATES && spot->state)
+		understate_rates(spot->state);
 	/* What is dead was left out, so the checker must begin here too. */
 	if (spot->settled && !keep_claim(s, spot))
 		return s->err ? FORT_FAILED : fort_search_no_memory(s);

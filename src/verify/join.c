@@ -3,10 +3,63 @@
 #include <errno.h>
 #include <string.h>
 
-#include "step/relate.h"
+#include "step/integers.h"
 #include "step/types.h"
+#include "verify/join_parts.h"
 
 /* --- what matters --- */
+
+/* Bounds of the symbols of a state's rates, while values that have them are still there. */
+struct bounds {
+	int64_t low[FORT_RATES_MAX][FORT_RATE_TERMS], high[FORT_RATES_MAX][FORT_RATE_TERMS];
+};
+
+static void note_bounds(const struct fort_state *state, struct bounds *bounds)
+{
+	for (uint32_t i = 0; i < state->n_rates; i++)
+		for (unsigned k = 0; k < FORT_RATE_TERMS; k++) {
+			bounds->low[i][k] = fort_sym_low(state, state->rates[i].sym[k]);
+			bounds->high[i][k] = fort_sym_high(state, state->rates[i].sym[k]);
+		}
+}
+
+/* Takes the k-th symbol out of a rate: it counts as the number that is least. */
+static bool take_out(struct fort_rate *rate, unsigned k, int64_t low, int64_t high)
+{
+	int64_t least = rate->factor[k] > 0 ? low : high;
+	unsigned last = FORT_RATE_TERMS - 1;
+
+	if (least == INT64_MIN || least == INT64_MAX ||
+	    __builtin_mul_overflow(rate->factor[k], least, &least) ||
+	    __builtin_sub_overflow(rate->most, least, &rate->most) || !rate->sym[last])
+		return false;
+	rate->sym[k] = rate->sym[last];
+	rate->factor[k] = rate->factor[last];
+	rate->sym[last] = 0;
+	rate->factor[last] = 0;
+	return true;
+}
+
+/* What rates say of the others still holds when one of the symbols is forgotten. */
+static void keep_rates(struct fort_state *state, const struct bounds *bounds)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < state->n_rates; i++) {
+		struct fort_rate rate = state->rates[i];
+		unsigned gone = 0, at = 0;
+
+		for (unsigned k = 0; k < FORT_RATE_TERMS; k++)
+			if (rate.sym[k] && !fort_sym_is_held(state, rate.sym[k])) {
+				gone++;
+				at = k;
+			}
+		if (!gone ||
+		    (gone == 1 && take_out(&rate, at, bounds->low[i][at], bounds->high[i][at])))
+			state->rates[n++] = rate;
+	}
+	state->n_rates = n;
+}
 
 static void forget_slots(struct fort_frame *frame, uint64_t live)
 {
@@ -15,11 +68,9 @@ static void forget_slots(struct fort_frame *frame, uint64_t live)
 	for (uint32_t s = 0; s < frame->n_slots; s++) {
 		struct fort_slot *slot = &frame->slots[s];
 
-		if (!fort_slot_marks(slot))
-			continue;
 		if (live >> s & 1)
 			n = s + 1;
-		else
+		else if (fort_slot_marks(slot))
 			memset(slot, 0, sizeof(*slot));
 	}
 	frame->n_slots = n; /* what nobody reads was never touched */
@@ -27,6 +78,9 @@ static void forget_slots(struct fort_frame *frame, uint64_t live)
 
 void fort_state_forget_dead(struct fort_state *state, const struct fort_live *live, uint32_t pc)
 {
+	struct bounds bounds;
+
+	note_bounds(state, &bounds);
 	for (uint32_t f = 0; f < state->n_frames; f++) {
 		struct fort_frame *frame = state->frames[f];
 		bool top = f + 1 == state->n_frames;
@@ -39,6 +93,7 @@ void fort_state_forget_dead(struct fort_state *state, const struct fort_live *li
 		if (!(at->regs & FORT_LIVE_GOES))
 			frame->goes = fort_value_counter();
 	}
+	keep_rates(state, &bounds);
 }
 
 /* --- hashes --- */
@@ -75,7 +130,7 @@ static uint64_t value_shape(const struct fort_state *state, const struct fort_va
 	       (uint64_t)value->object << 28 | (uint64_t)ref_place(state, value->ref) << 60;
 }
 
-/* The top bit of each byte that is INVALID. */
+/* Of a slot without pointer: the top bit of each byte that is INVALID; others are odd. */
 #define ALL_INVALID 0x8080808080808080u
 
 static uint64_t slot_shape(const struct fort_state *state, const struct fort_slot *slot)
@@ -84,11 +139,11 @@ static uint64_t slot_shape(const struct fort_state *state, const struct fort_slo
 	uint64_t marks = fort_slot_marks(slot);
 
 	if (fort_slot_has_value(slot) && slot->spill.type != FORT_NUM)
-		return mix(slot->bytes[0], value_shape(state, &slot->spill));
+		return mix(slot->bytes[0], value_shape(state, &slot->spill)) | 1;
 	return ~(((marks & low) + low) | marks | low);
 }
 
-uint64_t fort_state_shape(const struct fort_state *state)
+uint64_t fort_state_shape(const struct fort_state *state, bool reads_all)
 {
 	uint64_t hash = mix(mix(state->n_frames, state->n_refs), value_shape(state, &state->lock));
 
@@ -100,65 +155,60 @@ uint64_t fort_state_shape(const struct fort_state *state)
 		for (uint32_t s = 0; s < frame->n_slots; s++) {
 			uint64_t shape = slot_shape(state, &frame->slots[s]);
 
-			if (shape != ALL_INVALID) /* an untouched slot is like none */
-				hash = mix(hash, shape + s);
+			if (shape != ALL_INVALID && (!reads_all || shape & 1)) /* a slot like none */
+				hash = mix(hash, shape + ((uint64_t)s << 32));
 		}
 	}
 	return hash;
 }
 
-struct constants {
-	uint64_t hash, place;
-};
-
-static inline bool add_constant(struct fort_value *value, void *context)
+static bool is_null(const struct fort_value *value)
 {
-	struct constants *constants = context;
-
-	constants->place++;
-	if (value->type == FORT_NUM && fort_scalar_is_const(&value->num))
-		constants->hash = mix(constants->hash, value->num.arc.base + constants->place);
-	return true;
+	return value->type == FORT_NUM && fort_scalar_is_const(&value->num) && !value->num.arc.base;
 }
 
-uint64_t fort_state_constants(const struct fort_state *state)
+static uint64_t add_constant(uint64_t hash, const struct fort_value *value, uint64_t place)
 {
-	struct constants constants = {0};
+	if (value->type != FORT_NUM || !fort_scalar_is_const(&value->num))
+		return hash;
+	return mix(hash, value->num.arc.base + (place << 32));
+}
 
-	/* cast: this visitor changes nothing */
-	(void)fort_state_each((struct fort_state *)(uintptr_t)state, add_constant, &constants);
-	return constants.hash;
+uint64_t fort_state_constants(const struct fort_state *state, const uint64_t *loaded)
+{
+	uint64_t hash = 0;
+
+	for (uint32_t f = 0; f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+		uint64_t first = (uint64_t)f * (FORT_REGS + FORT_STACK_SLOTS) + 1;
+
+		for (unsigned r = 0; r < FORT_R10; r++)
+			hash = add_constant(hash, &frame->regs[r], first + r);
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			if ((loaded[frame->subprog] >> s & 1) &&
+			    fort_slot_has_value(&frame->slots[s]) &&
+			    !is_null(&frame->slots[s].spill))
+				hash = add_constant(hash, &frame->slots[s].spill,
+						    first + FORT_REGS + s);
+		hash = add_constant(hash, &frame->turns, first);
+	}
+	return hash;
 }
 
 /* --- the join --- */
 
-#define PAIRS_MAX 128u
-#define NO_ID     0u
-#define IS_NULL   UINT32_MAX
-#define NOT_NULL  (UINT32_MAX - 1)
+#define NO_ID    0u
+#define IS_NULL  UINT32_MAX
+#define NOT_NULL (UINT32_MAX - 1)
 
-/* Two ids that become one; symbols only where their distance is the same. */
-struct pair {
-	uint32_t a, b, now;
-	int64_t shift; /* symbols: delta in a minus delta in b */
-	int64_t first; /* symbols: delta in a of the value that became the symbol */
-};
-
-struct join {
-	const struct fort_state *a, *b;
-	struct fort_state *out;
-	const struct fort_widening *widening;
-	struct pair symbols[PAIRS_MAX], ids[PAIRS_MAX];
-	uint32_t n_symbols, n_ids;
-};
-
-static uint32_t join_ids(struct join *join, uint32_t a, uint32_t b)
+static uint32_t join_ids(struct fort_join *join, uint32_t a, uint32_t b)
 {
 	for (uint32_t i = 0; i < join->n_ids; i++)
 		if (join->ids[i].a == a && join->ids[i].b == b)
 			return join->ids[i].now;
-	if (join->n_ids < PAIRS_MAX)
-		join->ids[join->n_ids++] = (struct pair){a, b, join->out->next_id, 0, 0};
+	if (join->n_ids < FORT_JOIN_PAIRS_MAX)
+		join->ids[join->n_ids++] =
+			(struct fort_join_pair){.a = a, .b = b, .now = join->out->next_id};
 	return join->out->next_id++;
 }
 
@@ -172,12 +222,25 @@ static bool as_sum(const struct fort_value *value, uint32_t *sym, int64_t *delta
 	return known || value->sym;
 }
 
+/* Two numbers that were constants in both states moved as far from one to the other, by chance or
+ * in lockstep: then they are widened alike, too. */
+static bool in_lockstep(const struct fort_join *join, const struct fort_join_pair *pair,
+			const struct fort_value *out, int64_t delta)
+{
+	struct fort_scalar moved;
+
+	if (!join->widening || pair->a || pair->b || out->type != FORT_NUM)
+		return true;
+	moved = fort_scalar_plus(&pair->num, fort_wrap_sub(delta, pair->first));
+	return fort_scalar_covers(&moved, &out->num) && fort_scalar_covers(&out->num, &moved);
+}
+
 /* What both values share with others stays shared: x = symbol + delta with one symbol for all that
  * are as far from each other in both states. */
-static void join_symbols(struct join *join, const struct fort_value *a, const struct fort_value *b,
-			 struct fort_value *out)
+static void join_symbols(struct fort_join *join, const struct fort_value *a,
+			 const struct fort_value *b, struct fort_value *out)
 {
-	struct pair *pair = join->symbols;
+	struct fort_join_pair *pair = join->symbols;
 	uint32_t sa, sb;
 	int64_t da, db, shift;
 
@@ -191,34 +254,58 @@ static void join_symbols(struct join *join, const struct fort_value *a, const st
 	}
 	shift = fort_wrap_sub(da, db);
 	for (; pair < join->symbols + join->n_symbols; pair++)
-		if (pair->a == sa && pair->b == sb && pair->shift == shift)
+		if (pair->a == sa && pair->b == sb && pair->shift == shift &&
+		    in_lockstep(join, pair, out, da))
 			break;
 	if (pair == join->symbols + join->n_symbols) {
-		if (join->n_symbols == PAIRS_MAX)
+		if (join->n_symbols == FORT_JOIN_PAIRS_MAX)
 			return;
-		*pair = (struct pair){sa, sb, join->out->next_id++, shift, da};
+		*pair = (struct fort_join_pair){sa, sb, join->out->next_id++, shift, da, out->num};
 		join->n_symbols++;
 	}
 	out->sym = pair->now;
 	out->delta = fort_wrap_sub(da, pair->first);
 }
 
-static struct fort_scalar join_numbers(const struct join *join, const struct fort_scalar *a,
+/* Where the bounds of what is being joined may stop, if it is a counter: at the limits that it
+ * moves to, and beside them. */
+static uint32_t limits_of(const struct fort_join *join, const struct fort_scalar *a,
+			  const struct fort_scalar *b, int64_t limits[3 * FORT_COUNTERS_MAX])
+{
+	const struct fort_counters *counters = join->widening->counters;
+	int64_t low = fort_scalar_smin(b), high = fort_scalar_smax(b);
+	bool rises = low > fort_scalar_smin(a) && high > fort_scalar_smax(a);
+	bool falls = low < fort_scalar_smin(a) && high < fort_scalar_smax(a);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; counters && i < counters->n; i++) {
+		const struct fort_counter *counter = &counters->list[i];
+
+		if (!counter->limited || !fort_same_cell(counter->cell, join->at) ||
+		    !((rises && counter->limit >= high) || (falls && counter->limit <= low)))
+			continue;
+		for (int by = -1; by <= 1; by++)
+			limits[n++] = fort_wrap_add(counter->limit, by);
+	}
+	return n;
+}
+
+static struct fort_scalar join_numbers(const struct fort_join *join, const struct fort_scalar *a,
 				       const struct fort_scalar *b)
 {
+	int64_t limits[3 * FORT_COUNTERS_MAX];
 	struct fort_scalar both;
+	uint32_t n;
 
 	if (fort_scalar_covers(a, b))
 		return *a;
 	both = fort_scalar_join(a, b);
 	if (!join->widening)
 		return both;
+	n = limits_of(join, a, b, limits);
+	if (n)
+		return fort_scalar_widen(a, &both, limits, n);
 	return fort_scalar_widen(a, &both, join->widening->thresholds, join->widening->n);
-}
-
-static bool is_null(const struct fort_value *value)
-{
-	return value->type == FORT_NUM && fort_scalar_is_const(&value->num) && !value->num.arc.base;
 }
 
 /* At offset 0 of something that a call may return: it may be NULL as well. */
@@ -235,8 +322,8 @@ static uint32_t null_id(const struct fort_value *value)
 						: NOT_NULL;
 }
 
-static void join_nullable(struct join *join, const struct fort_value *a, const struct fort_value *b,
-			  struct fort_value *out)
+static void join_nullable(struct fort_join *join, const struct fort_value *a,
+			  const struct fort_value *b, struct fort_value *out)
 {
 	const struct fort_value *pointer = is_null(a) ? b : a;
 
@@ -248,7 +335,7 @@ static void join_nullable(struct join *join, const struct fort_value *a, const s
 	out->delta = 0;
 }
 
-static bool same_kind(const struct join *join, const struct fort_value *a,
+static bool same_kind(const struct fort_join *join, const struct fort_value *a,
 		      const struct fort_value *b)
 {
 	return a->type == b->type && a->object == b->object && a->frame == b->frame &&
@@ -256,8 +343,8 @@ static bool same_kind(const struct join *join, const struct fort_value *a,
 	       ref_place(join->a, a->ref) == ref_place(join->b, b->ref);
 }
 
-static void join_value(struct join *join, const struct fort_value *a, const struct fort_value *b,
-		       struct fort_value *out)
+static void join_value(struct fort_join *join, const struct fort_value *a,
+		       const struct fort_value *b, struct fort_value *out)
 {
 	struct fort_value joined = *a;
 	bool nullable = (a->flags | b->flags) & FORT_MAYBE_NULL;
@@ -310,8 +397,8 @@ static uint8_t join_byte(const struct fort_slot *a, const struct fort_slot *b, u
 }
 
 /* A dynptr or iterator with another of its kind; else nothing is left. */
-static void join_object(struct join *join, const struct fort_slot *a, const struct fort_slot *b,
-			struct fort_slot *out)
+static void join_object(struct fort_join *join, const struct fort_slot *a,
+			const struct fort_slot *b, struct fort_slot *out)
 {
 	if (a->bytes[0] != b->bytes[0])
 		return;
@@ -320,7 +407,7 @@ static void join_object(struct join *join, const struct fort_slot *a, const stru
 		memset(out->bytes, FORT_BYTE_OBJECT, sizeof(out->bytes));
 }
 
-static void join_slot(struct join *join, const struct fort_slot *a, const struct fort_slot *b,
+static void join_slot(struct fort_join *join, const struct fort_slot *a, const struct fort_slot *b,
 		      struct fort_slot *out)
 {
 	unsigned na = fort_slot_spilled(a), nb = fort_slot_spilled(b);
@@ -339,24 +426,30 @@ static void join_slot(struct join *join, const struct fort_slot *a, const struct
 	out->spill = spill;
 }
 
-static void join_frame(struct join *join, uint32_t f)
+static void join_frame(struct fort_join *join, uint32_t f)
 {
 	const struct fort_frame *a = join->a->frames[f], *b = join->b->frames[f];
 	struct fort_frame *out = join->out->frames[f];
 	static const struct fort_slot blank;
 
-	for (unsigned r = 0; r < FORT_R10; r++)
+	for (unsigned r = 0; r < FORT_R10; r++) {
+		join->at = (struct fort_cell){FORT_CELL_REG, (uint8_t)f, (uint8_t)r};
 		join_value(join, &a->regs[r], &b->regs[r], &out->regs[r]);
+	}
+	join->at = (struct fort_cell){FORT_CELL_TURNS, (uint8_t)f, 0};
 	join_value(join, &a->turns, &b->turns, &out->turns);
 	join_value(join, &a->goes, &b->goes, &out->goes);
-	for (uint32_t s = 0; s < a->n_slots; s++)
+	for (uint32_t s = 0; s < a->n_slots; s++) {
+		join->at = (struct fort_cell){FORT_CELL_SLOT, (uint8_t)f, (uint8_t)s};
 		join_slot(join, &a->slots[s], s < b->n_slots ? &b->slots[s] : &blank,
 			  &out->slots[s]);
+	}
+	join->at = (struct fort_cell){.kind = FORT_CELL_KINDS};
 }
 
-/* --- ghosts and facts --- */
+/* --- ghosts --- */
 
-static const struct fort_ghost *ghost_of(const struct fort_state *state, uint32_t owner)
+const struct fort_ghost *fort_join_ghost(const struct fort_state *state, uint32_t owner)
 {
 	for (uint32_t i = 0; i < state->n_ghosts; i++)
 		if (state->ghosts[i].owner == owner)
@@ -365,13 +458,13 @@ static const struct fort_ghost *ghost_of(const struct fort_state *state, uint32_
 }
 
 /* A ghost that one of the two never set is as the other has it. */
-static void join_ghosts(struct join *join)
+static void join_ghosts(struct fort_join *join)
 {
 	/* Both lists are of the same loops, so what is in one is in the other, or was never set. */
 	join->out->n_ghosts = 0;
 	for (uint32_t i = 0; i < join->a->n_ghosts; i++) {
 		const struct fort_ghost *a = &join->a->ghosts[i];
-		const struct fort_ghost *b = ghost_of(join->b, a->owner);
+		const struct fort_ghost *b = fort_join_ghost(join->b, a->owner);
 		struct fort_ghost *out = &join->out->ghosts[join->out->n_ghosts++];
 
 		out->owner = a->owner;
@@ -379,198 +472,11 @@ static void join_ghosts(struct join *join)
 	}
 }
 
-struct cells {
-	struct fort_cell
-		list[FORT_FRAMES_MAX * (FORT_REGS + FORT_STACK_SLOTS + 2) + 2 + FORT_GHOSTS_MAX];
-	uint32_t n;
-};
-
-/* Cells that have a value in all three states. */
-static void list_cells(struct cells *cells, const struct join *join)
-{
-	const struct fort_state *out = join->out;
-
-	cells->n = 0;
-	for (uint32_t f = 0; f < out->n_frames; f++) {
-		for (unsigned r = 0; r < FORT_R10; r++)
-			if (out->frames[f]->regs[r].type)
-				cells->list[cells->n++] =
-					(struct fort_cell){FORT_CELL_REG, (uint8_t)f, (uint8_t)r};
-		for (uint32_t s = 0; s < out->frames[f]->n_slots; s++)
-			if (fort_slot_has_value(&out->frames[f]->slots[s]))
-				cells->list[cells->n++] =
-					(struct fort_cell){FORT_CELL_SLOT, (uint8_t)f, (uint8_t)s};
-	}
-	for (uint32_t f = 0; f < out->n_frames; f++) {
-		cells->list[cells->n++] = (struct fort_cell){FORT_CELL_TURNS, (uint8_t)f, 0};
-		cells->list[cells->n++] = (struct fort_cell){FORT_CELL_GOES, (uint8_t)f, 0};
-	}
-	cells->list[cells->n++] = (struct fort_cell){.kind = FORT_CELL_PACKET};
-	cells->list[cells->n++] = (struct fort_cell){.kind = FORT_CELL_META};
-	for (uint32_t i = 0; i < out->n_ghosts; i++)
-		cells->list[cells->n++] =
-			(struct fort_cell){.kind = FORT_CELL_GHOST, .index = (uint8_t)i};
-}
-
-/* Is as much of the slot a value in `state` as in the result? */
-static bool same_width(const struct join *join, const struct fort_state *state,
-		       struct fort_cell cell)
-{
-	const struct fort_frame *frame = state->frames[cell.frame];
-
-	return cell.index < frame->n_slots &&
-	       fort_slot_spilled(&frame->slots[cell.index]) ==
-		       fort_slot_spilled(&join->out->frames[cell.frame]->slots[cell.index]);
-}
-
-/* The value of a cell of the result in one of the two. A slot that was all zeroes has none. */
-static const struct fort_value *value_in(const struct join *join, const struct fort_state *state,
-					 struct fort_cell cell)
-{
-	const struct fort_ghost *ghost;
-
-	if (cell.kind == FORT_CELL_SLOT && !same_width(join, state, cell))
-		return NULL;
-	if (cell.kind != FORT_CELL_GHOST)
-		return fort_state_cell(state, cell);
-	ghost = ghost_of(state, join->out->ghosts[cell.index].owner);
-	return ghost ? &ghost->value : NULL;
-}
-
-/* The first cell whose value in `state` has this symbol, or -1. */
-static int carrier_of(const struct join *join, const struct cells *cells,
-		      const struct fort_state *state, uint32_t sym)
-{
-	for (uint32_t i = 0; i < cells->n; i++) {
-		const struct fort_value *value = value_in(join, state, cells->list[i]);
-
-		if (value && value->type && value->sym == sym && !fort_scalar_is_const(&value->num))
-			return (int)i;
-	}
-	return -1;
-}
-
-/* What holds in both of the values at three cells, -1 for none. */
-static void keep_order(struct join *join, const struct cells *cells, const int at[3])
-{
-	const struct fort_value *in_a[3] = {NULL}, *in_b[3] = {NULL};
-	struct fort_value now[3];
-	int64_t most_a, most_b;
-
-	for (unsigned k = 0; k < 3; k++) {
-		struct fort_value *cell;
-
-		if (at[k] < 0)
-			continue;
-		in_a[k] = value_in(join, join->a, cells->list[at[k]]);
-		in_b[k] = value_in(join, join->b, cells->list[at[k]]);
-		cell = fort_state_cell(join->out, cells->list[at[k]]);
-		if (!in_a[k] || !in_b[k] || !cell)
-			return;
-		if (!cell->sym)
-			cell->sym = join->out->next_id++;
-		now[k] = *cell;
-	}
-	most_a = fort_relate_most(join->a, in_a[0], in_a[1], in_a[2]);
-	most_b = fort_relate_most(join->b, in_b[0], in_b[1], in_b[2]);
-	if (most_a == INT64_MAX || most_b == INT64_MAX || (join->widening && most_b > most_a))
-		return;
-	fort_relate_note(join->out, &now[0], at[1] < 0 ? NULL : &now[1], at[2] < 0 ? NULL : &now[2],
-			 most_a > most_b ? most_a : most_b);
-}
-
-static void keep_facts(struct join *join, const struct cells *cells, const struct fort_state *of)
-{
-	for (uint32_t i = 0; i < of->n_facts; i++) {
-		const struct fort_fact *fact = &of->facts[i];
-		int at[3] = {carrier_of(join, cells, of, fact->a),
-			     fact->b ? carrier_of(join, cells, of, fact->b) : -1,
-			     fact->c ? carrier_of(join, cells, of, fact->c) : -1};
-
-		if (at[0] < 0 || (fact->b && at[1] < 0) || (fact->c && at[2] < 0))
-			continue;
-		keep_order(join, cells, at);
-	}
-}
-
-/* A number that is as far from a ghost as before in one state, and farther in the other, is at
- * least somewhere: that is what shows progress. */
-static void keep_progress(struct join *join, const struct cells *cells)
-{
-	for (uint32_t g = 0; g < cells->n; g++) {
-		const struct fort_value *ghost;
-
-		if (cells->list[g].kind != FORT_CELL_GHOST)
-			continue;
-		ghost = value_in(join, join->a, cells->list[g]);
-		for (uint32_t i = 0; ghost && ghost->sym && i < cells->n; i++) {
-			const struct fort_value *value = value_in(join, join->a, cells->list[i]);
-
-			if (i == g || cells->list[i].kind == FORT_CELL_GHOST || !value ||
-			    value->sym != ghost->sym)
-				continue;
-			keep_order(join, cells, (int[]){(int)g, -1, (int)i});
-			keep_order(join, cells, (int[]){(int)i, -1, (int)g});
-		}
-	}
-}
-
-/* Of so many numbers the order is looked for. */
-#define ORDERED_MAX 10u
-
-/* A number of the running function in both, not a known one; *moves: the loop moves it out of where
- * it was. */
-static bool is_number(const struct join *join, struct fort_cell cell, bool *moves)
-{
-	const struct fort_value *a = value_in(join, join->a, cell);
-	const struct fort_value *b = value_in(join, join->b, cell);
-
-	if (cell.kind != FORT_CELL_REG || cell.frame + 1u != join->out->n_frames || !a || !b ||
-	    a->type != FORT_NUM || b->type != FORT_NUM ||
-	    fort_scalar_is_const(&fort_state_cell(join->out, cell)->num))
-		return false;
-	*moves = !fort_scalar_covers(&a->num, &b->num);
-	return true;
-}
-
-/* What numbers say before they are given up: when a loop is entered both of two counters are 0, and
- * after a round one is not more than the other. As a fact, that holds however far they come. */
-static void find_orders(struct join *join, const struct cells *cells)
-{
-	int at[ORDERED_MAX];
-	bool moves[ORDERED_MAX];
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < cells->n && n < ORDERED_MAX; i++)
-		if (is_number(join, cells->list[i], &moves[n]))
-			at[n++] = (int)i;
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t j = 0; j < n; j++)
-			if (i != j && (moves[i] || moves[j]))
-				keep_order(join, cells, (int[]){at[i], -1, at[j]});
-}
-
-static void join_relations(struct join *join)
-{
-	struct cells cells;
-
-	join->out->n_facts = 0;
-	if (!join->a->n_facts && !join->b->n_facts && !join->out->n_ghosts && !join->widening)
-		return;
-	list_cells(&cells, join);
-	if (join->widening)
-		find_orders(join, &cells);
-	keep_progress(join, &cells);
-	keep_facts(join, &cells, join->a);
-	if (!join->widening)
-		keep_facts(join, &cells, join->b);
-}
-
 int fort_state_join(struct fort_pool *pool, struct fort_state *into, const struct fort_state *other,
 		    const struct fort_widening *widening)
 {
 	struct fort_state *before = fort_state_clone(pool, into);
-	struct join join;
+	struct fort_join join;
 
 	if (!before)
 		return -ENOMEM;
@@ -589,7 +495,7 @@ int fort_state_join(struct fort_pool *pool, struct fort_state *into, const struc
 	for (uint32_t i = 0; i < into->n_refs; i++)
 		into->refs[i].id = i + 1;
 	join_ghosts(&join);
-	join_relations(&join);
+	fort_join_relations(&join);
 	fort_state_free(pool, before);
 	return fort_state_settle(pool, into) ? 0 : -ENOMEM;
 }

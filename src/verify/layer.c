@@ -116,6 +116,7 @@ static void kill_layer(struct fort_search *s, struct fort_layer *layer)
 		fort_state_free(&s->pool, point->memory);
 		point->memory = layer->members->state;
 		point->memory_of = layer->outer;
+		point->memory_number = layer->outer ? layer->outer->number : 0;
 		layer->members->state = NULL;
 	}
 	if (layer->next)
@@ -162,16 +163,6 @@ struct scan {
 	uint8_t holds[FORT_REGS]; /* the slot that was last loaded into it, + 1 */
 };
 
-/* The slot of an access through r10, + 1; or 0. */
-static uint8_t slot_of(const struct fort_insn *insn, unsigned base)
-{
-	int32_t off = insn->off;
-
-	if (base != FORT_R10 || off >= 0 || off < -(int32_t)FORT_STACK_BYTES)
-		return 0;
-	return (uint8_t)((uint32_t)(-off - 1) / 8 + 1);
-}
-
 static void scan_compared(struct scan *scan, uint32_t pc, unsigned reg)
 {
 	const struct fort_insn *insn = &scan->s->env->graph->program.insns[pc];
@@ -198,11 +189,11 @@ static void scan_insn(struct scan *scan, uint32_t pc)
 		break;
 	case FORT_JCC_K: scan_compared(scan, pc, insn->dst); break;
 	case FORT_MAY_GOTO: scan->goes = true; break;
-	case FORT_LDX: scan->holds[insn->dst] = slot_of(insn, insn->src); break;
+	case FORT_LDX: scan->holds[insn->dst] = fort_slot_accessed(insn, insn->src); break;
 	case FORT_MOV_X: scan->holds[insn->dst] = scan->holds[insn->src]; break;
 	case FORT_MOV_K: scan->holds[insn->dst] = 0; break;
 	case FORT_STX:
-		slot = slot_of(insn, insn->dst);
+		slot = fort_slot_accessed(insn, insn->dst);
 		if (!slot)
 			break;
 		scan->slots[slot - 1] |= SCORE_MOVED;
@@ -424,6 +415,49 @@ void fort_layer_around_again(struct fort_layer *layer, struct fort_state *state)
 		if (ghost)
 			drop_ghost(state, ghost);
 	}
+}
+
+static bool has_rank(const struct fort_layer *layer, struct fort_cell cell)
+{
+	for (uint32_t i = 0; i < layer->n_ranks; i++)
+		if (fort_same_cell(layer->ranks[i].cell, cell))
+			return true;
+	return false;
+}
+
+/* Adds a cell whose number after a round is past all that it was before. */
+static void add_moved(struct fort_layer *layer, const struct fort_state *before,
+		      const struct fort_state *after, struct fort_cell cell)
+{
+	const struct fort_value *a = fort_state_cell(before, cell);
+	const struct fort_value *b = fort_state_cell(after, cell);
+
+	if (layer->n_ranks < FORT_RANKS_MAX && a && b && a->type && a->type == b->type &&
+	    (fort_scalar_smin(&b->num) > fort_scalar_smax(&a->num) ||
+	     fort_scalar_smax(&b->num) < fort_scalar_smin(&a->num)) &&
+	    !has_rank(layer, cell))
+		layer->ranks[layer->n_ranks++] = (struct fort_rank){cell, true, true};
+}
+
+void fort_layer_choose_again(struct fort_search *s, struct fort_layer *layer,
+			     const struct fort_counters *counters, const struct fort_state *before,
+			     const struct fort_state *after)
+{
+	uint8_t frame = (uint8_t)(before->n_frames - 1);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < layer->n_ranks; i++)
+		if (layer->ranks[i].rises || layer->ranks[i].falls)
+			layer->ranks[n++] = layer->ranks[i];
+	if (n != layer->n_ranks)
+		layer->number = s->n_layers++;
+	layer->n_ranks = n;
+	for (uint32_t i = 0; !n && i < counters->n; i++)
+		add_moved(layer, before, after, counters->list[i].cell);
+	for (uint8_t r = 0; !n && r < FORT_R10; r++)
+		add_moved(layer, before, after, (struct fort_cell){FORT_CELL_REG, frame, r});
+	for (uint8_t slot = 0; !n && slot < FORT_STACK_SLOTS; slot++)
+		add_moved(layer, before, after, (struct fort_cell){FORT_CELL_SLOT, frame, slot});
 }
 
 static bool owns(const struct fort_layer *layer, uint32_t owner)

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "proof/certificate.h"
+#include "verify/counters.h"
 #include "verify/loops.h"
 #include "verify/tally.h"
 
@@ -35,13 +36,14 @@ struct fort_layer {
 	struct fort_layer *probe; /* an earlier one, or this, to compare with */
 	struct fort_point *point;
 	struct fort_spot *members, *derived; /* derived: spots inside, by next_derived */
-	uint32_t number;                     /* of layers in a search */
-	uint32_t turn;                       /* how often around */
+	uint32_t number; /* of layers in a search; a new one when ranks are chosen again */
+	uint32_t turn;   /* how often around */
 	uint32_t n_members, visits;
-	bool draws;  /* the loop takes elements from an iterator */
-	bool wide;   /* one layer for all times around */
-	bool begun;  /* its states have been worked on */
-	bool closed; /* something came around */
+	bool draws;     /* the loop takes elements from an iterator */
+	bool wide;      /* one layer for all times around */
+	bool ends_soon; /* all the same, the next time around has its own: there are few */
+	bool begun;     /* its states have been worked on */
+	bool closed;    /* something came around */
 	struct fort_rank ranks[FORT_RANKS_MAX];
 	uint32_t n_ranks;
 	uint32_t order; /* in the certificate: number of its group */
@@ -98,6 +100,9 @@ struct fort_point {
 	 * done again. NULL: none. */
 	struct fort_state *memory;
 	const struct fort_layer *memory_of;
+	uint32_t memory_number; /* what that was: its ghosts are known by it */
+	const struct fort_counters
+		*counters; /* of the loop that begins here; NULL: not looked for */
 	struct fort_tally tally;
 	uint32_t heap; /* place in the heap + 1; 0 when not in it */
 };

@@ -353,6 +353,7 @@ static int prepare(struct fort_search *s, struct fort_loops *loops)
 
 	s->loops = loops;
 	err = err ? err : fort_live_find(s->arena, s->env, loops, &s->live);
+	err = err ? err : fort_loads_find(s->arena, &s->env->graph->program, &s->loads);
 	if (err || !loops->n_loops)
 		return err;
 	return fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);

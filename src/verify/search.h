@@ -32,6 +32,7 @@ struct fort_search {
 	const struct fort_policy *policy;
 	const struct fort_loops *loops;
 	const struct fort_live *live;
+	const uint64_t *loads; /* of each function: slots that it loads */
 	struct fort_widening widening;
 	struct fort_arena *arena;
 	struct fort_pool pool;
@@ -97,6 +98,10 @@ void fort_layer_clear(struct fort_search *s, struct fort_layer *layer);
 void fort_layer_enter(struct fort_search *s, struct fort_layer *layer, struct fort_state *state);
 /* A state came around: which of the candidates went on? Takes their ghosts out of it. */
 void fort_layer_around_again(struct fort_layer *layer, struct fort_state *state);
+/* After the first round none of the candidates may be left: others are what moved in it. */
+void fort_layer_choose_again(struct fort_search *s, struct fort_layer *layer,
+			     const struct fort_counters *counters, const struct fort_state *before,
+			     const struct fort_state *after);
 /* Drops ghosts of loops that the state has left. */
 void fort_layer_leave(struct fort_state *state, const struct fort_layer *origin);
 /* The candidate that went on each time, or NULL. */

@@ -61,6 +61,6 @@ int fort_thresholds_find(struct fort_arena *arena, const struct fort_program *pr
 		add(list, &n, program->insns[pc].imm);
 	}
 	qsort(list, n, sizeof(*list), compare);
-	*out = (struct fort_widening){list, thin_out(list, n)};
+	*out = (struct fort_widening){.thresholds = list, .n = thin_out(list, n)};
 	return 0;
 }

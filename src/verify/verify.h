@@ -29,6 +29,7 @@ enum fort_sabotage {
 	FORT_SABOTAGE_LIVENESS,  /* forget registers that are needed */
 	FORT_SABOTAGE_PRECISION, /* take numbers for the same that are not */
 	FORT_SABOTAGE_WIDENING,  /* take a loop's first states for its invariant */
+	FORT_SABOTAGE_RATES,     /* let numbers move less with a loop's counter than they do */
 	FORT_SABOTAGES
 };
 

@@ -28,6 +28,7 @@
 	"jeq r0, 0, out\nmov r1, 1\nlock add [r0+0], r1\nout: mov r0, 0\nexit"
 
 #define THREADS 4
+#define LATE_US 30000000u
 
 struct world {
 	struct loader loader;
@@ -90,7 +91,7 @@ static uint64_t runs(const struct world *world)
 
 static void await_runs(const struct world *world, uint64_t n)
 {
-	uint64_t late = harness_now_us() + 10000000;
+	uint64_t late = harness_now_us() + LATE_US;
 
 	while (runs(world) < n && harness_now_us() < late)
 		usleep(500);
@@ -99,7 +100,7 @@ static void await_runs(const struct world *world, uint64_t n)
 
 static void await_unpatched(pid_t pid)
 {
-	uint64_t late = harness_now_us() + 10000000;
+	uint64_t late = harness_now_us() + LATE_US;
 
 	while (harness_remains(pid).changed_bytes && harness_now_us() < late)
 		usleep(1000);
@@ -141,6 +142,7 @@ static void detached_at_its_number(void **state)
 	struct remains before = harness_remains(victim.pid);
 	struct pollfd heard = {.events = POLLIN};
 	struct loader_place place = {victim.pid, victim.pid, "victim_work", false, 0};
+	struct fort_text why = fort_text_new();
 	struct world world;
 	uint64_t others, ran;
 	int link, other, other_map;
@@ -167,6 +169,9 @@ static void detached_at_its_number(void **state)
 	assert_false(fort_map_is_suspect(loader_map_of(&world.loader, other_map)));
 	/* It does not come back; others do. */
 	assert_int_equal(loader_attach(&world.loader, world.prog, &place), -EPERM);
+	fort_attacher_why(world.loader.attacher, &why);
+	assert_non_null(strstr(why.data, "50 runs of the program ended early"));
+	fort_text_free(&why);
 	close(link);
 	link = link_to(&world, other, &victim);
 	others = loader_get(&world.loader, other_map, 0);
@@ -270,7 +275,7 @@ static void loader_is_killed(void **state)
 	struct remains before = harness_remains(victim.pid);
 
 	for (int i = 0; i < 12; i++) {
-		uint64_t late = harness_now_us() + 10000000;
+		uint64_t late = harness_now_us() + LATE_US;
 		pid_t pid = fork();
 
 		if (!pid) {

@@ -283,6 +283,32 @@ static void two_loaders(void **state)
 	harness_end(&victim);
 }
 
+/* Both have caught the return of the same call, which is under way: the one that leaves has its pad
+ * under that of the other. */
+static void two_loaders_at_one_return(void **state)
+{
+	struct victim victim = harness_start("VICTIM", "step", 1);
+	struct remains before = harness_remains(victim.pid);
+
+	for (int i = 0; i < 40; i++) {
+		struct aim aims[2] = {harness_aim(victim.pid), harness_aim(victim.pid)};
+		struct fort_probe *probes[2];
+
+		for (int n = 0; n < 2; n++)
+			probes[n] =
+				harness_probe(&aims[n], "libc", "usleep", true, COUNTING_RECORD, 0);
+		while (!fort_probe_counts(probes[0]).hits || !fort_probe_counts(probes[1]).hits)
+			usleep(100);
+		for (int n = 1; n >= 0; n--) {
+			harness_aim_close(&aims[n]);
+			victim.control->events++;
+			harness_progress(&victim, 1);
+		}
+	}
+	harness_assert_clean(victim.pid, &before);
+	harness_end(&victim);
+}
+
 static void spawned(void **state)
 {
 	char *arguments[] = {(char *)(uintptr_t) "/bin/echo", (char *)(uintptr_t) "spawned", NULL};
@@ -345,6 +371,7 @@ int main(void)
 		cmocka_unit_test(backtrace_with_a_late_unwinder),
 		cmocka_unit_test(little_stack),
 		cmocka_unit_test(two_loaders),
+		cmocka_unit_test(two_loaders_at_one_return),
 		cmocka_unit_test(spawned),
 		cmocka_unit_test(spawn_that_fails),
 	};

@@ -75,6 +75,8 @@ static void add_own(struct cage *cage)
 		add(cage->own, &cage->n_own, "stack", stack, FORT_FRAMES_MAX * FORT_STACK_BYTES);
 		add(cage->own, &cage->n_own, "context", stack + domain->ctx_from_stack,
 		    FORT_PAGE_BYTES); /* what it can write, not what there is */
+		add(cage->own, &cage->n_own, "hidden memory", stack + 2 * FORT_PAGE_BYTES,
+		    FORT_HIDDEN_BYTES);
 	}
 	fill(packet, sizeof(packet), 99);
 	assert_int_equal(fort_domain_put_packet(domain, 0, packet, sizeof(packet)), 0);
@@ -139,6 +141,11 @@ void cage_open(struct cage *cage)
 	world_open(&cage->world, shared, maps, CAGE_MAPS);
 	layout.packet_writable = true;
 	assert_int_equal(fort_domain_open(&layout, NULL, 0, &cage->other), 0);
+	cage->world.run.packet = (struct fort_run_packet){.start = cage->world.domain.window.base +
+								   cage->world.domain.packet_start,
+							  .bytes = CAGE_PACKET_BYTES,
+							  .data = 14,
+							  .network = 14};
 	add_own(cage);
 	add_host(cage);
 }
@@ -211,7 +218,8 @@ bool caged_build(struct caged *caged, const struct fort_insn *insns, uint32_t n)
 	fort_arena_init(&caged->arena, 1u << 22);
 	own = fort_arena_copy(&caged->arena, insns, n * sizeof(insns[0]));
 	assert_non_null(own);
-	if (!fort_graph_build(&caged->arena, own, n, &caged->graph, &error))
+	if (!fort_graph_build(&caged->arena, own, n, &caged->graph, &error) &&
+	    !fort_expand(&caged->graph.program, &caged->arena, &caged->expanded))
 		return true;
 	caged_free(caged);
 	return false;
@@ -234,6 +242,7 @@ void caged_assemble(struct caged *caged, const char *source)
 			 0);
 	if (fort_graph_build(&caged->arena, insns, assembly.n_insns, &caged->graph, &graph_error))
 		fail_msg("graph: %d at %u\n%s", graph_error.fault, graph_error.pc, source);
+	assert_int_equal(fort_expand(&caged->graph.program, &caged->arena, &caged->expanded), 0);
 }
 
 void caged_free(struct caged *caged)
@@ -245,7 +254,7 @@ struct fort_compile cage_compile(const struct cage *cage, enum fort_isolation is
 				 bool proven, const struct caged *caged)
 {
 	return (struct fort_compile){
-		.program = &caged->graph.program,
+		.program = &caged->expanded.program,
 		.domain = &cage->world.domain,
 		.isolation = isolation,
 		.helper = fort_helper_function,

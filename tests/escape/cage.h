@@ -7,6 +7,7 @@
 #include "helper_test.h"
 
 #include "engine/engine.h"
+#include "harden/expand.h"
 #include "isa/asm.h"
 #include "isa/graph.h"
 
@@ -50,6 +51,7 @@ void cage_close(struct cage *cage);
 struct caged {
 	struct fort_arena arena;
 	struct fort_graph graph;
+	struct fort_expanded expanded; /* what runs */
 };
 /* From assembly text, which must be a program. */
 void caged_assemble(struct caged *caged, const char *source);

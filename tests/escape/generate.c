@@ -107,6 +107,8 @@ static void load_argument(struct draft *draft, uint8_t reg, enum fort_arg kind)
 	case FORT_ARG_RING_MEM:
 		add(draft, fort_insn_make(FORT_ROW_MOV64_X, reg, FORT_R7, 0, 0));
 		break;
+	case FORT_ARG_FUNC: add(draft, fort_insn_make(FORT_ROW_LDIMM_FUNC, reg, 0, 0, 0)); break;
+	case FORT_ARG_STACK_OPT:
 	case FORT_ARG_CTX: add(draft, fort_insn_make(FORT_ROW_MOV64_X, reg, FORT_R6, 0, 0)); break;
 	case FORT_ARG_ANY:
 	case FORT_ARG_ANY_OPT:
@@ -195,10 +197,8 @@ static void add_row(struct draft *draft, enum fort_row row)
 								: below(draft, CAGE_RING)));
 		break;
 	case FORT_LDIMM_HIGH:
-	case FORT_LDABS:
-	case FORT_LDIND:
-	case FORT_MAY_GOTO:
 	case FORT_CALLX: break;
+	case FORT_MAY_GOTO: add(draft, fort_insn_make(row, 0, 0, 0, 0)); break;
 	case FORT_JA:
 	case FORT_EXIT:
 		add_way_around(draft);
@@ -216,7 +216,8 @@ static void add_row(struct draft *draft, enum fort_row row)
 static bool is_loadable(enum fort_row row)
 {
 	return fort_rows[row].kind != FORT_LDIMM || row == FORT_ROW_LDIMM ||
-	       row == FORT_ROW_LDIMM_MAP_IDX || row == FORT_ROW_LDIMM_MAP_IDX_VALUE;
+	       row == FORT_ROW_LDIMM_FUNC || row == FORT_ROW_LDIMM_MAP_IDX ||
+	       row == FORT_ROW_LDIMM_MAP_IDX_VALUE;
 }
 
 static void add_body(struct draft *draft)
@@ -257,7 +258,7 @@ static void settle(struct draft *draft, uint32_t start, uint32_t end)
 		struct fort_insn *insn = &draft->out->insns[pc];
 		int32_t to = (int32_t)any_slot(draft, start, end) - (int32_t)pc - 1;
 
-		if (insn->op == FORT_OP_LOCAL)
+		if (fort_insn_names_subprog(insn))
 			insn->imm = (int32_t)draft->starts[below(draft, draft->n_functions)] -
 				    (int32_t)pc - 1;
 		else if (insn->op == FORT_OP_JA32)

@@ -116,6 +116,12 @@ static uint64_t size_of(const struct fort_helper_info *info, const uint64_t args
 	}
 }
 
+/* Those that call back are expanded (test_escape_runaway.c has them). */
+static bool is_called(const struct fort_helper_info *info)
+{
+	return info->runs && !(info->flags & FORT_HELPER_CALLS);
+}
+
 /* --- one call --- */
 
 struct abuse {
@@ -263,7 +269,7 @@ static void abuse_argument(const struct fort_helper_info *info, unsigned arg)
 static void every_argument_of_every_helper(void **state)
 {
 	for (unsigned h = 0; h < FORT_HELPERS; h++)
-		for (unsigned arg = 0; fort_helpers[h].runs && arg < FORT_HELPER_ARGS; arg++)
+		for (unsigned arg = 0; is_called(&fort_helpers[h]) && arg < FORT_HELPER_ARGS; arg++)
 			abuse_argument(&fort_helpers[h], arg);
 	print_message("# %u calls refused\n", n_refused);
 }
@@ -277,7 +283,7 @@ static void good_arguments_are_taken(void **state)
 		uint64_t args[5];
 		int reserved = -1;
 
-		if (!info->runs)
+		if (!is_called(info))
 			continue;
 		for (int i = 0; i < FORT_HELPER_ARGS; i++)
 			if (info->args[i] == FORT_ARG_RING_MEM)
@@ -304,7 +310,7 @@ static void unknown_helpers_end_the_run(void **state)
 		};
 		struct caged caged;
 
-		if (fort_helper_by_number((uint32_t)number))
+		if (fort_helper_by_number((uint32_t)number) || fort_internal_name((uint32_t)number))
 			continue;
 		assert_true(caged_build(&caged, insns, FORT_LEN(insns)));
 		for (unsigned e = 0; e < FORT_LEN(cage_engines); e++) {

@@ -15,6 +15,11 @@
 
 static struct cage cage;
 
+/* Of bpf_loop (181) and bpf_for_each_map_elem (164). */
+#define CALL_BACK(helper, function) \
+	"lddw r2, func " function "\nmov r3, r10\nmov r4, 0\ncall " #helper "\n"
+#define LOOP(count, function) "mov r1, " count "\n" CALL_BACK(181, function) "mov r0, 0\nexit\n"
+
 /* --- that do not end --- */
 
 static const struct {
@@ -36,6 +41,12 @@ static const struct {
 	 "l: lddw r1, map_idx 3\nmov r2, 8\nmov r3, 0\ncall 131\njeq r0, 0, l\nmov r1, r0\nmov r2, "
 	 "0\n"
 	 "call 133\nja l"},
+	{"loops that are called back in loops",
+	 LOOP("8388608", "f") "f: " LOOP("8388608", "g") "g: " LOOP("8388608",
+								    "h") "h: mov r0, 0\nexit"},
+	{"walks without end", "l: lddw r1, map_idx 1\n" CALL_BACK(164, "f") "ja l\n"
+									    "f: mov r0, 0\nexit"},
+	{"a loop in what is called back", LOOP("1", "f") "f: ja f"},
 	{"a loop of atomic operations", "mov r1, 1\nl: lock fetch_or [r10-8], r1\nja l"},
 };
 
@@ -97,6 +108,32 @@ static void the_watchdog_ends_them(void **state)
 	fort_watch_close(watch);
 }
 
+/* Counted jumps end themselves, with half of the fuel at least. */
+static void counted_jumps_run_out(void **state)
+{
+	static const char *const sources[] = {
+		"l: may_goto o\nja l\no: mov r0, 5\nexit",
+		"a: may_goto o\nb: may_goto a\nja b\no: mov r0, 5\nexit",
+		"mov r1, 3\n" CALL_BACK(181, "f") "mov r0, 5\nexit\n"
+						  "f: may_goto o\nja f\no: mov r0, 0\nexit",
+	};
+
+	for (unsigned i = 0; i < FORT_LEN(sources); i++) {
+		struct outcome outcomes[FORT_LEN(cage_engines)];
+		struct caged caged;
+
+		caged_assemble(&caged, sources[i]);
+		for (unsigned e = 0; e < FORT_LEN(cage_engines); e++) {
+			outcomes[e] = cage_run(&cage, cage_engines[e], FORT_ISOLATION_SFI, false,
+					       &caged, 1u << 24);
+			assert_int_equal(outcomes[e].abort.code, FORT_ABORT_NONE);
+			assert_int_equal(outcomes[e].r0, 5);
+		}
+		assert_memory_equal(&outcomes[0], &outcomes[1], sizeof(outcomes[0]));
+		caged_free(&caged);
+	}
+}
+
 /* --- that go too deep --- */
 
 static void frames_are_counted(void **state)
@@ -104,6 +141,10 @@ static void frames_are_counted(void **state)
 	static const char *const sources[] = {
 		"l: call local l\nexit",
 		"call local f\nexit\nf: call local g\nexit\ng: call local f\nexit",
+		LOOP("2", "f") "f: " LOOP("2", "f"),
+		"lddw r1, map_idx 1\n" CALL_BACK(164, "f") "exit\n"
+							   "f: call local g\nexit\ng: " LOOP("1",
+											     "f"),
 		"call local f\nexit\nf: stdw [r10-8], 1\nstdw [r10-512], 2\ncall local f\nexit",
 	};
 
@@ -140,6 +181,34 @@ static const struct {
 	{"no helper", "call 999\nexit", FORT_ABORT_HELPER},
 	{"too deep", "f: call local f\nexit", FORT_ABORT_DEPTH},
 	{"writing r10", "mov r10, 0\nexit", FORT_ABORT_INSN},
+	{"a load from nowhere in what is called back",
+	 LOOP("3", "c") "c: mov r1, 0\nldxb r0, [r1]\nexit", FORT_ABORT_MEMORY},
+	{"the same in a walk",
+	 "lddw r1, map_idx 1\n" CALL_BACK(164, "c") "exit\nc: ldxb r0, [r3+32767]\nstxb [r2], r0\n"
+						    "ldxb r0, [r0]\nexit",
+	 FORT_ABORT_MEMORY},
+	{"out of fuel in what is called back", LOOP("100000", "c") "c: mov r0, 0\nexit",
+	 FORT_ABORT_FUEL},
+	{"no function, where the program has none",
+	 "mov r1, 3\nmov r2, 2049\nmov r3, 0\nmov r4, 0\ncall 181\nexit", FORT_ABORT_HELPER_ARG},
+	{"no function, though it has one",
+	 "lddw r2, func c\nadd r2, 1\nmov r1, 3\nmov r3, 0\nmov r4, 0\ncall 181\nexit\n"
+	 "c: mov r0, 0\nexit",
+	 FORT_ABORT_HELPER_ARG},
+	{"an address of the host for a function",
+	 "mov r1, 3\nlddw r5, func c\nlddw r2, 0x7fffffffe000\nmov r3, 0\n"
+	 "mov r4, 0\ncall 181\nexit\nc: mov r0, 0\nexit",
+	 FORT_ABORT_HELPER_ARG},
+	{"a walk of no map", "mov r1, 0\n" CALL_BACK(164, "c") "exit\nc: exit",
+	 FORT_ABORT_HELPER_ARG},
+	{"a walk of what has no elements",
+	 "lddw r1, map_idx 3\n" CALL_BACK(164, "c") "exit\nc: exit", FORT_ABORT_HELPER_ARG},
+	{"a packet load through no context", "mov r6, 8\nldabsb 0\nexit", FORT_ABORT_HELPER_ARG},
+	{"the runtime's own function, asked for no element",
+	 "lddw r1, map_idx 0\nmov r2, 0x7fffffff\ncall 249\nexit", FORT_ABORT_HELPER_ARG},
+	{"the same, for turns nowhere", "mov r1, 64\ncall 250\nexit", FORT_ABORT_HELPER_ARG},
+	{"the same, with a key nowhere",
+	 "lddw r1, map_idx 1\nmov r2, 0\nmov r3, 64\ncall 248\nexit", FORT_ABORT_HELPER_ARG},
 	{"holding too much", "l: lddw r1, map_idx 3\nmov r2, 8\nmov r3, 0\ncall 131\nja l",
 	 FORT_ABORT_HELD},
 	{"nothing: it forgets", "exit", FORT_ABORT_NONE},
@@ -246,8 +315,11 @@ static int close_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fuel_ends_them),     cmocka_unit_test(the_watchdog_ends_them),
-		cmocka_unit_test(frames_are_counted), cmocka_unit_test(what_was_held_is_given_back),
+		cmocka_unit_test(fuel_ends_them),
+		cmocka_unit_test(the_watchdog_ends_them),
+		cmocka_unit_test(counted_jumps_run_out),
+		cmocka_unit_test(frames_are_counted),
+		cmocka_unit_test(what_was_held_is_given_back),
 		cmocka_unit_test(nothing_is_left),
 	};
 

@@ -226,8 +226,8 @@ static void plain_input(struct our_side *ours, const uint8_t *data)
 		memcpy(input->ctx, &md, sizeof(md));
 }
 
-/* False: a run was not as claimed. One that its fuel ended gives no values. */
-static bool run_plain(struct our_side *ours, const struct oracle_wants *wants, struct side *side)
+/* False: a run was not as claimed. */
+static bool run_plain(struct our_side *ours, const struct oracle_wants *wants)
 {
 	for (unsigned i = 0; i < wants->n_runs; i++) {
 		struct fort_test_output output;
@@ -235,13 +235,62 @@ static bool run_plain(struct our_side *ours, const struct oracle_wants *wants, s
 		plain_input(ours, wants->data[i]);
 		if (!embed_run(&ours->embed, &ours->input.input, NULL, &output))
 			return false;
-		if (output.abort.code) {
-			side->n_values = 0;
-			return true;
-		}
-		side->values[side->n_values++] = (uint32_t)output.result;
 	}
 	return true;
+}
+
+/* What the same runs return under an engine, with the fuel that programs have; *n is 0 when one did
+ * not come to its end. False: it cannot be loaded. */
+static bool run_engine(struct our_side *ours, const struct fort_engine *engine,
+		       const struct oracle_wants *wants, uint32_t *values, unsigned *n)
+{
+	struct fort_load_request request = {.proven = &ours->proven,
+					    .maps = ours->world.maps,
+					    .engine = engine,
+					    .isolation = FORT_ISOLATION_SFI,
+					    .n_slots = 1,
+					    .packet_bytes = 1024,
+					    .fuel = FORT_FUEL_DEFAULT};
+	struct fort_test_output output = {0};
+	struct fort_loaded *loaded;
+
+	*n = 0;
+	if (fort_loaded_open(&request, &loaded))
+		return false;
+	for (unsigned i = 0; i < wants->n_runs && !output.abort.code; i++) {
+		plain_input(ours, wants->data[i]);
+		if (fort_test_run(loaded, &ours->world.services, &ours->input.input, NULL, NULL,
+				  &output))
+			break;
+		values[(*n)++] = (uint32_t)output.result;
+	}
+	fort_loaded_close(loaded);
+	*n = output.abort.code ? 0 : *n;
+	return true;
+}
+
+/* All engines say the same, each with maps of its own. The first one is what is told. */
+static void run_engines(struct our_side *ours, const struct oracle_wants *wants, struct side *side)
+{
+	for (unsigned e = 0; fort_engines[e]; e++) {
+		uint32_t values[ORACLE_RUNS_MAX];
+		unsigned n = 0;
+
+		if (fort_engines[e]->absent)
+			continue;
+		if (!open_world(ours) || !run_engine(ours, fort_engines[e], wants, values, &n)) {
+			snprintf(side->fault, sizeof(side->fault), "%s does not load it",
+				 fort_engines[e]->name);
+		} else if (!e) {
+			memcpy(side->values, values, sizeof(values));
+			side->n_values = n;
+		} else if (n != side->n_values ||
+			   memcmp(values, side->values, n * sizeof(*values))) {
+			snprintf(side->fault, sizeof(side->fault), "%s returns something else",
+				 fort_engines[e]->name);
+		}
+		embed_world_close(&ours->world);
+	}
 }
 
 /* Runs of an accepted program. What we cannot run, maps or a context that we cannot make: none. */
@@ -258,7 +307,7 @@ static void run(struct our_side *ours, const struct oracle_wants *wants, struct 
 	if (open_world(ours)) {
 		good = embed_open(&ours->embed, &ours->world, &ours->unit.unit.env, &ours->proven,
 				  certificate) &&
-		       run_plain(ours, wants, side);
+		       run_plain(ours, wants);
 		for (unsigned i = 0; good && i < RUNS; i++) {
 			struct fort_test_output output;
 
@@ -271,6 +320,8 @@ static void run(struct our_side *ours, const struct oracle_wants *wants, struct 
 		embed_close(&ours->embed);
 	}
 	embed_world_close(&ours->world);
+	if (good && wants->n_runs)
+		run_engines(ours, wants, side);
 }
 
 /* --- judging --- */

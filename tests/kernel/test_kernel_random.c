@@ -34,7 +34,7 @@
 #define SEED         1u
 #define RUNS         2u
 #define PROOF_RUNS   16u
-#define BUDGET_INSNS 20000u
+#define BUDGET_INSNS FORT_BUDGET_INSNS
 
 static struct lab lab;
 static struct embed embed;
@@ -276,11 +276,13 @@ static void one_program(uint64_t seed, struct differs *differs)
 {
 	struct kernel_verdict verdict;
 
+	static const uint32_t options[] = {RANDOM_IDLE, 0, RANDOM_IDLE, RANDOM_CALLBACKS};
+
 	random_program_make(seed,
-			    seed % 2 ? RANDOM_REPEATABLE | RANDOM_ALIGNED
-				     : RANDOM_REPEATABLE | RANDOM_ALIGNED | RANDOM_IDLE,
+			    RANDOM_REPEATABLE | RANDOM_ALIGNED | options[seed % FORT_LEN(options)],
 			    &program);
-	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
+	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns) &&
+	    (!program.functions[0] || lab_describe(&lab, program.functions))) {
 		kernel_lab_load(&kernel, &lab, &verdict);
 		hide_numbers(verdict.line);
 		if (accepted())

@@ -24,7 +24,8 @@ struct world {
 static inline void world_open(struct world *w, struct fort_shared *shared,
 			      struct fort_map *const *maps, uint32_t n_maps)
 {
-	struct fort_domain_layout layout = {.n_slots = 2, .ctx_bytes = 64, .packet_bytes = 4096};
+	struct fort_domain_layout layout = {
+		.n_slots = 2, .ctx_bytes = 64, .packet_bytes = 4096, .hidden = true};
 	struct fort_domain_map windows[WORLD_MAPS_MAX];
 
 	*w = (struct world){.shared = shared, .n_maps = n_maps};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/interp.h"
+#include "harden/expand.h"
 #include "isolate/signals.h"
 #include "isa/asm.h"
 
@@ -35,7 +36,17 @@ static inline int machine_must_skip(void)
 		printf("1..0 # SKIP %s\n", fort_keys_why(err));
 	return err;
 }
+/* Others find the window closed. */
+static inline bool machine_allows(unsigned isolation)
+{
+	return isolation == FORT_ISOLATION_SFI;
+}
 #else
+static inline bool machine_allows(unsigned isolation)
+{
+	return true;
+}
+
 static struct fort_keys *machine_open_keys(void)
 {
 	return NULL;
@@ -47,10 +58,18 @@ static inline int machine_must_skip(void)
 }
 #endif
 
+/* Built with MACHINE_EXPAND, programs are expanded first. */
+#ifdef MACHINE_EXPAND
+#define MACHINE_EXPANDS true
+#else
+#define MACHINE_EXPANDS false
+#endif
+
 struct machine {
 	const struct fort_engine *engine;
 	struct fort_arena arena;
 	struct fort_graph graph;
+	struct fort_expanded expanded;
 	struct fort_domain domain;
 	struct fort_code *code;
 	struct fort_run run;
@@ -69,8 +88,11 @@ static fort_helper_fn *machine_no_helper(uint32_t number)
 static inline void machine_load(struct machine *m, const char *source,
 				const struct fort_domain_map *maps, uint32_t n_maps)
 {
-	struct fort_domain_layout layout = {
-		.n_slots = 1, .ctx_bytes = 64, .packet_bytes = 64, .keys = machine_open_keys()};
+	struct fort_domain_layout layout = {.n_slots = 1,
+					    .ctx_bytes = 64,
+					    .packet_bytes = 64,
+					    .hidden = MACHINE_EXPANDS,
+					    .keys = machine_open_keys()};
 	struct fort_assembly assembly;
 	struct fort_asm_error error = {0};
 	struct fort_decode_error decode_error;
@@ -91,6 +113,9 @@ static inline void machine_load(struct machine *m, const char *source,
 			 0);
 	if (fort_graph_build(&m->arena, insns, assembly.n_insns, &m->graph, &graph_error))
 		fail_msg("graph: %d at %u", graph_error.fault, graph_error.pc);
+	m->expanded.program = m->graph.program;
+	if (MACHINE_EXPANDS)
+		assert_int_equal(fort_expand(&m->graph.program, &m->arena, &m->expanded), 0);
 	assert_int_equal(fort_domain_open(&layout, maps, n_maps, &m->domain), 0);
 }
 
@@ -105,7 +130,7 @@ static inline enum fort_isolation machine_isolation(const struct machine *m,
 static inline int machine_compile(struct machine *m, enum fort_isolation isolation)
 {
 	struct fort_compile request = {
-		.program = &m->graph.program,
+		.program = &m->expanded.program,
 		.domain = &m->domain,
 		.isolation = machine_isolation(m, isolation),
 		.helper = m->helper,

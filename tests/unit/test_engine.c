@@ -716,6 +716,25 @@ static void observers_see_each_instruction_before_it_runs(void **state)
 	}
 }
 
+/* A sum that is made where it is needed reads its operands there: what a division between loses is
+ * not one of them. */
+static void a_sum_outlives_a_division(void **state)
+{
+	const uint64_t words[] = {5, 1000, 77, 7};
+	struct machine m;
+
+	(void)state;
+	machine_load(&m,
+		     "ldxdw r3, [r1+0]\nldxdw r0, [r1+8]\nldxdw r4, [r1+16]\nldxdw r2, [r1+24]\n"
+		     "add r0, r3\nsdiv32 r4, r2\nmov r1, r0\nadd r1, -1\nsub32 r1, r4\n"
+		     "mov32 r0, r1\nexit",
+		     NULL, 0);
+	assert_int_equal(machine_compile(&m, FORT_ISOLATION_SFI), 0);
+	memcpy(fort_window_at(&m.domain.window, m.run.ctx), words, sizeof(words));
+	assert_int_equal(machine_run(&m), 1000 + 5 - 1 - 77 / 7);
+	machine_free(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -744,6 +763,7 @@ int main(void)
 		cmocka_unit_test(an_aborted_store_changes_nothing),
 		cmocka_unit_test(rights_are_looked_at),
 		cmocka_unit_test(misaligned_accesses_work),
+		cmocka_unit_test(a_sum_outlives_a_division),
 		cmocka_unit_test(observers_see_each_instruction_before_it_runs),
 	};
 

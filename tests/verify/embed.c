@@ -159,9 +159,22 @@ static bool in_argument(const struct embed *e, const struct fort_value *claimed,
 	return claimed->flags & FORT_UNTRUSTED;
 }
 
+/* The key of an element that is being walked over: beside the stack of some frame. */
+static bool in_some_key(const struct embed *e, const struct fort_value *claimed, uint64_t actual)
+{
+	uint64_t top = fort_domain_stack_top(&e->loaded->domain, 0);
+
+	for (uint32_t frame = 0; frame < FORT_FRAMES_MAX; frame++)
+		if (fort_scalar_has(&claimed->num,
+				    actual - (top - frame * FORT_STACK_BYTES + FORT_HIDDEN_KEYS)))
+			return true;
+	return false;
+}
+
 static bool in_object(const struct embed *e, const struct fort_value *claimed, uint64_t actual)
 {
 	switch (claimed->type) {
+	case FORT_MAP_KEY: return in_some_key(e, claimed, actual);
 	case FORT_RING_MEM: return in_held_memory(e, claimed, actual);
 	case FORT_MEM: return in_argument(e, claimed, actual);
 	default: return in_some_value(e, claimed, actual);
@@ -178,6 +191,7 @@ static bool base_of(const struct embed *e, const struct fort_value *claimed, uin
 	case FORT_CTX: *out = e->run->ctx; return true;
 	case FORT_STACK: *out = frame_top(e, claimed->frame); return true;
 	case FORT_MAP: *out = fort_map_handle(claimed->object); return true;
+	case FORT_FUNC: *out = (uint64_t)FORT_FUNC_HANDLE(claimed->object); return true;
 	case FORT_PACKET: *out = e->packet; return true;
 	case FORT_PACKET_META: *out = e->packet_meta; return true;
 	case FORT_PACKET_END: *out = e->packet_end; return true;
@@ -278,7 +292,7 @@ static bool compare_rest(struct look *look)
 }
 
 /* What a symbol stands for in this run, if a value has it. */
-static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, int sign)
+static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, int32_t factor)
 {
 	uint32_t at = id * 2654435761u % FACTS;
 
@@ -286,8 +300,28 @@ static bool symbol_value(const struct facts *facts, uint32_t id, __int128 *sum, 
 		return true;
 	while (facts->ids[at] && facts->ids[at] != id)
 		at = (at + 1) % FACTS;
-	*sum += sign * (__int128)(int64_t)facts->says[at];
+	*sum += factor * (__int128)(int64_t)facts->says[at];
 	return facts->ids[at];
+}
+
+static bool compare_rates(struct look *look)
+{
+	const struct fort_state *state = act_of(look->e)->state;
+
+	for (uint32_t i = 0; i < state->n_rates; i++) {
+		const struct fort_rate *rate = &state->rates[i];
+		__int128 sum = 0;
+
+		if (!symbol_value(&look->symbols, rate->sym[0], &sum, rate->factor[0]) ||
+		    !symbol_value(&look->symbols, rate->sym[1], &sum, rate->factor[1]) ||
+		    !symbol_value(&look->symbols, rate->sym[2], &sum, rate->factor[2]))
+			continue;
+		look->e->compared++;
+		if (sum > rate->most)
+			return embed_wrong(look->e, "at %u: a rate is not as claimed (%u, %u, %u)",
+					   look->pc, rate->sym[0], rate->sym[1], rate->sym[2]);
+	}
+	return true;
 }
 
 static bool compare_facts(struct look *look)
@@ -332,7 +366,7 @@ static bool compare_state(struct embed *e, uint32_t pc, uint32_t frame,
 	for (uint32_t f = 0; f < act->state->n_frames; f++)
 		if (!compare_frame(&look, f, regs))
 			return false;
-	return compare_rest(&look) && compare_facts(&look);
+	return compare_rest(&look) && compare_facts(&look) && compare_rates(&look);
 }
 
 /* --- along the run --- */
@@ -345,11 +379,29 @@ static bool jump_taken(const struct fort_insn *insn, const uint64_t regs[FORT_RE
 	return fort_word_compare(insn->op, insn->bits, regs[insn->dst], right);
 }
 
+/* Which way the run went at a fork: calls that call back, counted jumps and loads from packets are
+ * told by where it is now. */
+static bool went_other(const struct embed_act *act, uint32_t pc, uint32_t frame)
+{
+	if (act->step.outcome != FORT_STEP_FORK)
+		return false;
+	if (act->jumps)
+		return act->taken;
+	return pc != act->step.pc || frame + 1 != act->base + act->state->n_frames;
+}
+
+static bool is_packet_load(const struct embed *e, uint32_t pc)
+{
+	uint8_t kind = e->env->graph->program.insns[pc].kind;
+
+	return kind == FORT_LDABS || kind == FORT_LDIND;
+}
+
 /* The instruction before this one was applied: go where the run went. */
-static bool follow(struct embed *e, uint32_t pc)
+static bool follow(struct embed *e, uint32_t pc, uint32_t frame)
 {
 	struct embed_act *act = act_of(e);
-	bool other = act->step.outcome == FORT_STEP_FORK && act->taken;
+	bool other = went_other(act, pc, frame);
 	uint32_t way = e->nodes[act->node].ways[other];
 
 	if (act->step.outcome != FORT_STEP_NEXT && act->step.outcome != FORT_STEP_FORK)
@@ -376,7 +428,7 @@ static bool enter_root(struct embed *e, const struct fort_root *root, uint32_t b
 	if (i == c->n_roots)
 		return embed_wrong(e, "a function is called that nobody has proven");
 	act->node = e->roots[c->n_states + i];
-	act->taken = false;
+	act->jumps = act->taken = false;
 	act->base = base;
 	act->held = e->run ? e->run->n_held : 0;
 	memset(act->args, 0, sizeof(act->args));
@@ -391,7 +443,7 @@ static bool leave_root(struct embed *e, uint32_t pc)
 {
 	struct embed_act *act = act_of(e);
 
-	if (act->step.outcome != FORT_STEP_END)
+	if (act->step.outcome != FORT_STEP_END && !is_packet_load(e, act->pc))
 		return embed_wrong(e, "the run went back to %u, where the claim goes on", pc);
 	fort_state_free(&e->pool, act->state);
 	e->n_acts--;
@@ -412,7 +464,7 @@ static bool change_root(struct embed *e, uint32_t pc, uint32_t frame,
 	act = act_of(e);
 	if (act->step.outcome != FORT_STEP_NEXT || frame != act->base + act->state->n_frames ||
 	    e->n_acts == FORT_FRAMES_MAX)
-		return follow(e, pc);
+		return follow(e, pc, frame);
 	root.subprog = fort_subprog_of(program, pc);
 	if (!enter_root(e, &root, frame))
 		return false;
@@ -503,11 +555,9 @@ static void find_packet(struct embed *e)
 	}
 }
 
-static bool look_on(void *context, uint32_t pc, uint32_t frame, const uint64_t regs[FORT_REGS])
+static bool look_at(struct embed *e, uint32_t pc, uint32_t frame, const uint64_t regs[FORT_REGS])
 {
-	struct embed *e = context;
 	const struct fort_insn *insn = &e->env->graph->program.insns[pc];
-
 	struct embed_act *act;
 
 	if (e->started && !change_root(e, pc, frame, regs))
@@ -520,14 +570,31 @@ static bool look_on(void *context, uint32_t pc, uint32_t frame, const uint64_t r
 		return false;
 	if (!compare_state(e, pc, frame, regs))
 		return false;
-	if (insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X)
+	act->pc = pc;
+	act->jumps = insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X;
+	if (act->jumps)
 		act->taken = jump_taken(insn, regs);
-	if (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL)
+	if (insn->kind == FORT_CALL)
 		memcpy(e->callers[frame], &regs[FORT_R6], sizeof(e->callers[frame]));
 	if (fort_step(e->env, &e->pool, act->state, pc, &act->step))
 		return embed_wrong(e, "no memory");
 	return act->step.outcome == FORT_STEP_BAD ? embed_wrong(e, "at %u: claimed unsafe", pc)
 						  : true;
+}
+
+/* Of an expanded program, what it was made of: where its instructions begin, and where those that
+ * call back go on. There the program's registers are as they were when it called. */
+static bool look_on(void *context, uint32_t pc, uint32_t frame, const uint64_t regs[FORT_REGS])
+{
+	struct embed *e = context;
+	const struct fort_hardened *hardened = &e->loaded->hardened;
+	uint8_t sight = hardened->sights ? hardened->sights[pc] : FORT_SIGHT_BEGINS;
+
+	if (sight == FORT_SIGHT_NONE)
+		return true;
+	if (sight == FORT_SIGHT_BEGINS)
+		memcpy(e->calling[frame], regs, sizeof(e->calling[frame]));
+	return look_at(e, fort_hardened_origin(hardened, pc), frame, e->calling[frame]);
 }
 
 /* Engines have no context of their own: the program being run. */
@@ -611,7 +678,9 @@ bool embed_run(struct embed *e, const struct fort_test_input *input, void *data_
 		return embed_wrong(e, "no memory");
 	if (fort_test_run(e->loaded, &e->world->services, input, data_out, NULL, output))
 		return embed_wrong(e, "the input does not fit");
-	for (ended = act_of(e)->step.outcome == FORT_STEP_END; e->n_acts; e->n_acts--)
+	ended = act_of(e)->step.outcome == FORT_STEP_END ||
+		(is_packet_load(e, act_of(e)->pc) && !output->result);
+	for (; e->n_acts; e->n_acts--)
 		fort_state_free(&e->pool, act_of(e)->state);
 	if (e->error[0])
 		return false;

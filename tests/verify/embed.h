@@ -42,7 +42,8 @@ struct embed_act {
 	struct fort_state *state;
 	struct fort_step step;
 	uint32_t node;
-	bool taken;
+	uint32_t pc;         /* that step was applied to */
+	bool jumps, taken;   /* it was a conditional jump, and how it went */
 	uint32_t base, held; /* frames, and references, of those around it */
 	uint64_t args[FORT_R10];
 	struct embed_ghost *ghosts; /* of each group, in this run */
@@ -65,6 +66,7 @@ struct embed {
 	uint32_t n_acts;
 	bool started, idle;
 	uint64_t callers[FORT_FRAMES_MAX][FORT_R10 - FORT_R6];
+	uint64_t calling[FORT_FRAMES_MAX][FORT_REGS]; /* of frames that a helper calls back from */
 	uint64_t packet, packet_meta, packet_end;
 	uint64_t states, compared; /* held against the runs so far: states; values in them */
 	char error[512];           /* why a run does not agree */

@@ -30,6 +30,11 @@ static const struct lab_program lab_safe[] = {
 			  "stdw [r10-8], 0\ncall local f\nexit\n"
 			  "f: mov r6, 3\nl: ldxb r0, [r3+0]\nadd r3, 1\nsub r6, 1\n"
 			  "jne r6, 0, l\nexit\n"},
+	/* Offsets that move with the counters of two loops. */
+	{"socket_filter",
+	 "lddw r8, map_idx_value 3, 0\nmov r6, 0\nmov r7, 0\no: mov r9, 0\ni: mov r1, r8\n"
+	 "add r1, r7\nstb [r1+0], 1\ncall 7\nand r0, 1\nadd r7, r0\nadd r9, 1\njne r9, 7, i\n"
+	 "add r7, 1\nadd r6, 1\njne r6, 8, o\nmov r0, 0\nexit\n"},
 };
 
 static const struct lab_program lab_unsafe[] = {
@@ -68,4 +73,7 @@ static const struct lab_program lab_unsafe[] = {
 	/* A loop that ends one element too late. */
 	{"socket_filter", "mov r6, 0\nl: lddw r1, map_idx_value 3, 0\nadd r1, r6\nldxb r0, [r1+0]\n"
 			  "add r6, 1\njle r6, 64, l\nmov r0, 0\nexit\n"},
+	/* A pointer in lockstep with the counter, which goes one too far. */
+	{"socket_filter", "lddw r1, map_idx_value 3, 0\nmov r6, 0\nl: stw [r1+0], 7\nadd r1, 4\n"
+			  "add r6, 1\njne r6, 17, l\nmov r0, 0\nexit\n"},
 };

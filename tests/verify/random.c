@@ -253,6 +253,11 @@ void gen_block(struct gen *g, int weight, unsigned depth)
 		uint32_t before = g->out->n_insns, ticket = gen_below(g, total);
 		size_t i = 0;
 
+		if ((g->options & RANDOM_CALLBACKS) && gen_chance(g, 8)) {
+			gen_call_back(g, depth);
+			weight -= (int)(g->out->n_insns - before) + 1;
+			continue;
+		}
 		if ((g->options & RANDOM_IDLE) && gen_chance(g, 25)) {
 			any_idle_shape(g)(g, depth);
 			weight -= (int)(g->out->n_insns - before) + 1;
@@ -277,13 +282,16 @@ static void choose_signature(struct gen *g, struct signature *f)
 	f->stack_bytes = 8 * (1 + gen_below(g, 4));
 	for (unsigned i = 0; i < f->n_args; i++)
 		f->args[i] = kinds[gen_below(g, FORT_LEN(kinds))];
+	f->object = LAB_GLOBAL;
+	gen_choose_callback(g, f);
 }
 
 static void end_function(struct gen *g)
 {
 	bool main = g->function == g->n_functions;
+	bool two = main ? g->two_results : g->functions[g->function].calls_back;
 
-	if (main && g->two_results && !gen_slip(g))
+	if (two && !gen_slip(g))
 		gen_number(g, FORT_R0, gen_below(g, 2));
 	else if (g->scope.regs[FORT_R0].held != HELD_NUMBER &&
 		 ((g->options & RANDOM_REPEATABLE) || !gen_slip(g)))
@@ -324,7 +332,7 @@ static void write_function(struct gen *g, unsigned number)
 	for (unsigned i = 0; i < f->n_args; i++) {
 		gen_set(g, FORT_R1 + i, f->args[i]);
 		if (f->args[i] == HELD_VALUE)
-			g->scope.regs[FORT_R1 + i].object = LAB_GLOBAL;
+			g->scope.regs[FORT_R1 + i].object = f->object;
 		if (f->args[i] == HELD_STACK)
 			gen_set(g, FORT_R1 + i, HELD_NOTHING);
 		/* What is behind a caller's pointer is known by the signature only. */
@@ -386,4 +394,5 @@ void random_program_make(uint64_t seed, uint32_t options, struct random_program 
 		if (g.functions[i].called)
 			write_function(&g, i);
 	link_calls(&g);
+	gen_describe(&g);
 }

@@ -12,6 +12,7 @@ struct random_program {
 	const char *type; /* program type by name */
 	struct fort_raw_insn insns[LAB_INSNS];
 	uint32_t n_insns;
+	char functions[64]; /* for lab_describe; empty: nothing is said of them */
 };
 
 /* Options. */
@@ -19,6 +20,7 @@ enum {
 	RANDOM_OWN_BOUNDS = 1, /* rely on bounds that the kernel does not know: of remainders */
 	RANDOM_REPEATABLE = 2, /* what a run does follows from its input: no clocks, no addresses */
 	RANDOM_ALIGNED = 4,    /* stack at an index byte by byte: the kernel wants it aligned */
+	RANDOM_CALLBACKS = 16, /* helpers that call back, counted jumps (random_callbacks.c) */
 	RANDOM_IDLE = 8,       /* what the verifier knows and nothing can run (random_calls.c) */
 };
 

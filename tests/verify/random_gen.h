@@ -43,6 +43,8 @@ struct signature {
 	unsigned n_args;
 	enum held args[5];
 	uint32_t stack_bytes; /* behind a STACK argument */
+	uint32_t object;      /* map of a VALUE argument */
+	uint32_t calls_back;  /* the helper that calls it, instead of programs; or 0 */
 	uint32_t start;       /* its first slot, once it is written */
 	bool called;
 };
@@ -120,10 +122,17 @@ void gen_merge(struct scope *into, const struct scope *other);
 /* Statements, about `weight` instructions' worth. */
 void gen_block(struct gen *g, int weight, unsigned depth);
 
+/* --- functions that are called back --- */
+void gen_choose_callback(struct gen *g, struct signature *f);
+void gen_describe(const struct gen *g);
+void gen_may_leave(struct gen *g, struct block *block);
+/* So many bytes of stack, written, into a register; false if they are not to be. */
+bool gen_pass_stack(struct gen *g, unsigned reg, uint32_t bytes);
+
 /* --- shapes: each writes one statement --- */
 typedef void gen_shape(struct gen *g, unsigned depth);
 gen_shape gen_alu, gen_copy, gen_bound, gen_store, gen_load, gen_stack_variable, gen_value,
 	gen_lookup, gen_ring, gen_packet, gen_context, gen_helper, gen_branch, gen_loop, gen_local,
 	gen_atomic, gen_related, gen_pointer_tricks, gen_anything, gen_update, gen_socket,
 	gen_lookup_socket, gen_inner, gen_queue, gen_move_packet, gen_legacy, gen_idle_helper,
-	gen_tail_call;
+	gen_tail_call, gen_call_back;

@@ -282,6 +282,7 @@ static void restore_head(struct gen *g, const struct scope *head)
 void gen_loop(struct gen *g, unsigned depth)
 {
 	unsigned counter = gen_free(g, true);
+	struct block block = {.n = 0};
 	struct scope head;
 	uint32_t start, back;
 
@@ -293,6 +294,7 @@ void gen_loop(struct gen *g, unsigned depth)
 	g->scope.regs[counter].most = 15;
 	head = g->scope;
 	start = g->out->n_insns;
+	gen_may_leave(g, &block);
 	gen_block(g, 3 + (int)gen_below(g, 12), depth + 2);
 	restore_head(g, &head);
 	gen_put(g, FORT_ROW_ADD64_K, counter, 0, 0, 1);
@@ -300,16 +302,29 @@ void gen_loop(struct gen *g, unsigned depth)
 		       1 + (int)gen_below(g, 15));
 	g->out->insns[back].off = (int16_t)((int)start - (int)back - 1);
 	gen_merge(&g->scope, &head);
+	gen_end(g, &block);
 	g->scope.fixed_regs = head.fixed_regs & (uint16_t) ~(1u << counter);
 }
 
 /* --- functions --- */
 
+bool gen_pass_stack(struct gen *g, unsigned reg, uint32_t bytes)
+{
+	uint32_t n = bytes / 8, slot = n - 1 + gen_below(g, g->stack_slots - n + 1);
+
+	for (uint32_t k = 0; k < n; k++)
+		if (!gen_store_zero(g, slot - k))
+			return false;
+	gen_put(g, FORT_ROW_MOV64_X, reg, FORT_R10, 0, 0);
+	gen_put(g, FORT_ROW_ADD64_K, reg, 0, 0, -8 * (int)(slot + 1));
+	gen_set(g, reg, HELD_STACK);
+	return true;
+}
+
 /* Puts an argument into its register; false when there is nothing to put. */
 static bool pass(struct gen *g, const struct signature *f, unsigned i)
 {
 	unsigned reg = FORT_R1 + i, src;
-	uint32_t slot, n;
 
 	switch (f->args[i]) {
 	case HELD_CTX:
@@ -319,16 +334,7 @@ static bool pass(struct gen *g, const struct signature *f, unsigned i)
 		gen_move(g, reg, src);
 		return true;
 	case HELD_VALUE: gen_global(g, reg); return true;
-	case HELD_STACK:
-		n = f->stack_bytes / 8;
-		slot = n - 1 + gen_below(g, g->stack_slots - n + 1);
-		for (uint32_t k = 0; k < n; k++)
-			if (!gen_store_zero(g, slot - k))
-				return false;
-		gen_put(g, FORT_ROW_MOV64_X, reg, FORT_R10, 0, 0);
-		gen_put(g, FORT_ROW_ADD64_K, reg, 0, 0, -8 * (int)(slot + 1));
-		gen_set(g, reg, HELD_STACK);
-		return true;
+	case HELD_STACK: return gen_pass_stack(g, reg, f->stack_bytes);
 	default:
 		src = gen_find(g, HELD_NUMBER);
 		if (src < FORT_R10 && src != reg)
@@ -345,7 +351,7 @@ void gen_local(struct gen *g, unsigned depth)
 	struct signature *f = &g->functions[number];
 
 	(void)depth;
-	if (!g->function || g->n_calls == GEN_EXITS)
+	if (!g->function || g->n_calls == GEN_EXITS || f->calls_back)
 		return;
 	for (unsigned reg = FORT_R1; reg <= f->n_args; reg++)
 		if (!writable(g, reg))

@@ -95,8 +95,9 @@ static bool one_random(uint64_t seed, unsigned runs, unsigned *failures)
 	static struct random_program program;
 	bool good = false;
 
-	random_program_make(seed, RANDOM_OWN_BOUNDS, &program);
-	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns)) {
+	random_program_make(seed, RANDOM_OWN_BOUNDS | (seed % 3 ? 0 : RANDOM_CALLBACKS), &program);
+	if (lab_open_raw(&lab, program.type, program.insns, program.n_insns) &&
+	    (!program.functions[0] || lab_describe(&lab, program.functions))) {
 		good = accepted(BUDGET_INSNS);
 		if (!good)
 			by_code[lab.result.violation.diag]++;
@@ -252,6 +253,15 @@ static void spoil_order(struct fort_state *state)
 	state->next_id += 2;
 }
 
+static void spoil_rate(struct fort_state *state)
+{
+	r6(state)->sym = state->next_id;
+	fort_state_reg(state, FORT_R7)->sym = state->next_id + 1;
+	state->rates[state->n_rates++] = (struct fort_rate){
+		.sym = {state->next_id, state->next_id + 1}, .factor = {3, -2}, .most = 6};
+	state->next_id += 2;
+}
+
 static void spoil_caller(struct fort_state *state)
 {
 	state->frames[0]->regs[FORT_R6] = fort_value_const(1);
@@ -305,6 +315,7 @@ static const struct lie {
 	{"zero bytes", STACK, {3, spoil_zero}},
 	{"the packet's length", PACKET, {5, spoil_length}},
 	{"an order", NUMBERS, {2, spoil_order}},
+	{"a rate", NUMBERS, {2, spoil_rate}},
 	{"a caller's register", CALLS, {4, spoil_caller}},
 	{"references", RING, {6, spoil_refs}},
 	{"a number in a global function", GLOBAL, {9, spoil_number}, "global f(number, mem:8)"},

@@ -35,7 +35,6 @@ static void idle_programs_are_named(void **state)
 		{"xdp", "mov r0, 2\nlddw r1, map_idx 16\nexit", "F1004", 1},
 		{"sched_cls", "ldxdw r0, [r1+168]\nmov r0, 0\nexit", "F0604", 0},
 		{"socket_filter", "call 42\nmov r0, 0\nexit", "F0702", 0},
-		{"socket_filter", "mov r6, r1\nldabsb 0\nexit", "F1001", 1},
 		{"socket_filter", "lddw r1, map_idx 0\nldxw r1, [r1+24]\nmov r0, 0\nexit", "F0324",
 		 2},
 		{"xdp",
