@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "btf/kernel.h"
+#include "step/kernel.h"
 
 static int read_here(void *owner, uint64_t offset, void *data, size_t bytes)
 {
@@ -32,15 +32,20 @@ bool attr_btf_read(int fd, struct fort_btf **out)
 	return good;
 }
 
-/* Opened once: it is large. */
-const struct fort_btf *attr_btf_kernel(void)
+/* Opened once: they are large. */
+const struct fort_kernel *attr_kernel(void)
 {
-	static struct fort_btf *btf;
+	static struct fort_kernel *kernel;
 	struct fort_btf_error error;
 
-	if (!btf && fort_btf_open_kernel(NULL, &btf, &error))
+	if (!kernel && fort_kernel_open(NULL, &kernel, &error))
 		return NULL;
-	return btf;
+	return kernel;
+}
+
+const struct fort_btf *attr_btf_kernel(void)
+{
+	return attr_kernel() ? attr_kernel()->btf : NULL;
 }
 
 bool attr_info_open(struct attr_info *out, struct fort_arena *arena, const union bpf_attr *attr)

@@ -15,7 +15,8 @@ struct attr_info {
 
 /* The BTF with this descriptor, the caller's. */
 bool attr_btf_read(int fd, struct fort_btf **out);
-/* The kernel's own, for ever; NULL: it has none. */
+/* The running kernel's types, for ever; NULL: it has none. And their BTF. */
+const struct fort_kernel *attr_kernel(void);
 const struct fort_btf *attr_btf_kernel(void);
 
 /* False when the BTF cannot be had. Close in any case. */

@@ -189,26 +189,16 @@ bool our_unit_kfunc(const struct our_unit *ours, uint32_t pc, char *reason)
 
 /* --- the kernel's types --- */
 
-/* Opened once: they are large. NULL: there are none. */
-static const struct fort_kernel *types(void)
-{
-	static struct fort_kernel *kernel;
-	struct fort_btf_error error;
-
-	if (!kernel && fort_kernel_open(NULL, &kernel, &error))
-		return NULL;
-	return kernel;
-}
-
 /* False: there is no such target, and `reason` says why. */
 static bool meet_kernel(struct our_unit *ours, const union bpf_attr *attr, char *reason)
 {
 	struct fort_btf_remark remark;
 	struct fort_text text = fort_text_on(reason, ORACLE_REASON_BYTES);
 
-	if (!types())
+	if (!attr_kernel())
 		return true;
-	if (!fort_env_meet(&ours->unit.env, &ours->arena, types(), attr->attach_btf_id, &remark))
+	if (!fort_env_meet(&ours->unit.env, &ours->arena, attr_kernel(), attr->attach_btf_id,
+			   &remark))
 		return true;
 	fort_text_add(&text, "the target: ");
 	fort_btf_remark_print(&remark, &text);
