@@ -52,11 +52,16 @@ bool fort_run_unhold(struct fort_run *run, uint64_t address, struct fort_held *o
 	return true;
 }
 
-void fort_run_release_all(struct fort_run *run)
+void fort_run_release_to(struct fort_run *run, uint32_t kept)
 {
-	while (run->n_held) {
+	while (run->n_held > kept) {
 		struct fort_held held = run->held[--run->n_held];
 
 		held.release(run, &held);
 	}
+}
+
+void fort_run_release_all(struct fort_run *run)
+{
+	fort_run_release_to(run, 0);
 }

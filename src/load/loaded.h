@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/tail.h"
 #include "harden/harden.h"
 
 struct fort_map;
@@ -22,6 +22,12 @@ struct fort_crash_policy {
 	void *owner;
 };
 
+/* Which of its runs a thread is in: odd while it is in one. Programs that were called by tail calls
+ * may go once the number is another one, or even. One thread runs at a time. */
+struct fort_grace {
+	uint64_t serial;
+};
+
 struct fort_load_request {
 	const struct fort_proven *proven; /* only for the call: what is needed is copied */
 	struct fort_map *const *maps;     /* in the proof's order; they must outlive the program */
@@ -35,6 +41,7 @@ struct fort_load_request {
 	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */
 	const char *cache;      /* as in struct fort_compile */
+	bool tails;             /* it may be part of tail calls: stacks have room for that */
 };
 
 struct fort_loaded {
@@ -48,10 +55,12 @@ struct fort_loaded {
 	uint32_t n_maps;
 	uint64_t fuel;
 	struct fort_crash_policy crash;
-	uint32_t *crashes;    /* runs that ended early; several threads count */
-	uint64_t *counts;     /* of each slot of the program, by all runs; or NULL */
-	uint32_t stack_bytes; /* to be zeroed before a run */
-	bool pins;            /* some map needs a seat to be entered */
+	uint32_t *crashes;        /* runs that ended early; several threads count */
+	uint64_t *counts;         /* of each slot of the program, by all runs; or NULL */
+	uint32_t stack_bytes;     /* to be zeroed before a run */
+	struct fort_tail tail;    /* itself, for those that call it */
+	struct fort_grace *grace; /* of runs that may make tail calls, not owned; or NULL */
+	bool pins;                /* some map needs a seat to be entered */
 	uint8_t binding[FORT_SHA256_BYTES];
 };
 
@@ -73,5 +82,8 @@ void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot);
  */
 uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 			 struct fort_services *services, struct fort_run *run);
+
+/* Waits until no run is under way that was when this is called: not by a thread that runs. */
+void fort_grace_wait(const struct fort_grace *grace);
 
 bool fort_loaded_is_quarantined(const struct fort_loaded *loaded);
