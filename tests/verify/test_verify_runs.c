@@ -31,7 +31,7 @@ static void idle_programs_are_named(void **state)
 		uint32_t pc;
 	} rows[] = {
 		{"sched_act", "mov r0, 0\nexit", "F1002", 0},
-		{"xdp", "lddw r1, map_idx 12\nmov r0, 2\nexit", "F1004", 0},
+		{"xdp", "lddw r1, map_idx 13\nmov r0, 2\nexit", "F1004", 0},
 		{"xdp", "mov r0, 2\nlddw r1, map_idx 16\nexit", "F1004", 1},
 		{"sched_cls", "ldxdw r0, [r1+168]\nmov r0, 0\nexit", "F0604", 0},
 		{"socket_filter", "call 42\nmov r0, 0\nexit", "F0702", 0},
