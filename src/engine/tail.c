@@ -14,18 +14,13 @@ static void clear_stack(struct fort_run *run, const struct fort_tail *tail)
 	run->tails.zeroed = end;
 }
 
-static void bind(struct fort_run *run, const struct fort_tail *tail)
+static void clear_and_bind(struct fort_run *run, const struct fort_tail *tail)
 {
 	uint32_t rights = fort_domain_enter(tail->domain);
 
 	clear_stack(run, tail);
 	fort_domain_leave(tail->domain, rights);
-	run->domain = tail->domain;
-	run->maps = tail->maps;
-	run->n_maps = tail->n_maps;
-	run->counts = tail->counts;
-	run->ctx = fort_domain_ctx(tail->domain, run->slot);
-	run->tails.at = tail;
+	fort_tail_bind(run, tail);
 }
 
 static const struct fort_tail *take(struct fort_run *run, const struct fort_engine *engine)
@@ -40,14 +35,14 @@ static const struct fort_tail *take(struct fort_run *run, const struct fort_engi
 	return NULL;
 }
 
-bool fort_tail_enter(struct fort_run *run, const struct fort_engine *engine)
+bool fort_tail_enter_slowly(struct fort_run *run, const struct fort_engine *engine)
 {
 	const struct fort_tail *tail;
 
 	fort_run_release_to(run, run->tails.n_held);
 	tail = take(run, engine);
 	if (tail)
-		bind(run, tail);
+		clear_and_bind(run, tail);
 	return tail;
 }
 
@@ -106,7 +101,7 @@ uint64_t fort_tail_nest(struct fort_run *run, const struct fort_engine *engine, 
 	go_down(run, r10);
 	tail = take(run, engine);
 	if (tail) {
-		bind(run, tail);
+		clear_and_bind(run, tail);
 		result = engine->run(tail->code, run);
 		fort_run_release_to(run, run->tails.n_held);
 		run->tails.told = run->abort.code;

@@ -44,10 +44,35 @@ static inline bool fort_tail_is_barred(const struct fort_tail *tail)
 	       __atomic_load_n(tail->crashes, __ATOMIC_RELAXED) >= tail->crashes_max;
 }
 
+/* The run is this program's. */
+static inline void fort_tail_bind(struct fort_run *run, const struct fort_tail *tail)
+{
+	run->domain = tail->domain;
+	run->maps = tail->maps;
+	run->n_maps = tail->n_maps;
+	run->counts = tail->counts;
+	run->ctx = fort_domain_ctx(tail->domain, run->slot);
+	run->tails.at = tail;
+}
+
+/* The same where there is something to be given back, cleared or refused. */
+FORT_CHECKED bool fort_tail_enter_slowly(struct fort_run *run, const struct fort_engine *engine);
+
 /* Takes what is to be entered next, and binds the run to it. False, with the run aborted as a trap,
  * when there is nothing that this engine could enter: code that has gone wrong.
  */
-FORT_CHECKED bool fort_tail_enter(struct fort_run *run, const struct fort_engine *engine);
+FORT_CHECKED static inline bool fort_tail_enter(struct fort_run *run,
+						const struct fort_engine *engine)
+{
+	const struct fort_tail *tail = run->tails.next;
+
+	if (FORT_UNLIKELY(!tail || tail->engine != engine || run->n_held > run->tails.n_held ||
+			  run->tails.used + tail->stack_bytes > run->tails.zeroed))
+		return fort_tail_enter_slowly(run, engine);
+	run->tails.next = NULL;
+	fort_tail_bind(run, tail);
+	return true;
+}
 
 /* Enters it from a frame whose r10 is given, to its end; the run is bound as before, then. Returns
  * r0. Too deep, it ends the run. run->engine is as it was. */

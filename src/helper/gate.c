@@ -52,8 +52,9 @@ static bool check_ring_mem(struct fort_call *call, unsigned arg)
 	return false;
 }
 
-static inline bool check(struct fort_call *call, unsigned arg, const uint8_t *kinds,
-			 const struct fort_helper_info *info)
+static inline __attribute__((always_inline)) bool check(struct fort_call *call, unsigned arg,
+							const uint8_t *kinds,
+							const struct fort_helper_info *info)
 {
 	switch ((enum fort_arg)kinds[arg]) {
 	case FORT_ARG_MAP: return check_map(call, arg, info);
