@@ -10,6 +10,7 @@
 #include "btf_build.h"
 #include "front.h"
 #include "isolate/isolation.h"
+#include "store/raw.h"
 
 #define SLOTS  8u
 #define COUNTS 4u
@@ -67,7 +68,7 @@ static void describe(struct side *side, union fort_attr *attr, uint32_t infos[8]
 	for (uint32_t pc = 0; pc < attr->prog_load.insn_cnt; pc++) {
 		uint32_t target = pc + 1 + (uint32_t)insns[pc].imm;
 
-		if (insns[pc].opcode != 0x85 || insns[pc].src != 1 || target == infos[n - 1][0])
+		if (!fort_raw_is(&insns[pc], FORT_ROW_CALL_LOCAL) || target == infos[n - 1][0])
 			continue;
 		assert_true(n < 8 && target > infos[n - 1][0]);
 		infos[n++][0] = target;
