@@ -266,6 +266,21 @@ static void fuel(void **state)
 	assert_int_equal(left[1], left[0] - 2 * 100);
 }
 
+/* A main program that calls itself is a function too, and is returned from. */
+static void main_is_a_function(void **state)
+{
+	static const char caller[] = "m: jeq r2, 0, t\nmov r2, 0\nmov r6, 7\ncall local m\n"
+				     "add r0, r6\nexit\nt: " TAIL "mov r0, 9\nexit";
+
+	assert_int_equal(run_one(caller, "mov r6, 1\nmov r0, 5\nexit").r0, 12);
+	assert_int_equal(run(caller, NULL, 0).r0, 16);
+	/* What a function leaves in r1 to r5, its caller may look at: nothing of the host. */
+	assert_int_equal(run_one("call local f\nmov r0, r1\nxor r0, r5\nexit\nf: " TAIL "exit",
+				 "mov r0, 5\nexit")
+				 .r0,
+			 0);
+}
+
 /* --- what goes wrong --- */
 
 static void faults(void **state)
@@ -411,12 +426,19 @@ static int close_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(forged_maps), cmocka_unit_test(another_context),
-		cmocka_unit_test(indices),     cmocka_unit_test(registers),
-		cmocka_unit_test(context),     cmocka_unit_test(other_windows),
-		cmocka_unit_test(cycles),      cmocka_unit_test(fuel),
-		cmocka_unit_test(faults),      cmocka_unit_test(faults_later),
-		cmocka_unit_test(barred),      cmocka_unit_test(reservations),
+		cmocka_unit_test(forged_maps),
+		cmocka_unit_test(another_context),
+		cmocka_unit_test(indices),
+		cmocka_unit_test(registers),
+		cmocka_unit_test(context),
+		cmocka_unit_test(other_windows),
+		cmocka_unit_test(cycles),
+		cmocka_unit_test(fuel),
+		cmocka_unit_test(main_is_a_function),
+		cmocka_unit_test(faults),
+		cmocka_unit_test(faults_later),
+		cmocka_unit_test(barred),
+		cmocka_unit_test(reservations),
 	};
 
 	return cmocka_run_group_tests(tests, open_all, close_all);
