@@ -179,6 +179,23 @@ PROOF(arc_by_low)
 	keeps(a, out, x, some);
 }
 
+/* Where the way to the next allowed word is longer than the arc, none is on it. */
+PROOF(none_by_low)
+{
+	ARC a = ARC_(any)("a");
+	HARC h = HARC_(any)("h");
+	WORD way = term_word("i", 64), x = ADD(a.base, way);
+	BOOL allowed = HARC_(has)(h, LOW(x));
+
+	/* half_up */
+	premise(term_implies(allowed, ULE(views_up_to_low(a.base, h), way)));
+	premise(ULE(way, a.size));
+	premise(views_none_by_low(a, h));
+	forget(views_up_to_low(a.base, h));
+	forget(allowed);
+	goal(NEITHER(allowed));
+}
+
 /* As arc_by_bits, with the low half x's. */
 PROOF(low_by_bits)
 {

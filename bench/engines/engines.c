@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "../bench.h"
+#include "calls.h"
 #include "engine/engine.h"
 #include "helper/helper.h"
 #include "kernel.h"
@@ -423,15 +424,17 @@ static void print_foot(void)
 static void print_sizes(void)
 {
 	printf("\n%-10s %6s %8s %8s %10s", "", "insns", "x64 us", "bytes", "bytes/insn");
-	printf(" %8s %8s %8s\n", "llvm us", "bytes", "kernel");
+	printf(" %8s %8s %8s %10s %14s\n", "llvm us", "bytes", "kernel", "executed",
+	       "interp ns each");
 	for (unsigned i = 0; i < bench.n_outcomes; i++) {
 		const struct outcome *o = &bench.outcomes[i];
 
 		printf("%-10s %6u %8.0f %8u %10.1f", o->subject->name, o->insns,
 		       o->compile_us[X64_SFI], o->code_bytes[X64_SFI],
 		       (double)o->code_bytes[X64_SFI] / o->insns);
-		printf(" %8.0f %8u %8u\n", o->compile_us[LLVM], o->code_bytes[LLVM],
-		       o->code_bytes[KERNEL]);
+		printf(" %8.0f %8u %8u %10llu %14.2f\n", o->compile_us[LLVM], o->code_bytes[LLVM],
+		       o->code_bytes[KERNEL], (unsigned long long)o->executed,
+		       o->ns[INTERP] / (double)o->executed);
 	}
 }
 
@@ -545,6 +548,7 @@ int main(int argc, char **argv)
 	print_foot();
 	print_calls();
 	print_interpreter();
+	bench_calls();
 	bench_straight();
 	print_sizes();
 	if (bench.tsv)

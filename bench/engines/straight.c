@@ -18,7 +18,7 @@ static const char *const part_names[PARTS] = {"decode", "verify", "check", "comp
 struct load {
 	struct fort_raw_insn insns[INSNS + 2];
 	uint32_t n;
-	struct fort_arena arenas[2];
+	struct fort_arena arenas[3];
 	struct fort_unit *unit;
 	struct fort_verify_result found;
 	struct fort_proven proven;
@@ -99,7 +99,8 @@ static void compile(struct load *load)
 						  .isolation = FORT_ISOLATION_SFI,
 						  .n_slots = 1,
 						  .packet_bytes = FORT_PAGE_BYTES,
-						  .fuel = FORT_FUEL_DEFAULT};
+						  .fuel = FORT_FUEL_DEFAULT,
+						  .scratch = &load->arenas[2]};
 	int err = fort_loaded_open(&request, &load->loaded);
 
 	if (err)
@@ -110,36 +111,89 @@ static void forget(struct load *load)
 {
 	fort_loaded_close(load->loaded);
 	fort_buf_free(&load->found.certificate);
-	fort_arena_reset(&load->arenas[0], 1u << 20);
-	fort_arena_reset(&load->arenas[1], 1u << 20);
+	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
+		fort_arena_reset(&load->arenas[i], FORT_ARENA_KEPT_BYTES);
 }
 
-void bench_straight(void)
+static void print_row(const char *what, const char *const *names, unsigned n, double us[][ROUNDS])
+{
+	printf("%-40s %6.1f us:", what, bench_median(us[n], ROUNDS));
+	for (unsigned i = 0; i < n; i++)
+		printf(" %s %.1f", names[i], bench_median(us[i], ROUNDS));
+	putchar('\n');
+}
+
+static void measure_parts(struct load *load)
 {
 	static void (*const parts[PARTS])(struct load *) = {decode, search, check, compile};
 	static double us[PARTS + 1][ROUNDS];
-	static struct load load;
 
-	write_program(&load);
-	fort_arena_init(&load.arenas[0], FORT_SEARCH_BYTES_MAX);
-	fort_arena_init(&load.arenas[1], FORT_SEARCH_BYTES_MAX);
+	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
+		fort_arena_init(&load->arenas[i], SIZE_MAX);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		double start = bench_cpu_ns(), last = start;
 
 		for (unsigned part = 0; part < PARTS; part++) {
 			double now;
 
-			parts[part](&load);
+			parts[part](load);
 			now = bench_cpu_ns();
 			us[part][round] = (now - last) / 1000;
 			last = now;
 		}
 		us[PARTS][round] = (last - start) / 1000;
-		forget(&load);
+		forget(load);
 	}
-	printf("load of %u instructions without jumps: %22.1f us  (at most 100):", load.n,
-	       bench_median(us[PARTS], ROUNDS));
-	for (unsigned part = 0; part < PARTS; part++)
-		printf(" %s %.1f", part_names[part], bench_median(us[part], ROUNDS));
-	putchar('\n');
+	print_row("load of 1,000 instructions (at most 100):", part_names, PARTS, us);
+	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
+		fort_arena_free(&load->arenas[i]);
+}
+
+/* The same through the front door: what else a store does is what is left. */
+static void measure_store(const struct load *load)
+{
+	enum { VERIFY, CHECK_IT, COMPILE_IT, REST, CLOSE, STORE_PARTS };
+	static const char *const names[] = {"verify", "check", "compile", "rest", "close"};
+	static double us[STORE_PARTS + 1][ROUNDS];
+	struct fort_store *store;
+	int err = fort_store_create(&store);
+
+	err = err ? err : fort_store_set_engine(store, &fort_engine_x64, FORT_ISOLATION_SFI);
+	if (err)
+		die("no store", err);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		union fort_attr attr = {.prog_load = {.prog_type = BPF_PROG_TYPE_XDP,
+						      .insns = PTR(load->insns),
+						      .insn_cnt = load->n,
+						      .license = PTR("GPL")}};
+		const struct fort_load_report *report;
+		double start = bench_cpu_ns(), end;
+		long fd = bench_bpf(store, FORT_CMD_PROG_LOAD, &attr);
+
+		end = bench_cpu_ns();
+		if (fd < 0)
+			die("not loaded", (int)fd);
+		report = fort_store_last_load(store);
+		us[VERIFY][round] = (double)report->verify_ns / 1000;
+		us[CHECK_IT][round] = (double)report->check_ns / 1000;
+		us[COMPILE_IT][round] = (double)report->compile_ns / 1000;
+		us[STORE_PARTS][round] = (end - start) / 1000;
+		us[REST][round] = us[STORE_PARTS][round] - us[VERIFY][round] - us[CHECK_IT][round] -
+				  us[COMPILE_IT][round];
+		start = bench_cpu_ns();
+		close((int)fd);
+		fort_store_reap(store);
+		us[CLOSE][round] = (bench_cpu_ns() - start) / 1000;
+	}
+	print_row("the same by a store's PROG_LOAD:", names, STORE_PARTS, us);
+	fort_store_free(store);
+}
+
+void bench_straight(void)
+{
+	static struct load load;
+
+	write_program(&load);
+	measure_parts(&load);
+	measure_store(&load);
 }

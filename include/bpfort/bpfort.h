@@ -47,11 +47,16 @@ struct bpfort_options {
 	/* Not 0: constants of programs are kept out of machine code as they are, for programs of
 	 * those who are not trusted. */
 	int hide_constants;
+	/* Not 0: memory of machine code is sealed (mseal(2), Linux 6.10): nothing in this process
+	 * can unmap it, map over it or change its protection. It stays when programs are unloaded,
+	 * so this is for those who load what they need and keep it; at most 4096 programs. */
+	uint64_t seal_code;
 };
 
 /* Opens a store. `options` may be NULL. Returns 0 and *out, which the caller closes; -ENOMEM;
  * -EINVAL for an unknown engine or isolation; -EOPNOTSUPP for one that does not have the other, or
- * that the processor does not have; or what the system refused. */
+ * that the processor does not have, or for seals that the kernel does not have; or what the system
+ * refused. */
 BPFORT_API int bpfort_open(const struct bpfort_options *options, struct bpfort **out);
 /* Detaches what is attached and frees the store. Its descriptors stay open but mean nothing. NULL
  * is fine. */
@@ -99,6 +104,43 @@ struct bpfort_report {
 /* Fills as much of *report as its size says. Returns 0, or -EINVAL for a size that is less than
  * that of the first version. */
 BPFORT_API int bpfort_last_load(const struct bpfort *store, struct bpfort_report *report);
+
+/* Crashes: runs that end early, because they use up their budget of work, or do what a proven
+ * program does not. What becomes of programs that are loaded from now on, when so many of their
+ * runs (`after`, in all processes together; 0: never) ended early: "keep", nothing; or some, with
+ * commas, of "quarantine": it does not run any more; "detach": nor is it attached any more,
+ * anywhere; "mark": maps that it could write are suspect, and work as before. The default is
+ * "keep". Returns 0 or -EINVAL. */
+BPFORT_API int bpfort_set_crash_policy(struct bpfort *store, const char *actions,
+				       unsigned int after);
+
+struct bpfort_crash {
+	size_t size;      /* in: sizeof(struct bpfort_crash) */
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	/* What: "" and 0 when it has been unloaded since. */
+	const char *prog;
+	uint32_t prog_id;
+	uint32_t crashes;    /* of the program so far */
+	const char *actions; /* that this one was the occasion of: "", "detach,mark" */
+	const char *kind;    /* "fuel", "memory", "helper argument", ... */
+	uint32_t insn, line; /* line 0: unknown */
+	const char *file, *text;
+	uint64_t address; /* of a "memory": offset in the program's window */
+	uint32_t bytes, detail;
+	uint32_t pid, tid;
+	const char *comm;
+};
+
+/* Takes the next crash: 1, or 0 when there is none, or -EINVAL for a size that is less than that of
+ * the first version. Strings are never NULL, and valid until the next call. Crashes that nobody
+ * takes are lost after a thousand or so. */
+BPFORT_API int bpfort_next_crash(struct bpfort *store, struct bpfort_crash *crash);
+/* Readable when there may be a crash to take; the store's own. */
+BPFORT_API int bpfort_crash_fd(const struct bpfort *store);
+/* Is the map behind this descriptor marked? 1, 0, -EBADF or -EINVAL. It stays so until it is
+ * cleared. */
+BPFORT_API int bpfort_map_suspect(struct bpfort *store, int fd);
+BPFORT_API int bpfort_map_clear_suspect(struct bpfort *store, int fd);
 
 /* Drops objects whose last descriptor was closed. Calls do that on their own; a process that makes
  * none for long calls this when bpfort_poll_fd is readable. */

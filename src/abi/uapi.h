@@ -10,6 +10,9 @@
 /* Errno values that user-space headers do not have. */
 #define FORT_ENOTSUPP 524
 
+/* System calls that they do not have either. */
+#define FORT_SYS_MSEAL 462 /* Linux 6.10 */
+
 /* Map types, commands, attach types and flags newer than the 6.1 header. */
 enum {
 	FORT_BPF_MAP_TYPE_CGRP_STORAGE = 32,

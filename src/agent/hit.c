@@ -117,7 +117,8 @@ uint64_t fort_hit_return_entry(uint64_t *regs, uint64_t resume)
 	items = items_of(site);
 	if (items)
 		run(items->item, items->n_entry, slot, site->plan.address, regs);
-	if (items && items->n_all > items->n_entry) {
+	/* Not by an agent that began to leave while the programs ran: its guards may go first. */
+	if (items && items->n_all > items->n_entry && *fort_agent.live) {
 		caught = fort_pending_push((uint32_t)slot, key, site, regs[FORT_CPU_RSP]);
 		if (!caught)
 			count(FORT_ROW_MISSED_RETURN, site->plan.site);

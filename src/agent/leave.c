@@ -17,8 +17,12 @@
 #define PAUSE_MAX_NS 1000000000ull
 #define DRAIN_NS     60000000000ull /* for threads to come out of stubs */
 
+/* Guards of unwinders go last: a thread that was stopped on its way to a pad will have a return
+ * address of ours, and may throw before the world is stopped again. */
 struct undo {
-	bool restored; /* no jump of ours is in any code */
+	bool late;     /* asked for: guards go, whoever is on his way */
+	bool unprobed; /* no jump of a probe is in any code */
+	bool restored; /* nor that of a guard */
 	bool clean;    /* and nobody can come back to stubs, pads or gates */
 };
 
@@ -89,23 +93,36 @@ static bool all_outside(const struct fort_world *world)
 	return outside;
 }
 
+/* Takes the jumps of one kind away; false when some stay. */
+static bool restore(struct fort_world *world, enum fort_site_kind kind, struct fort_answer *answer)
+{
+	struct fort_site *site;
+	bool restored = true;
+
+	for (uint32_t i = 0; (site = fort_site_slot(i)); i++) {
+		if (!site->used || !site->armed || site->plan.kind != kind)
+			continue;
+		if (fort_patch_now(world, site, NULL, answer) == -ENOENT)
+			site->armed = false; /* unmapped with its module */
+		restored &= !site->armed;
+	}
+	return restored;
+}
+
 /* Restores what can be restored. */
 static int undo_act(struct fort_world *world, void *arg, struct fort_answer *answer)
 {
 	struct undo *undo = arg;
-	struct fort_site *site;
 	bool returned;
 
-	undo->restored = true;
-	for (uint32_t i = 0; (site = fort_site_slot(i)); i++) {
-		if (!site->used || !site->armed)
-			continue;
-		if (fort_patch_now(world, site, NULL, answer) == -ENOENT)
-			site->armed = false; /* unmapped with its module */
-		undo->restored &= !site->armed;
-	}
+	undo->unprobed = restore(world, FORT_SITE_PROBE, answer);
 	returned = fort_pending_put_back_all();
 	fort_slot_find_dead(world);
+	undo->restored = undo->unprobed;
+	if (!undo->late)
+		undo->restored &= !fort_slot_any_busy() && !fort_pending_any_entering();
+	if (undo->restored)
+		undo->restored = restore(world, FORT_SITE_UNWINDER, answer);
 	undo->clean = undo->restored && all_outside(world) && !fort_slot_any_busy() && returned;
 	return 0;
 }
@@ -133,11 +150,12 @@ struct fort_left fort_agent_undo(bool (*alone)(void))
 	fort_serve_release();
 	undo.clean = !fort_agent.counters; /* never started */
 	while (!undo.clean) {
+		undo.late = deadline && fort_world_now_ns() > deadline;
 		if (fort_patch_stopped(undo_act, &undo, TRY_NS, &answer))
 			undo = (struct undo){0};
 		if (undo.clean || alone())
 			break;
-		if (undo.restored && !deadline)
+		if (undo.unprobed && !deadline)
 			deadline = fort_world_now_ns() + DRAIN_NS;
 		if (undo.restored && fort_world_now_ns() > deadline)
 			break;

@@ -13,13 +13,16 @@
 
 #include "agent/agent.h"
 #include "agent/leave.h"
+#include "agent/notice.h"
 #include "agent/serve.h"
 #include "attach/procfs.h"
+#include "attach/world.h"
 #include "base/limits.h"
 #include "base/sys.h"
 
-#define TICK_MS 1000
-#define IDS     8 /* real, effective, saved and file system ids of user and group */
+#define TICK_MS         1000
+#define NOTICE_PAUSE_NS 1000000ull /* crashes come in crowds */
+#define IDS             8 /* real, effective, saved and file system ids of user and group */
 
 struct fort_agent fort_agent;
 uint32_t fort_agent_parked;
@@ -116,31 +119,63 @@ static int greet(const struct fort_boot *boot)
 	return fort_channel_send(fort_agent.socket, FORT_HELLO, 0, &hello, NULL, 0);
 }
 
+/* Programs have crashed: does what is to be done about it here, and tells the loader, which has the
+ * crashes from the ring. One who does not listen does not keep us. */
+static int tell_crashes(void)
+{
+	struct pollfd poll = {.fd = fort_agent.socket, .events = POLLOUT};
+
+	fort_serve_crashes();
+	if (fort_sys3(SYS_poll, (long)&poll, 1, 0) != 1)
+		return 0;
+	return fort_channel_send(fort_agent.socket, FORT_CRASHED, 0, NULL, NULL, 0);
+}
+
+/* Takes and answers one request. False when it was the last. */
+static bool answer_one(void)
+{
+	struct fort_answer answer = {0};
+	struct fort_message message;
+	bool leave;
+
+	if (fort_channel_receive(fort_agent.socket, 0, &message))
+		return false;
+	leave = fort_serve(&message, &answer);
+	fort_channel_close_fds(&message);
+	return !leave && !fort_channel_send(fort_agent.socket, FORT_ANSWER, message.head.id,
+					    &answer, NULL, 0);
+}
+
 /* Answers requests until it is time to leave. */
 static void serve(void)
 {
-	uint64_t ids[IDS] = {0};
-	struct fort_message message;
-	bool leave = false, known = false;
+	int notice = fort_notice_open();
+	uint64_t ids[IDS] = {0}, tick = 0;
+	bool known = false;
 
-	while (!leave) {
-		struct pollfd poll = {.fd = fort_agent.socket, .events = POLLIN};
-		struct fort_answer answer = {0};
-		long ready = fort_sys3(SYS_poll, (long)&poll, 1, TICK_MS);
+	for (;;) {
+		struct pollfd polls[2] = {{.fd = fort_agent.socket, .events = POLLIN},
+					  {.fd = notice, .events = POLLIN}};
+		long ready = fort_sys3(SYS_poll, (long)polls, FORT_LEN(polls), TICK_MS);
 
-		if (ready == 0 && known && (user_changed(ids) || alone()))
-			return;
+		if (fort_world_now_ns() > tick) {
+			if (known && (user_changed(ids) || alone()))
+				return;
+			fort_serve_crashes(); /* of programs that others have counted out */
+			tick = fort_world_now_ns() + TICK_MS * 1000000ull;
+		}
 		if (ready <= 0)
 			continue;
-		if (fort_channel_receive(fort_agent.socket, 0, &message))
+		if (polls[1].revents) {
+			fort_notice_take(notice);
+			if (tell_crashes())
+				return;
+			fort_world_pause_ns(NOTICE_PAUSE_NS);
+		}
+		if (polls[0].revents && !answer_one())
 			return;
-		leave = fort_serve(&message, &answer);
-		fort_channel_close_fds(&message);
-		if (!known)
+		if (polls[0].revents && !known)
 			known = read_ids(ids);
-		if (!leave && fort_channel_send(fort_agent.socket, FORT_ANSWER, message.head.id,
-						&answer, NULL, 0))
-			return;
 	}
 }
 

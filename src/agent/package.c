@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/notice.h"
 #include "abi/uapi.h"
 #include "base/pages.h"
 #include "base/sys.h"
@@ -37,10 +38,10 @@ struct home {
 struct fort_package {
 	struct home *home;
 	struct fort_loaded *loaded;
-	struct fort_map *maps[FORT_MAPS_PER_PROG_MAX], *trace;
+	struct fort_map *maps[FORT_MAPS_PER_PROG_MAX], *trace, *crashes;
 	uint32_t n_maps;
 	/* Programs do not read our own memory by probe_read. */
-	struct fort_range ranges[FORT_MAPS_PER_PROG_MAX + 3];
+	struct fort_range ranges[FORT_MAPS_PER_PROG_MAX + 4];
 	struct fort_host host;
 	struct fort_run run[FORT_RUN_SLOTS];
 };
@@ -114,8 +115,12 @@ static void leave_home(struct home *home)
 	home->shared = NULL;
 }
 
+/* A ring that all programs of a store write to. */
+typedef int ring_opener(int values_fd, int meta_fd, struct fort_shared *shared,
+			struct fort_map **out);
+
 /* Opens one map from two descriptors that stay the caller's. */
-static int open_map(const struct fort_map_shape *shape, const int fds[2],
+static int open_map(const struct fort_map_shape *shape, ring_opener *open, const int fds[2],
 		    struct fort_shared *shared, struct fort_map **out)
 {
 	int own[2] = {take_fd(fds[0]), take_fd(fds[1])}, err;
@@ -125,7 +130,7 @@ static int open_map(const struct fort_map_shape *shape, const int fds[2],
 	else if (shape)
 		err = fort_map_open(shape, own[0], own[1], shared, out);
 	else
-		err = fort_trace_open(own[0], own[1], shared, out);
+		err = open(own[0], own[1], shared, out);
 	for (int i = 0; err && i < 2; i++)
 		if (own[i] >= 0)
 			fort_sys1(SYS_close, own[i]);
@@ -136,11 +141,15 @@ static int open_maps(struct fort_package *package, const struct fort_package_vie
 		     const int *fds, struct fort_answer *answer)
 {
 	struct fort_shared *shared = package->home->shared;
-	int err = open_map(NULL, fds + FORT_PACKAGE_FD_TRACE_VALUES, shared, &package->trace);
+	int err = open_map(NULL, fort_trace_open, fds + FORT_PACKAGE_FD_TRACE_VALUES, shared,
+			   &package->trace);
 
+	if (!err)
+		err = open_map(NULL, fort_crash_ring_open, fds + FORT_PACKAGE_FD_CRASH_VALUES,
+			       shared, &package->crashes);
 	for (uint32_t i = 0; i < view->unit.n_maps && !err; i++) {
-		err = open_map(&view->unit.maps[i], fds + FORT_PACKAGE_FD_MAPS + 2 * i, shared,
-			       &package->maps[i]);
+		err = open_map(&view->unit.maps[i], NULL, fds + FORT_PACKAGE_FD_MAPS + 2 * i,
+			       shared, &package->maps[i]);
 		if (!err)
 			package->n_maps++;
 		answer->detail = i;
@@ -163,9 +172,11 @@ static void open_host(struct fort_package *package)
 
 	fort_host_init(&package->host, shared, package->trace);
 	package->host.ranges = package->ranges;
+	package->host.crashes = package->crashes;
 	hide(package, (const void *)(uintptr_t)fort_agent.boot.image, fort_agent.boot.bytes);
 	hide(package, shared->table, sizeof(*shared->table));
 	hide(package, package->trace->meta, package->trace->meta_bytes);
+	hide(package, package->crashes->meta, package->crashes->meta_bytes);
 	for (uint32_t i = 0; i < package->n_maps; i++)
 		hide(package, package->maps[i]->meta, package->maps[i]->meta_bytes);
 }
@@ -179,7 +190,9 @@ static int compile(struct fort_package *package, const struct fort_package_view 
 		.engine = &fort_engine_interp,
 		.isolation = view->isolation,
 		.n_slots = FORT_RUN_SLOTS,
-		.crash = {.quarantine_after = view->quarantine_after},
+		.crash = view->crash,
+		.crash_place = view->crash_place,
+		.shared = package->home->shared,
 		.fuel = view->fuel < FORT_FUEL_DEFAULT ? view->fuel : FORT_FUEL_DEFAULT,
 	};
 
@@ -286,6 +299,7 @@ void fort_package_close(struct fort_package *package)
 	fort_loaded_close(package->loaded);
 	for (uint32_t i = 0; i < package->n_maps; i++)
 		fort_map_close(package->maps[i]);
+	fort_map_close(package->crashes);
 	fort_map_close(package->trace);
 	leave_home(package->home);
 	fort_pages_free(package, sizeof(*package));
@@ -324,7 +338,16 @@ bool fort_package_run(struct fort_package *package, uint32_t program, uint32_t s
 	memcpy(fort_loaded_ctx(package->loaded, slot), regs, FORT_HIT_REGS * sizeof(regs[0]));
 	run->hit = *hit;
 	(void)fort_loaded_run(package->loaded, slot, services, run);
+	if (FORT_UNLIKELY(run->abort.code) &&
+	    (run->abort.code != FORT_ABORT_QUARANTINE || fort_package_is_detached(package)))
+		fort_notice_raise();
 	return !run->abort.code;
+}
+
+bool fort_package_is_detached(const struct fort_package *package)
+{
+	return package->loaded->crash.actions & FORT_CRASH_DETACH &&
+	       fort_loaded_is_stopped(package->loaded);
 }
 
 void fort_package_abandon(struct fort_package *package, uint32_t slot)

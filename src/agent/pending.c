@@ -258,43 +258,62 @@ uint64_t fort_pending_pop(uint32_t index, struct fort_site **site)
 	return target;
 }
 
-/* Replaces the pads' address at the entry's place, through all that are chained there. */
-static void put_back(const struct entry *entry)
+/* Frees the entry of this pad's address if it is still pending at `stack`. Only one can: a thread
+ * that puts back its own, or the agent that does it for all while that thread stands still. */
+static bool settle(uint64_t pad, uint64_t stack, uint64_t *target)
 {
-	uint64_t stack = entry->stack, word;
-	uint32_t index;
+	uint32_t index = entry_of(pad);
+	struct fort_site *site;
 
-	if (!peek(stack, &word) || entry_of(word) == ENTRIES)
-		return;
-	while ((index = entry_of(word)) != ENTRIES && entries[index].stack == stack) {
-		word = entries[index].target;
-		if (*fort_agent.live)
-			fort_hit_missed_return(entries[index].site);
-		__atomic_store_n(&entries[index].stack, 0, __ATOMIC_RELEASE);
-	}
-	*(uint64_t *)(uintptr_t)stack = word;
-}
-
-/* Calls visit for each entry in use, until it returns false. */
-static bool walk(bool (*visit)(struct entry *entry, uint64_t a, uint64_t b), uint64_t a, uint64_t b)
-{
-	uint32_t n;
-
-	for (uint32_t slot = 0; slot < FORT_RUN_SLOTS; slot++)
-		for (uint32_t i = slot * BANK; i < slot * BANK + banks[slot].used; i++)
-			if (entries[i].stack > TAKEN && !visit(&entries[i], a, b))
-				return false;
-	n = shared_used ? SHARED : 0;
-	for (uint32_t i = SHARED_FIRST; i < SHARED_FIRST + n; i++)
-		if (entries[i].stack > TAKEN && !visit(&entries[i], a, b))
-			return false;
+	if (index == ENTRIES)
+		return false;
+	*target = entries[index].target;
+	site = entries[index].site;
+	if (!__atomic_compare_exchange_n(&entries[index].stack, &stack, 0, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED))
+		return false;
+	if (*fort_agent.live)
+		fort_hit_missed_return(site);
 	return true;
 }
 
-static bool put_back_of_thread(struct entry *entry, uint64_t key, uint64_t stack)
+/* Replaces the pads' address at an entry's place, through all that are chained there. Whoever
+ * settled the first writes the word: another one has read it too early. */
+static void put_back(uint64_t stack)
 {
-	if (entry->key == key && entry->stack >= stack)
-		put_back(entry);
+	uint64_t word;
+
+	if (!peek(stack, &word) || !settle(word, stack, &word))
+		return;
+	while (settle(word, stack, &word))
+		;
+	*(uint64_t *)(uintptr_t)stack = word;
+}
+
+/* Calls visit for each entry in use, with its place, until it returns false. */
+static bool walk(bool (*visit)(struct entry *entry, uint64_t stack, uint64_t a, uint64_t b),
+		 uint64_t a, uint64_t b)
+{
+	uint32_t n = shared_used ? ENTRIES : SHARED_FIRST;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t stack;
+
+		if (i < SHARED_FIRST && i % BANK >= banks[i / BANK].used) {
+			i |= BANK - 1;
+			continue;
+		}
+		stack = __atomic_load_n(&entries[i].stack, __ATOMIC_ACQUIRE);
+		if (stack > TAKEN && !visit(&entries[i], stack, a, b))
+			return false;
+	}
+	return true;
+}
+
+static bool put_back_of_thread(struct entry *entry, uint64_t place, uint64_t key, uint64_t stack)
+{
+	if (entry->key == key && place >= stack)
+		put_back(place);
 	return true;
 }
 
@@ -304,13 +323,13 @@ void fort_pending_put_back(uint64_t key, uint64_t stack)
 		(void)walk(put_back_of_thread, key, stack);
 }
 
-static bool put_back_any(struct entry *entry, uint64_t a, uint64_t b)
+static bool put_back_any(struct entry *entry, uint64_t place, uint64_t a, uint64_t b)
 {
-	put_back(entry);
+	put_back(place);
 	return true;
 }
 
-static bool is_gone(struct entry *entry, uint64_t a, uint64_t b)
+static bool is_gone(struct entry *entry, uint64_t place, uint64_t a, uint64_t b)
 {
 	return false;
 }
@@ -321,4 +340,16 @@ bool fort_pending_put_back_all(void)
 		return true;
 	(void)walk(put_back_any, 0, 0);
 	return !fort_agent.keep_pending || walk(is_gone, 0, 0);
+}
+
+static bool is_past_pad(struct entry *entry, uint64_t place, uint64_t a, uint64_t b)
+{
+	uint64_t word;
+
+	return !peek(place, &word) || word != pad_of((uint32_t)(entry - entries));
+}
+
+bool fort_pending_any_entering(void)
+{
+	return pads && !walk(is_past_pad, 0, 0);
 }

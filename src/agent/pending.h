@@ -35,6 +35,10 @@ uint64_t fort_pending_pop(uint32_t index, struct fort_site **site);
 /* Puts the true return addresses back for the pending calls of thread `key` above `stack`. */
 void fort_pending_put_back(uint64_t key, uint64_t stack);
 
-/* The same for all threads; they must be stopped outside of gates and pads. False when entries are
- * left that may still be returned through. */
+/* The same for all threads, which are stopped. False when entries are left that may still be
+ * returned through. */
 FORT_CHECKED bool fort_pending_put_back_all(void);
+
+/* Has a thread, stopped as above, pushed an entry and not passed its pad yet? It is about to have a
+ * return address of ours. */
+bool fort_pending_any_entering(void);

@@ -36,6 +36,9 @@ bool fort_package_has(const struct fort_package *package, uint32_t program, bool
 bool fort_package_run(struct fort_package *package, uint32_t program, uint32_t slot,
 		      const struct fort_hit *hit, const uint64_t regs[FORT_HIT_REGS]);
 
+/* Have its runs been ended for good, with the wish that nothing of it stays attached? */
+bool fort_package_is_detached(const struct fort_package *package);
+
 /* The run that was in this slot will never go on: a signal handler jumped out of it. Give back
  * what it holds.
  */

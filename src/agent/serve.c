@@ -137,6 +137,13 @@ static int guard(const struct fort_guard *request, struct fort_answer *answer)
 	return fort_site_guard(site, answer);
 }
 
+void fort_serve_crashes(void)
+{
+	for (uint32_t i = 0; i < FORT_PACKAGES_MAX; i++)
+		if (packages[i] && fort_package_is_detached(packages[i]))
+			fort_sites_drop(packages[i]);
+}
+
 void fort_serve_release(void)
 {
 	__atomic_store_n(&fort_agent_parked, 0, __ATOMIC_SEQ_CST);

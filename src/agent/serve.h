@@ -8,6 +8,9 @@
  */
 bool fort_serve(const struct fort_message *message, struct fort_answer *answer);
 
+/* Programs have crashed: those that are to be detached for it are. */
+void fort_serve_crashes(void);
+
 /* Lets the parked main thread go, if there is one. */
 void fort_serve_release(void);
 

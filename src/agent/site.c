@@ -22,6 +22,7 @@ struct probe {
 	struct fort_package *package;
 	uint32_t program;
 	bool is_return;
+	bool fell; /* detached without being asked to, and not asked yet */
 	uint64_t cookie;
 };
 
@@ -255,12 +256,12 @@ int fort_probe_add(const struct fort_probe_request *request, struct fort_package
 	if (err)
 		return err;
 	probe = &probes[request->probe];
-	*probe = (struct probe){site,
-				site->probes,
-				package,
-				request->program,
-				(request->flags & FORT_PROBE_RETURN) != 0,
-				request->cookie};
+	*probe = (struct probe){.site = site,
+				.next = site->probes,
+				.package = package,
+				.program = request->program,
+				.is_return = (request->flags & FORT_PROBE_RETURN) != 0,
+				.cookie = request->cookie};
 	site->probes = probe;
 	err = make_items(site, &items);
 	if (err) {
@@ -280,13 +281,16 @@ int fort_probe_add(const struct fort_probe_request *request, struct fort_package
 
 int fort_probe_drop(uint32_t number, struct fort_answer *answer)
 {
-	struct probe *probe = number < room && probes[number].site ? &probes[number] : NULL;
+	struct probe *probe = number < room ? &probes[number] : NULL;
 	struct fort_items *items;
 	struct fort_site *site;
 	int err;
 
-	if (!probe)
+	if (!probe || (!probe->site && !probe->fell))
 		return -EINVAL;
+	probe->fell = false;
+	if (!probe->site)
+		return 0;
 	site = probe->site;
 	unlink_probe(probe);
 	err = make_items(site, &items);
@@ -300,6 +304,18 @@ int fort_probe_drop(uint32_t number, struct fort_answer *answer)
 	 * now it stays until the agent leaves, and the stub runs nothing. */
 	(void)fit_jump(site, items, answer);
 	return retire(publish(site, items)) ? 0 : -EBUSY;
+}
+
+void fort_sites_drop(const struct fort_package *package)
+{
+	struct fort_answer nobody = {0};
+
+	for (uint32_t i = 0; i < room; i++) {
+		if (!probes[i].site || probes[i].package != package)
+			continue;
+		(void)!fort_probe_drop(i, &nobody);
+		probes[i].fell = !probes[i].site;
+	}
 }
 
 bool fort_sites_use(const struct fort_package *package)

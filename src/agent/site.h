@@ -58,5 +58,7 @@ FORT_CHECKED int fort_site_guard(struct fort_site *site, struct fort_answer *ans
 FORT_CHECKED int fort_probe_add(const struct fort_probe_request *request,
 				struct fort_package *package, struct fort_answer *answer);
 FORT_CHECKED int fort_probe_drop(uint32_t probe, struct fort_answer *answer);
+/* Detaches all programs of the package; a later fort_probe_drop of these probes only says 0. */
+void fort_sites_drop(const struct fort_package *package);
 /* Is a program of the package attached? */
 bool fort_sites_use(const struct fort_package *package);

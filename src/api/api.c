@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "agent/image.h"
 #include "attach/attacher.h"
@@ -12,11 +14,20 @@
 struct bpfort {
 	struct fort_store *store;
 	struct fort_attacher *attacher;
+	int crash_fd;                  /* an epoll of what the two say of crashes */
+	struct fort_store_crash crash; /* the last that was taken */
+	char crash_actions[64];
 };
 
 /* What the first version of each struct had. */
 #define OPTIONS_BYTES_MIN (offsetof(struct bpfort_options, isolation) + sizeof(char *))
+#define CRASH_BYTES_MIN   (offsetof(struct bpfort_crash, comm) + sizeof(char *))
 #define REPORT_BYTES_MIN  (offsetof(struct bpfort_report, log_tail) + sizeof(char *))
+
+/* Is a member behind those of the first version known to the caller, and set? */
+#define IS_SET(options, member)                                                                    \
+	((options)->size >= offsetof(struct bpfort_options, member) + sizeof((options)->member) && \
+	 (options)->member)
 
 const char *bpfort_version(void)
 {
@@ -38,9 +49,29 @@ static int choose_engine(struct fort_store *store, const struct bpfort_options *
 		return -EINVAL;
 	if (options->isolation && fort_isolation_by_name(options->isolation, &isolation))
 		return -EINVAL;
-	if (options->size >= sizeof(*options) && options->hide_constants)
+	if (IS_SET(options, hide_constants))
 		fort_store_set_blinding(store, true);
+	if (IS_SET(options, seal_code)) {
+		int err = fort_store_set_sealing(store, true);
+
+		if (err)
+			return err;
+	}
 	return fort_store_set_engine(store, engine, isolation);
+}
+
+static int open_crash_fd(struct bpfort *store)
+{
+	int fds[] = {fort_store_crash_fd(store->store), fort_attacher_fd(store->attacher)};
+	struct epoll_event event = {.events = EPOLLIN};
+
+	store->crash_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (store->crash_fd < 0)
+		return -errno;
+	for (size_t i = 0; i < FORT_LEN(fds); i++)
+		if (epoll_ctl(store->crash_fd, EPOLL_CTL_ADD, fds[i], &event))
+			return -errno;
+	return 0;
 }
 
 static int open_store(struct bpfort *store, const struct bpfort_options *options)
@@ -52,13 +83,13 @@ static int open_store(struct bpfort *store, const struct bpfort_options *options
 	err = err ? err : choose_engine(store->store, options);
 	if (err)
 		return err;
-	attaching.trace = fort_store_trace(store->store);
+	attaching.rings = fort_store_rings(store->store);
 	err = fort_attacher_create(&attaching, &store->attacher);
 	if (err)
 		return err;
 	hooks = fort_attacher_hooks(store->attacher);
 	fort_store_set_attacher(store->store, &hooks);
-	return 0;
+	return open_crash_fd(store);
 }
 
 int bpfort_open(const struct bpfort_options *options, struct bpfort **out)
@@ -68,6 +99,7 @@ int bpfort_open(const struct bpfort_options *options, struct bpfort **out)
 
 	if (!store)
 		return -ENOMEM;
+	store->crash_fd = -1;
 	err = open_store(store, options);
 	if (err)
 		bpfort_close(store);
@@ -86,6 +118,8 @@ void bpfort_close(struct bpfort *store)
 		fort_attacher_free(store->attacher);
 	}
 	fort_store_free(store->store);
+	if (store->crash_fd >= 0)
+		close(store->crash_fd);
 	free(store);
 }
 
@@ -163,6 +197,83 @@ int bpfort_last_load(const struct bpfort *store, struct bpfort_report *report)
 		return -EINVAL;
 	memcpy(report, &full, report->size < sizeof(full) ? report->size : sizeof(full));
 	return 0;
+}
+
+int bpfort_set_crash_policy(struct bpfort *store, const char *actions, unsigned int after)
+{
+	struct fort_crash_policy policy = {.after = after};
+	int err = fort_crash_actions_by_name(actions, &policy.actions);
+
+	if (!err)
+		fort_store_set_crash_policy(store->store, &policy);
+	return err;
+}
+
+static void name_actions(struct bpfort *store)
+{
+	struct fort_text text = fort_text_on(store->crash_actions, sizeof(store->crash_actions));
+
+	store->crash_actions[0] = 0;
+	for (uint32_t bit = 1; bit & FORT_CRASH_ALL; bit <<= 1)
+		if (store->crash.event.actions & bit)
+			fort_text_add(&text, "%s%s", text.length ? "," : "",
+				      fort_crash_action_name(bit));
+}
+
+int bpfort_next_crash(struct bpfort *store, struct bpfort_crash *crash)
+{
+	const struct fort_store_crash *next = &store->crash;
+	const struct fort_crash_event *event = &next->event;
+	struct bpfort_crash full;
+
+	if (crash->size < CRASH_BYTES_MIN)
+		return -EINVAL;
+	fort_attacher_listen(store->attacher);
+	if (!fort_store_next_crash(store->store, &store->crash))
+		return 0;
+	name_actions(store);
+	full = (struct bpfort_crash){.size = crash->size,
+				     .time_ns = event->time_ns,
+				     .prog = next->prog,
+				     .prog_id = next->prog_id,
+				     .crashes = event->crashes,
+				     .actions = store->crash_actions,
+				     .kind = fort_abort_name(event->code),
+				     .insn = event->pc,
+				     .line = next->line,
+				     .file = next->file,
+				     .text = next->text,
+				     .address = event->address,
+				     .bytes = event->bytes,
+				     .detail = event->detail,
+				     .pid = event->pid,
+				     .tid = event->tid,
+				     .comm = event->comm};
+	memcpy(crash, &full, crash->size < sizeof(full) ? crash->size : sizeof(full));
+	return 1;
+}
+
+int bpfort_crash_fd(const struct bpfort *store)
+{
+	return store->crash_fd;
+}
+
+int bpfort_map_suspect(struct bpfort *store, int fd)
+{
+	struct fort_map *map;
+	int err = fort_store_map(store->store, fd, &map);
+
+	return err ? err : fort_map_is_suspect(map);
+}
+
+int bpfort_map_clear_suspect(struct bpfort *store, int fd)
+{
+	struct fort_map *map;
+	int err = fort_store_map(store->store, fd, &map);
+
+	if (!err)
+		fort_map_set_suspect(map, false);
+	return err;
 }
 
 void bpfort_reap(struct bpfort *store)

@@ -8,12 +8,16 @@
 #include "map/map.h"
 
 /* What travels with a package: load/package.h says in which order. */
-static uint32_t list_fds(const struct fort_attach_request *request, const struct fort_map *trace,
-			 int fds[FORT_PACKAGE_FDS_MAX])
+static uint32_t list_fds(const struct fort_attach_request *request,
+			 const struct fort_store_rings *rings, int fds[FORT_PACKAGE_FDS_MAX])
 {
+	const struct fort_map *trace = rings->trace, *crashes = rings->crashes;
+
 	fds[FORT_PACKAGE_FD_SHARED] = trace->shared->fd;
 	fds[FORT_PACKAGE_FD_TRACE_VALUES] = trace->values_fd;
 	fds[FORT_PACKAGE_FD_TRACE_META] = trace->meta_fd;
+	fds[FORT_PACKAGE_FD_CRASH_VALUES] = crashes->values_fd;
+	fds[FORT_PACKAGE_FD_CRASH_META] = crashes->meta_fd;
 	for (uint32_t i = 0; i < request->n_maps; i++) {
 		fds[FORT_PACKAGE_FD_MAPS + 2 * i] = request->maps[i]->values_fd;
 		fds[FORT_PACKAGE_FD_MAPS + 2 * i + 1] = request->maps[i]->meta_fd;
@@ -22,7 +26,8 @@ static uint32_t list_fds(const struct fort_attach_request *request, const struct
 }
 
 int fort_attachee_load(struct fort_attachee *attachee, const struct fort_attach_request *request,
-		       const struct fort_map *trace, uint32_t *number, struct fort_text *why)
+		       const struct fort_store_rings *rings, uint32_t *number,
+		       struct fort_text *why)
 {
 	int fds[FORT_PACKAGE_FDS_MAX], vacant = -1, err;
 	uint32_t n_fds;
@@ -40,7 +45,7 @@ int fort_attachee_load(struct fort_attachee *attachee, const struct fort_attach_
 		fort_reason_add(why, FORT_REASON_FULL, FORT_PACKAGES_MAX);
 		return -ENOSPC;
 	}
-	n_fds = list_fds(request, trace, fds);
+	n_fds = list_fds(request, rings, fds);
 	err = fort_target_load(attachee->target, fort_road_package(request->program), fds, n_fds,
 			       number, why);
 	if (err)

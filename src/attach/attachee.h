@@ -4,7 +4,7 @@
 #pragma once
 
 #include "attach/protocol.h"
-#include "store/road.h"
+#include "store/store.h"
 
 struct fort_shared;
 struct fort_target;
@@ -21,12 +21,12 @@ struct fort_attachee {
 	} load[FORT_PACKAGES_MAX];
 };
 
-/* The program's number in the process, loaded when it is not yet there; one user more. `trace`: see
- * attacher.h. Returns 0 or an error that why explains.
+/* The program's number in the process, loaded when it is not yet there; one user more. `rings`: of
+ * the store. Returns 0 or an error that why explains.
  */
 FORT_CHECKED int fort_attachee_load(struct fort_attachee *attachee,
 				    const struct fort_attach_request *request,
-				    const struct fort_map *trace, uint32_t *number,
+				    const struct fort_store_rings *rings, uint32_t *number,
 				    struct fort_text *why);
 /* One user less; without any, the program is unloaded. */
 void fort_attachee_unload(struct fort_attachee *attachee, uint32_t number);

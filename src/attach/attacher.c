@@ -27,7 +27,7 @@ struct attachment {
 
 struct fort_attacher {
 	struct fort_span agent;
-	struct fort_map *trace;
+	struct fort_store_rings rings;
 	pthread_mutex_t lock; /* of all below */
 	int epoll;
 	struct fort_text why;
@@ -44,7 +44,7 @@ int fort_attacher_create(const struct fort_attacher_options *options, struct for
 	if (!attacher)
 		return -ENOMEM;
 	attacher->agent = options->agent;
-	attacher->trace = options->trace;
+	attacher->rings = options->rings;
 	attacher->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (attacher->epoll < 0) {
 		err = -errno;
@@ -69,7 +69,7 @@ static void drop_attachee(struct fort_attacher *attacher, struct fort_attachee *
 	while (attacher->attachees[i] != attachee)
 		i++;
 	attacher->attachees[i] = attacher->attachees[--attacher->n_attachees];
-	fort_attachee_close(attachee, attacher->trace->shared);
+	fort_attachee_close(attachee, attacher->rings.trace->shared);
 }
 
 /* Those that were only opened for their probes are left with the last. */
@@ -147,7 +147,7 @@ static int attach_to(struct fort_attacher *attacher, struct attachment *attachme
 				       .cookie = request->cookie};
 	struct fort_text *why = &attacher->why;
 	struct fort_probe *probe;
-	int err = fort_attachee_load(attachee, request, attacher->trace, &spec.package, why);
+	int err = fort_attachee_load(attachee, request, &attacher->rings, &spec.package, why);
 
 	if (err)
 		return err;
@@ -418,6 +418,19 @@ bool fort_attacher_next(struct fort_attacher *attacher, struct fort_attacher_eve
 	}
 	pthread_mutex_unlock(&attacher->lock);
 	return found;
+}
+
+void fort_attacher_listen(struct fort_attacher *attacher)
+{
+	pthread_mutex_lock(&attacher->lock);
+	for (uint32_t i = 0; i < attacher->n_attachees; i++) {
+		struct fort_target *target = attacher->attachees[i]->target;
+
+		/* Of those that have ended there is nothing more to come. */
+		if (fort_target_poll(target) != FORT_TARGET_OPEN)
+			epoll_ctl(attacher->epoll, EPOLL_CTL_DEL, fort_target_fd(target), NULL);
+	}
+	pthread_mutex_unlock(&attacher->lock);
 }
 
 static void visit_parts(const struct attachment *attachment,

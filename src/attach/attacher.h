@@ -12,8 +12,8 @@
 struct fort_attacher;
 
 struct fort_attacher_options {
-	struct fort_span agent; /* as fort_target_options: outlives the attacher */
-	struct fort_map *trace; /* of the store (fort_store_trace), which outlives the attacher */
+	struct fort_span agent;        /* as fort_target_options: outlives the attacher */
+	struct fort_store_rings rings; /* of the store, which outlives the attacher */
 };
 
 /* Returns 0, -ENOMEM, or what the system refused. The caller owns *out. */
@@ -43,7 +43,7 @@ FORT_CHECKED int fort_attacher_spawn(struct fort_attacher *attacher, char *const
 FORT_CHECKED int fort_attacher_start(struct fort_attacher *attacher, pid_t pid,
 				     struct fort_text *why);
 
-/* Readable when a process may have ended. */
+/* Readable when a process may have ended, or a program has crashed in one (store.h). */
 int fort_attacher_fd(const struct fort_attacher *attacher);
 
 struct fort_attacher_event {
@@ -54,6 +54,11 @@ struct fort_attacher_event {
 /* Takes the next event; false when there is none. What was attached there runs no more; detaching
  * it is still up to its owner. */
 bool fort_attacher_next(struct fort_attacher *attacher, struct fort_attacher_event *out);
+
+/* Takes in what the agents have said, so that fort_attacher_fd is readable only for what comes
+ * after.
+ */
+void fort_attacher_listen(struct fort_attacher *attacher);
 
 /* One program at one place in one process. */
 struct fort_attacher_row {

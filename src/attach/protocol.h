@@ -3,7 +3,8 @@
  * no pointers of the other side. Both sides check every length and index of the other.
  *
  * The loader asks, the agent answers each request with one FORT_ANSWER of the same id. Unasked,
- * the agent says only HELLO (first) and LEFT (last).
+ * the agent says only HELLO (first), CRASHED (there is something in the ring of crashes) and LEFT
+ * (last).
  */
 #pragma once
 
@@ -13,7 +14,7 @@
 #include "base/limits.h"
 
 #define FORT_PROTOCOL_MAGIC   0x74726f66u /* "fort" */
-#define FORT_PROTOCOL_VERSION 1u
+#define FORT_PROTOCOL_VERSION 2u
 #define FORT_MESSAGE_FDS_MAX  160 /* maps of a program, two each, and more */
 
 /* Places in the target */
@@ -49,6 +50,7 @@ enum fort_message_type {
 	FORT_RELEASE,   /* let the parked main thread go (a process that we started) */
 	FORT_LEAVE,     /* undo everything and end */
 	FORT_ANSWER,    /* struct fort_answer */
+	FORT_CRASHED,   /* agent: programs have crashed, and what their policies say is done here */
 	FORT_LEFT,      /* agent: all is undone. struct fort_left */
 	FORT_MESSAGE_TYPES
 };
@@ -156,7 +158,8 @@ static inline uint32_t fort_message_bytes(unsigned type)
 	case FORT_PROBE: return sizeof(struct fort_probe_request);
 	case FORT_DROP: return sizeof(struct fort_drop);
 	case FORT_RELEASE:
-	case FORT_LEAVE: return 0;
+	case FORT_LEAVE:
+	case FORT_CRASHED: return 0;
 	case FORT_ANSWER: return sizeof(struct fort_answer);
 	case FORT_LEFT: return sizeof(struct fort_left);
 	default: return UINT32_MAX;

@@ -6,7 +6,7 @@
 #include "base/pages.h"
 
 #define CHUNK_BYTES_MIN (64u << 10)
-#define CHUNK_BYTES_MAX (4u << 20)
+#define CHUNK_BYTES_MAX (1u << 20)
 
 struct fort_arena_chunk {
 	struct fort_arena_chunk *below;
@@ -68,7 +68,9 @@ static bool push_chunk(struct fort_arena *arena, size_t need)
 		bytes = CHUNK_BYTES_MAX;
 	if (bytes < need + header_bytes)
 		bytes = fort_round_up(need + header_bytes, FORT_PAGE_BYTES);
-	if (fort_pages_alloc(bytes, &pages))
+	/* What does not fit into the first chunk will need most of the others: their pages come at
+	 * once, for less than one by one. */
+	if (arena->top ? fort_pages_alloc_present(bytes, &pages) : fort_pages_alloc(bytes, &pages))
 		return false;
 	chunk = pages;
 	*chunk = (struct fort_arena_chunk){.below = arena->top,
@@ -78,7 +80,7 @@ static bool push_chunk(struct fort_arena *arena, size_t need)
 	return true;
 }
 
-void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
+void *fort_arena_room(struct fort_arena *arena, size_t bytes)
 {
 	struct fort_arena_chunk *top = arena->top;
 	size_t need;
@@ -97,7 +99,15 @@ void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
 	at = (uint8_t *)top + top->used;
 	top->used += need;
 	arena->used_bytes += need;
-	memset(at, 0, need); /* a rewound chunk is dirty */
+	return at;
+}
+
+void *fort_arena_alloc(struct fort_arena *arena, size_t bytes)
+{
+	void *at = fort_arena_room(arena, bytes);
+
+	if (at)
+		memset(at, 0, bytes); /* a rewound chunk is dirty */
 	return at;
 }
 
@@ -112,7 +122,7 @@ void *fort_arena_array(struct fort_arena *arena, size_t count, size_t bytes)
 
 void *fort_arena_copy(struct fort_arena *arena, const void *data, size_t bytes)
 {
-	void *copy = fort_arena_alloc(arena, bytes);
+	void *copy = fort_arena_room(arena, bytes);
 
 	if (copy && bytes)
 		memcpy(copy, data, bytes);

@@ -29,7 +29,9 @@ void fort_arena_reset(struct fort_arena *arena, size_t keep_bytes);
 
 /* Zeroed memory aligned to 16, or NULL when the limit or the system refuses. */
 void *fort_arena_alloc(struct fort_arena *arena, size_t bytes);
-/* The same for `count` items of `bytes`; NULL on overflow too. */
+/* The same, with whatever was there before. */
+void *fort_arena_room(struct fort_arena *arena, size_t bytes);
+/* Zeroed, for `count` items of `bytes`; NULL on overflow too. */
 void *fort_arena_array(struct fort_arena *arena, size_t count, size_t bytes);
 void *fort_arena_copy(struct fort_arena *arena, const void *data, size_t bytes);
 

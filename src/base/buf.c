@@ -20,7 +20,7 @@ void fort_buf_free(struct fort_buf *buf)
 static int reserve(struct fort_buf *buf, size_t bytes)
 {
 	size_t room = buf->room ? buf->room * 2 : FORT_PAGE_BYTES;
-	void *pages;
+	void *pages = buf->data;
 	int err;
 
 	if (bytes > buf->limit_bytes - buf->bytes)
@@ -29,15 +29,18 @@ static int reserve(struct fort_buf *buf, size_t bytes)
 		return 0;
 	while (room - buf->bytes < bytes)
 		room *= 2;
-	err = fort_pages_alloc(room, &pages);
+	err = pages ? fort_pages_grow(buf->room, room, &pages) : fort_pages_alloc(room, &pages);
 	if (err)
 		return err;
-	if (buf->bytes)
-		memcpy(pages, buf->data, buf->bytes);
-	fort_pages_free(buf->data, buf->room);
 	buf->data = pages;
 	buf->room = room;
 	return 0;
+}
+
+void fort_buf_reserve(struct fort_buf *buf, size_t bytes)
+{
+	if (!buf->err)
+		buf->err = reserve(buf, bytes);
 }
 
 void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes)
@@ -51,17 +54,12 @@ void fort_buf_put(struct fort_buf *buf, const void *data, size_t bytes)
 	buf->bytes += bytes;
 }
 
-void fort_buf_u8(struct fort_buf *buf, uint8_t value)
-{
-	fort_buf_put(buf, &value, sizeof(value));
-}
-
 void fort_buf_u32(struct fort_buf *buf, uint32_t value)
 {
 	fort_buf_put(buf, &value, sizeof(value));
 }
 
-void fort_buf_varint(struct fort_buf *buf, uint64_t value)
+void fort_buf_varint_long(struct fort_buf *buf, uint64_t value)
 {
 	uint8_t bytes[10];
 	size_t n = 0;

@@ -18,6 +18,9 @@
 #define FORT_NAME_BYTES            16u         /* K: BPF_OBJ_NAME_LEN */
 #define FORT_ASM_BYTES_MAX         (64u << 20) /* text for the assembler */
 
+/* Memory of one load that is kept for the next, in each of its arenas */
+#define FORT_ARENA_KEPT_BYTES (2u << 20)
+
 /* Verification */
 #define FORT_BUDGET_INSNS     1000000u   /* K: instructions processed by the search */
 #define FORT_BUDGET_WORK      8000000u   /* the same and comparisons of states */
@@ -45,7 +48,10 @@
 #define FORT_FUEL_DEFAULT         (1ull << 28) /* slots executed through back edges and calls */
 #define FORT_RUN_NS_MAX           5000000000ull /* processor time of one run in a host: the watchdog's */
 #define FORT_WATCH_PERIOD_NS      5000000ull
+#define FORT_CRASH_PLACES         4096u /* programs of one store whose crashes all processes count */
+#define FORT_CRASH_RING_BYTES     (64u << 10) /* crashes nobody has read yet */
 #define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
+#define FORT_SEALED_MAX           4096u      /* compiled programs of a store that stay for ever */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
 #define FORT_SIGNAL_ENTRIES_MAX   256u /* times that a handler of ours goes before a host's */

@@ -1,6 +1,5 @@
 #include "base/span.h"
 
-#include <errno.h>
 #include <string.h>
 
 int fort_reader_take(struct fort_reader *reader, size_t bytes, const uint8_t **out)
@@ -23,11 +22,6 @@ static int copy(struct fort_reader *reader, void *out, size_t bytes)
 	return 0;
 }
 
-int fort_reader_u8(struct fort_reader *reader, uint8_t *out)
-{
-	return copy(reader, out, sizeof(*out));
-}
-
 int fort_reader_u16(struct fort_reader *reader, uint16_t *out)
 {
 	return copy(reader, out, sizeof(*out));
@@ -38,7 +32,7 @@ int fort_reader_u32(struct fort_reader *reader, uint32_t *out)
 	return copy(reader, out, sizeof(*out));
 }
 
-int fort_reader_varint(struct fort_reader *reader, uint64_t *out)
+int fort_reader_varint_long(struct fort_reader *reader, uint64_t *out)
 {
 	const uint8_t *at = reader->at;
 	uint64_t value = 0;

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <errno.h>
+
 #include "base/compiler.h"
 
 struct fort_span {
@@ -34,8 +36,24 @@ static inline size_t fort_reader_left(const struct fort_reader *reader)
 /* The next `bytes` bytes in place, or -EBADMSG when fewer are left. */
 FORT_CHECKED int fort_reader_take(struct fort_reader *reader, size_t bytes, const uint8_t **out);
 /* Little-endian words; -EBADMSG when the input is too short. */
-FORT_CHECKED int fort_reader_u8(struct fort_reader *reader, uint8_t *out);
 FORT_CHECKED int fort_reader_u16(struct fort_reader *reader, uint16_t *out);
 FORT_CHECKED int fort_reader_u32(struct fort_reader *reader, uint32_t *out);
+/* Of more than one byte, or none. */
+FORT_CHECKED int fort_reader_varint_long(struct fort_reader *reader, uint64_t *out);
+
+FORT_CHECKED static inline int fort_reader_u8(struct fort_reader *reader, uint8_t *out)
+{
+	if (reader->at == reader->end)
+		return -EBADMSG;
+	*out = *reader->at++;
+	return 0;
+}
+
 /* LEB128, at most ten bytes, only the shortest form; -EBADMSG otherwise. */
-FORT_CHECKED int fort_reader_varint(struct fort_reader *reader, uint64_t *out);
+FORT_CHECKED static inline int fort_reader_varint(struct fort_reader *reader, uint64_t *out)
+{
+	if (reader->at == reader->end || *reader->at >= 0x80)
+		return fort_reader_varint_long(reader, out);
+	*out = *reader->at++;
+	return 0;
+}

@@ -191,6 +191,16 @@ static int read_arg(struct reading *r, const struct fort_btf_type *func, uint32_
 	return global ? SAY(r, ARG_UNSUPPORTED, type.kind, func->name) : -EINVAL;
 }
 
+bool fort_btf_func_returns_number(const struct fort_btf *btf, uint32_t id)
+{
+	struct fort_btf_type func = fort_btf_type(btf, id), proto = fort_btf_type(btf, func.ref);
+	uint32_t bytes;
+
+	return func.kind == FORT_BTF_FUNC && proto.kind == FORT_BTF_FUNC_PROTO &&
+	       is_number(fort_btf_strip(btf, proto.ref).kind) &&
+	       !fort_btf_size(btf, proto.ref, &bytes) && bytes <= 8;
+}
+
 int fort_btf_func_args(const struct fort_btf *btf, uint32_t id, bool global,
 		       const struct fort_func_owner *owner, struct fort_func_args *out,
 		       struct fort_btf_remark *remark)

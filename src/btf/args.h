@@ -34,6 +34,9 @@ struct fort_func_owner {
 	const struct fort_btf *kernel;   /* NULL: not known */
 };
 
+/* Does FUNC `id` return a number? */
+bool fort_btf_func_returns_number(const struct fort_btf *btf, uint32_t id);
+
 /* Arguments of FUNC `id`, which is `global` or static. Static functions are not bound to what their
  * prototypes say: a failure only means that it says nothing, and *remark may then be empty.
  * Returns 0; or -EINVAL, -EFAULT, -EOPNOTSUPP, -ENOENT, -ESRCH, as the kernel does.

@@ -204,7 +204,7 @@ static void print_entries(struct contents *c, struct fort_text *out)
 	fort_text_free(&lines);
 }
 
-void fort_map_print(const struct bpf_map *map, const struct fort_types *types,
+void fort_map_print(const struct bpf_map *map, const struct fort_types *types, bool suspect,
 		    struct fort_text *out)
 {
 	struct contents c;
@@ -212,6 +212,9 @@ void fort_map_print(const struct bpf_map *map, const struct fort_types *types,
 
 	if (!open_contents(map, types, &c))
 		return;
+	if (suspect)
+		fort_text_add(out, "%s is suspect: a program that could write it crashed\n",
+			      bpf_map__name(map));
 	unit = histogram_unit(&c);
 	if (unit)
 		print_histogram(&c, unit, out);
@@ -235,7 +238,7 @@ static json_t *value_json(const struct contents *c)
 	return list;
 }
 
-json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types)
+json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types, bool suspect)
 {
 	json_t *entries, *object;
 	uint32_t n = 0, zero = 0;
@@ -252,9 +255,9 @@ json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types)
 		json_array_append_new(entries, json_pack("{s:o, s:o}", "key", key_json(&c), "value",
 							 value_json(&c)));
 	}
-	object =
-		json_pack("{s:o, s:s, s:o, s:o}", "map", fort_json_text(bpf_map__name(map)), "type",
-			  c.info->name, "zero_entries", fort_json_number(zero), "entries", entries);
+	object = json_pack("{s:o, s:s, s:b, s:o, s:o}", "map", fort_json_text(bpf_map__name(map)),
+			   "type", c.info->name, "suspect", suspect, "zero_entries",
+			   fort_json_number(zero), "entries", entries);
 	close_contents(&c);
 	return object;
 }

@@ -10,8 +10,9 @@
 struct bpf_map;
 
 /* Adds the map's entries as text; those that are all zero are counted only. Maps without keys, and
- * read-only data, add nothing. */
-void fort_map_print(const struct bpf_map *map, const struct fort_types *types,
+ * read-only data, add nothing. `suspect`: see fort_map_is_suspect. */
+void fort_map_print(const struct bpf_map *map, const struct fort_types *types, bool suspect,
 		    struct fort_text *out);
-/* {"map", "type", "zero_entries", "entries": [{"key", "value"}]}, or NULL for such a map. */
-json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types);
+/* {"map", "type", "suspect", "zero_entries", "entries": [{"key", "value"}]}, or NULL for such a
+ * map. */
+json_t *fort_map_json(const struct bpf_map *map, const struct fort_types *types, bool suspect);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "abi/uapi.h"
+#include "cli/crash_print.h"
 #include "cli/map_print.h"
 #include "cli/section.h"
 #include "cli/stream.h"
@@ -23,7 +24,8 @@
 
 struct request {
 	const char *file;
-	uint64_t pid, seconds;
+	const char *crash; /* actions */
+	uint64_t pid, seconds, crash_after;
 	char **command;
 	bool json;
 };
@@ -211,6 +213,30 @@ static bool was_interrupted(const struct session *s)
 	return read(s->signals, &info, sizeof(info)) == sizeof(info);
 }
 
+static void print_crashes(const struct session *s)
+{
+	struct fort_store_crash crash;
+	struct fort_text text = fort_text_new();
+
+	while (fort_store_next_crash(fort_front_store(s->front), &crash)) {
+		if (!fort_crash_is_told(&crash))
+			continue;
+		if (s->request->json) {
+			json_t *object = fort_crash_json(&crash);
+
+			json_dumpf(object, stdout, JSON_COMPACT);
+			putchar('\n');
+			fflush(stdout);
+			json_decref(object);
+			continue;
+		}
+		fort_text_clear(&text);
+		fort_crash_print(&crash, &text);
+		fprintf(stderr, "bpfort: %s\n", text.data);
+	}
+	fort_text_free(&text);
+}
+
 static int64_t now_ns(void)
 {
 	struct timespec now;
@@ -235,11 +261,20 @@ static int follow(struct session *s)
 		err = fort_stream_wait(s->stream, s->epoll, left);
 		err = err == -EINTR ? 0 : err;
 		fort_stream_drain(s->stream);
+		print_crashes(s);
 	}
 	if (words.length)
 		fprintf(stderr, "bpfort: %s\n", words.data);
 	fort_text_free(&words);
 	return err ? fail(s, err, "waiting") : 0;
+}
+
+static bool is_suspect(const struct session *s, const struct bpf_map *each)
+{
+	struct fort_map *map;
+
+	return !fort_store_map(fort_front_store(s->front), bpf_map__fd(each), &map) &&
+	       fort_map_is_suspect(map);
 }
 
 static void print_maps(const struct session *s)
@@ -251,10 +286,10 @@ static void print_maps(const struct session *s)
 		json_t *object;
 
 		if (!s->request->json) {
-			fort_map_print(map, &s->types, &text);
+			fort_map_print(map, &s->types, is_suspect(s, map), &text);
 			continue;
 		}
-		object = fort_map_json(map, &s->types);
+		object = fort_map_json(map, &s->types, is_suspect(s, map));
 		if (!object)
 			continue;
 		json_object_set_new(object, "event", json_string("map"));
@@ -316,6 +351,27 @@ static int check_request(struct session *s)
 	return 0;
 }
 
+static int set_policy(struct session *s)
+{
+	const struct request *request = s->request;
+	struct fort_crash_policy policy = {
+		.after = request->crash_after ? (uint32_t)request->crash_after : 1};
+
+	if (!request->crash) {
+		if (request->crash_after)
+			fort_text_add(s->why, "--crash-after says when, --crash has to say what");
+		return request->crash_after ? -EINVAL : 0;
+	}
+	if (fort_crash_actions_by_name(request->crash, &policy.actions)) {
+		fort_text_add(s->why, "--crash: `%s` is not keep, or some of", request->crash);
+		for (uint32_t bit = 1; bit & FORT_CRASH_ALL; bit <<= 1)
+			fort_text_add(s->why, " %s", fort_crash_action_name(bit));
+		return -EINVAL;
+	}
+	fort_store_set_crash_policy(fort_front_store(s->front), &policy);
+	return 0;
+}
+
 static int run_session(struct session *s)
 {
 	int err = check_request(s);
@@ -328,7 +384,8 @@ static int run_session(struct session *s)
 	err = err ? err : fort_log_room_open(&s->log, FORT_LOG_STATS);
 	if (err)
 		return fail(s, err, "bpfort");
-	err = load(s);
+	err = set_policy(s);
+	err = err ? err : load(s);
 	if (err)
 		return err;
 	err = attach_and_follow(s);
@@ -339,6 +396,7 @@ static int run_session(struct session *s)
 	if (err)
 		return err;
 	fort_stream_drain(s->stream);
+	print_crashes(s);
 	fort_stream_losses(s->stream);
 	print_maps(s);
 	return 0;
@@ -383,7 +441,14 @@ static int run(const struct fort_verb *verb, int argc, char **argv)
 static const struct fort_option options[] = {
 	{"--pid", "PID", "probe this process", FORT_OPTION_NUMBER, AT(pid), 1, 1u << 22},
 	{"--seconds", "N", "end after N seconds", FORT_OPTION_NUMBER, AT(seconds), 1, 1000000},
-	{"--json", NULL, "print one object a line: {\"event\": \"trace\"|\"record\"|\"map\", ...}",
+	{"--crash", "ACTION",
+	 "what becomes of a program whose runs end early: keep (the default),"
+	 " quarantine, detach, mark; several with commas",
+	 FORT_OPTION_TEXT, AT(crash)},
+	{"--crash-after", "N", "at so many such runs, in all processes (1)", FORT_OPTION_NUMBER,
+	 AT(crash_after), 1, UINT32_MAX - 1},
+	{"--json", NULL,
+	 "print one object a line: {\"event\": \"trace\"|\"record\"|\"crash\"|\"map\", ...}",
 	 FORT_OPTION_FLAG, AT(json)},
 };
 
@@ -405,6 +470,11 @@ const struct fort_verb fort_verb_run = {
 		 " says\n__type(value, struct X)), and in the end the maps. A map whose key is a "
 		 "typedef"
 		 " called\nlog2_UNIT is printed as a histogram.\n\n"
+		 "A run ends early when it uses up its budget of work, or does what a proven"
+		 " program does not.\nEach is told (the 1st, 2nd, 4th, 8th... of a program), with"
+		 " its source line. `quarantine`: the\nprogram does not run any more; `detach`:"
+		 " its probes are taken away, too; `mark`: maps that it could\nwrite are shown as"
+		 " suspect.\n\n"
 		 "COMMAND is started, waits until the probes are attached, and ends bpfort when it"
 		 " ends.\nNeeds no rights beyond those to trace the process (ptrace).\n"
 		 "Exit status: 0 it ran, 1 a program was rejected, 2 it could not be done.\n",

@@ -51,7 +51,7 @@ static int add_sources(struct fort_stream *stream, struct fort_front *front,
 {
 	struct fort_store *store = fort_front_store(front);
 	struct bpf_map *each;
-	int err = add_source(stream, fort_store_trace(store), NULL, 0);
+	int err = add_source(stream, fort_store_rings(store).trace, NULL, 0);
 
 	bpf_object__for_each_map (each, object) {
 		struct fort_map *map;

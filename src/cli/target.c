@@ -34,7 +34,7 @@ int fort_run_target_open(struct fort_front *front, pid_t pid, char *const *comma
 	struct fort_run_target *target = calloc(1, sizeof(*target));
 	struct fort_store *store = fort_front_store(front);
 	struct fort_attacher_options options = {.agent = fort_agent_image(),
-						.trace = fort_store_trace(store)};
+						.rings = fort_store_rings(store)};
 	struct fort_store_attacher hooks;
 	int err;
 

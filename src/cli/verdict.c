@@ -153,6 +153,31 @@ static json_t *docs_json(const struct fort_load_diag *diag)
 	return fort_json_text(docs);
 }
 
+/* Numbers with which it happens; which input makes them is not found out. */
+static json_t *example_json(const struct fort_load_diag *diag)
+{
+	json_t *registers = json_object(), *packet = json_null();
+
+	if (!diag->n_example) {
+		json_decref(registers);
+		return json_null();
+	}
+	for (uint32_t i = 0; i < diag->n_example && i < FORT_LEN(diag->example); i++) {
+		const struct fort_load_example *item = &diag->example[i];
+
+		if (!strcmp(item->name, "packet"))
+			packet = json_pack("{s:I}", "bytes", (json_int_t)item->number);
+		else if (item->is_offset)
+			json_object_set_new(registers, item->name,
+					    json_pack("{s:I}", "offset", (json_int_t)item->number));
+		else
+			json_object_set_new(registers, item->name,
+					    json_integer((json_int_t)item->number));
+	}
+	return json_pack("{s:n, s:o, s:n, s:n, s:o, s:b}", "ctx", "packet", packet, "maps",
+			 "helper_results", "registers", registers, "confirmed", 0);
+}
+
 /* What stands beside the words: for tools. */
 static json_t *with_details(json_t *object, const struct fort_load_report *report)
 {
@@ -168,6 +193,7 @@ static json_t *with_details(json_t *object, const struct fort_load_report *repor
 	json_object_set_new(object, "subprog", fort_json_number(diag->subprog));
 	json_object_set_new(object, "spans", spans_json(diag));
 	json_object_set_new(object, "registers", registers_json(diag));
+	json_object_set_new(object, "counterexample", example_json(diag));
 	json_object_set_new(object, "fix", fixes_json(diag));
 	json_object_set_new(object, "cost", cost_json(report));
 	json_object_set_new(object, "docs", docs_json(diag));
@@ -284,8 +310,24 @@ static void add_events(const struct fort_load_diag *diag, struct fort_text *out)
 static void add_registers(const struct fort_load_diag *diag, struct fort_text *out)
 {
 	for (uint32_t i = 0; i < diag->n_registers && i < FORT_LEN(diag->registers); i++)
-		fort_text_add(out, "  %-7s %s\n", diag->registers[i].name,
+		fort_text_add(out, "  %-9s %s\n", diag->registers[i].name,
 			      diag->registers[i].value);
+}
+
+static void add_example(const struct fort_load_diag *diag, struct fort_text *out)
+{
+	for (uint32_t i = 0; i < diag->n_example && i < FORT_LEN(diag->example); i++) {
+		const struct fort_load_example *item = &diag->example[i];
+
+		fort_text_add(out, "%s", i ? ", " : "  example:  ");
+		if (!strcmp(item->name, "packet"))
+			fort_text_add(out, "a packet of %" PRId64 " bytes", item->number);
+		else if (item->is_offset)
+			fort_text_add(out, "%s at offset %" PRId64, item->name, item->number);
+		else
+			fort_text_add(out, "%s = %" PRId64, item->name, item->number);
+	}
+	fort_text_add(out, diag->n_example ? "\n" : "");
 }
 
 static void add_cost(const struct fort_load_cost *cost, struct fort_text *out)
@@ -375,15 +417,17 @@ void fort_verdict_explain(const char *name, const struct fort_loading *loading, 
 	}
 	fort_text_add(out, ": %s [%s]\n", diag->title, diag->code);
 	add_source(&diag->place, out);
-	fort_text_add(out, "  why:    %s\n", diag->message);
+	fort_text_add(out, "  why:      %s\n", diag->message);
 	if (explain && diag->needed[0])
-		fort_text_add(out, "  needed: %s\n", diag->needed);
+		fort_text_add(out, "  required: %s\n", diag->needed);
 	if (explain && diag->known[0])
-		fort_text_add(out, "  known:  %s\n", diag->known);
+		fort_text_add(out, "  known:    %s\n", diag->known);
 	if (explain)
 		add_registers(diag, out);
+	if (explain)
+		add_example(diag, out);
 	for (uint32_t i = 0; i < diag->n_fixes && i < FORT_LEN(diag->fixes); i++)
-		fort_text_add(out, "  %s %s\n", i ? "    or:" : "to fix:", diag->fixes[i]);
+		fort_text_add(out, "  %s %s\n", i ? "     or:" : "to fix:  ", diag->fixes[i]);
 	if (!explain)
 		return;
 	add_events(diag, out);

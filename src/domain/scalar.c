@@ -86,11 +86,6 @@ struct fort_scalar fort_scalar_unknown(void)
 	return scalar_unknown();
 }
 
-struct fort_scalar fort_scalar_const(uint64_t value)
-{
-	return scalar_const(value);
-}
-
 struct fort_scalar fort_scalar_range(uint64_t low, uint64_t high)
 {
 	return scalar_range(low, high);
@@ -107,12 +102,10 @@ struct fort_scalar fort_scalar_signed_range(int64_t low, int64_t high)
 
 struct fort_scalar fort_scalar_of_width(unsigned bits)
 {
-	return bits == 64 ? scalar_unknown() : scalar_range(0, (1ull << bits) - 1);
-}
+	uint64_t most = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
 
-bool fort_scalar_is_const(const struct fort_scalar *a)
-{
-	return scalar_is_const(a);
+	/* What fort_scalar_range narrows to: all three views say the same. */
+	return (struct fort_scalar){{0, most}, {0, most}, {0, (uint32_t)most}};
 }
 
 bool fort_scalar_has(const struct fort_scalar *a, uint64_t x)

@@ -32,14 +32,21 @@ struct fort_scalar {
 };
 
 struct fort_scalar fort_scalar_unknown(void);
-struct fort_scalar fort_scalar_const(uint64_t value);
+static inline struct fort_scalar fort_scalar_const(uint64_t value)
+{
+	return (struct fort_scalar){{value, 0}, {value, 0}, {(uint32_t)value, 0}};
+}
 /* The members of low..high, read unsigned; of low..high, read signed (low <= high). */
 struct fort_scalar fort_scalar_range(uint64_t low, uint64_t high);
 struct fort_scalar fort_scalar_signed_range(int64_t low, int64_t high);
 /* All words of `bits` bits, zero-extended. */
 struct fort_scalar fort_scalar_of_width(unsigned bits);
 
-bool fort_scalar_is_const(const struct fort_scalar *a);
+/* Values are narrowed: of a single word the arc knows. */
+static inline bool fort_scalar_is_const(const struct fort_scalar *a)
+{
+	return !a->arc.size;
+}
 bool fort_scalar_has(const struct fort_scalar *a, uint64_t x);
 /* Every member of b is a member of a. Never wrongly yes; wrongly no only where the views of b
  * cannot say what its members are. The join of two covers both, and is the one that covers the

@@ -24,6 +24,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "engine/run.h"
 #include "isa/graph.h"
 #include "isolate/isolation.h"
@@ -79,11 +80,18 @@ struct fort_compile {
 	/* A certificate of the program was checked. Without one, what machine code an engine makes
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
 	bool proven;
+	/* To work in; what is taken from it is the caller's to give back. NULL: the engine finds
+	 * memory of its own. */
+	struct fort_arena *scratch;
 	const char *cache; /* directory for what an engine may keep (llvm_cache.h), or NULL */
 	bool inspect;      /* machine code is read back also of proven programs */
 	/* Constants of the program do not appear in machine code as they are: who writes programs
 	 * does not choose bytes that an attack elsewhere could run. */
 	bool blind;
+	/* Memory of machine code is sealed (mseal(2)): nobody can unmap it, map over it or change
+	 * its protection any more, and so it stays when the program is freed. -ENOSYS without it.
+	 */
+	bool seal;
 };
 
 /* Where the code of an instruction starts, in the machine code. Parts of one instruction may lie in

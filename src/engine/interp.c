@@ -8,9 +8,26 @@
 #include "engine/resolve.h"
 #include "engine/tail.h"
 
+/* What two instructions have to do with each other (interp_pairs.def). */
+enum how { SAME, READ, FEED, ANY };
+
+/* A pair's name. */
+#define PAIR(how, kind1, op1, bits1, kind2, op2, bits2) \
+	pair_##how##_##kind1##_##op1##bits1##_##kind2##_##op2##bits2
+
+/* Steps: a row of isa.def, or a pair. */
+enum {
+	BEFORE_PAIRS = FORT_ROWS - 1,
+#define FORT_PAIR(...) PAIR(__VA_ARGS__),
+#include "engine/interp_pairs.def"
+	STEPS
+};
+_Static_assert(STEPS <= 256, "a step is a byte");
+
 /* One slot, ready to run: 16 bytes. */
 struct record {
 	uint8_t row, dst, src;
+	uint8_t step; /* the row; or the pair, of this instruction with the one that follows */
 	/* Memory: added to the address. Jumps and local calls: slots from here to the target.
 	 * Helpers: the number. */
 	int32_t offset;
@@ -228,6 +245,80 @@ static int compile_one(const struct fort_compile *request, uint32_t pc, struct r
 	}
 }
 
+/* --- pairs --- */
+
+/* The row of an instruction in a pair. */
+#define ROW_ALU_K(op, bits) FORT_ROW_##op##bits##_K
+#define ROW_ALU_X(op, bits) FORT_ROW_##op##bits##_X
+#define ROW_JCC_K(op, bits) FORT_ROW_##op##bits##_K
+#define ROW_JCC_X(op, bits) FORT_ROW_##op##bits##_X
+#define ROW_MOV_X(op, bits) FORT_ROW_##op##bits##_X
+#define ROW_LDX(op, bits)   FORT_ROW_##op##bits
+#define ROW_STX(op, bits)   FORT_ROW_##op##bits
+
+static const struct pair {
+	uint8_t first, second, how;
+} pairs[STEPS] = {
+#define FORT_PAIR(how, kind1, op1, bits1, kind2, op2, bits2)                          \
+	[PAIR(how, kind1, op1, bits1, kind2, op2, bits2)] = {ROW_##kind1(op1, bits1), \
+							     ROW_##kind2(op2, bits2), how},
+#include "engine/interp_pairs.def"
+};
+
+/* From a row to the pairs that it is the first one of: a chain that 0 ends. */
+struct pair_index {
+	uint8_t first[FORT_ROWS], next[STEPS];
+};
+
+static void index_pairs(struct pair_index *index)
+{
+	memset(index, 0, sizeof(*index));
+	for (uint32_t step = STEPS; step-- > FORT_ROWS;) {
+		index->next[step] = index->first[pairs[step].first];
+		index->first[pairs[step].first] = (uint8_t)step;
+	}
+}
+
+static bool fits(const struct pair *pair, const struct record *at)
+{
+	const struct record *second = at + 1;
+
+	if (second->row != pair->second)
+		return false;
+	switch (pair->how) {
+	case SAME:
+		return second->dst == at->dst &&
+		       (second->src != at->dst || !(fort_rows[second->row].fields & FORT_USE('S')));
+	case READ: return second->dst == at->dst;
+	case FEED: return second->src == at->dst;
+	default: return true;
+	}
+}
+
+/* Pairs where most is won: what one saves is a dispatch, and a way through memory if it passes a
+ * value on. From the end backwards, each instruction knows what follows it is worth. */
+static void choose_steps(struct record *records, uint32_t count)
+{
+	uint32_t next = 0, after_next = 0; /* what is won from there on */
+	struct pair_index index;
+
+	index_pairs(&index);
+	for (struct record *at = records + count; at-- > records;) {
+		bool last = at + 1 == records + count;
+		uint32_t step = last ? 0 : index.first[at->row], won = next;
+
+		at->step = at->row;
+		while (step && !fits(&pairs[step], at))
+			step = index.next[step];
+		if (step && after_next + (pairs[step].how == ANY ? 2 : 3) > next) {
+			won = after_next + (pairs[step].how == ANY ? 2 : 3);
+			at->step = (uint8_t)step;
+		}
+		after_next = next;
+		next = won;
+	}
+}
+
 static void free_code(struct fort_code *code)
 {
 	if (code)
@@ -261,6 +352,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 		free_code(code);
 		return err;
 	}
+	choose_steps(code->records, count);
 	*out = code;
 	return 0;
 }

@@ -170,6 +170,11 @@ static int build(const struct fort_compile *request, struct fort_code *code)
 	fort_llvm_cache_close(&cache);
 	fort_buf_free(&object);
 	err = err ? err : list(code);
+	if (!err && request->seal) {
+		err = fort_x64_image_seal(&code->built.image);
+		if (err)
+			fort_signals_unlist(code->place);
+	}
 	if (err)
 		fort_llvm_drop(&code->built);
 	return err;

@@ -33,15 +33,20 @@ struct fort_tail {
 	uint64_t *counts;
 	uint32_t stack_bytes; /* that its frames may come to */
 	enum fort_isolation isolation;
-	/* It is not called any more once this many runs of it ended early; 0: never mind. */
-	uint32_t crashes_max;
-	const uint32_t *crashes;
+	/* It is not called any more once this many runs of it ended early (0: never mind). They are
+	 * the low half of *crashes, as long as the upper half is the generation. */
+	uint32_t crashes_max, generation;
+	const uint64_t *crashes;
 };
 
 static inline bool fort_tail_is_barred(const struct fort_tail *tail)
 {
-	return tail->crashes_max &&
-	       __atomic_load_n(tail->crashes, __ATOMIC_RELAXED) >= tail->crashes_max;
+	uint64_t word;
+
+	if (FORT_LIKELY(!tail->crashes_max))
+		return false;
+	word = __atomic_load_n(tail->crashes, __ATOMIC_RELAXED);
+	return word >> 32 != tail->generation || (uint32_t)word >= tail->crashes_max;
 }
 
 /* The run is this program's. */

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/rseq.h>
 
-#include "base/pages.h"
 #include "base/sys.h"
 #include "engine/resolve.h"
 #include "engine/x64_claims.h"
@@ -22,8 +21,7 @@
 
 /* --- compiling --- */
 
-/* Working memory: arrays one behind the other. It is the C library's, which has it at hand: pages
- * fresh from the kernel would take longer than all the rest of it. */
+/* Working memory: arrays one behind the other, in one piece of an arena. */
 struct scratch {
 	uint8_t *at; /* NULL: it is being measured */
 	size_t bytes;
@@ -82,13 +80,11 @@ static int new_code(const struct fort_x64 *x, struct fort_code **out)
 	size_t bytes = sizeof(struct fort_code) + x->n_accesses * sizeof(struct fort_x64_access) +
 		       n_places(x) * sizeof(struct fort_code_place) +
 		       x->n_helpers * sizeof(fort_helper_fn *);
-	void *pages;
-	int err = fort_pages_alloc(bytes, &pages);
 
-	if (err)
-		return err;
-	*out = pages;
-	(*out)->bytes = bytes;
+	*out = malloc(bytes);
+	if (!*out)
+		return -ENOMEM;
+	**out = (struct fort_code){0};
 	(*out)->confined = fort_isolations[x->request->isolation].stores;
 	(*out)->fast_gs = fort_x64_gs_is_fast();
 	(*out)->keys = x->keyed;
@@ -247,9 +243,14 @@ static int finish(struct fort_x64 *x, struct fort_x64_draft *draft, struct fort_
 	err = fort_x64_draft_seal(draft, &code->image);
 	err = err ? err : inspect(x, &code->image);
 	err = err ? err : list(x, code);
+	if (!err && x->request->seal) {
+		err = fort_x64_image_seal(&code->image);
+		if (err)
+			fort_signals_unlist(code->place);
+	}
 	if (err) {
 		fort_x64_image_close(&code->image);
-		fort_pages_free(code, code->bytes);
+		free(code);
 		return err;
 	}
 	*out = code;
@@ -272,21 +273,33 @@ static int optimise(struct fort_x64 *x)
 	return 0;
 }
 
-static int emit_in_scratch(struct fort_x64 *x, struct fort_code **out)
+static int emit_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fort_code **out)
 {
 	struct fort_x64_draft draft;
 	struct scratch scratch = {0};
 	int err;
 
 	carve_emission(x, &scratch);
-	scratch = (struct scratch){.at = malloc(scratch.bytes)};
+	scratch = (struct scratch){.at = fort_arena_room(arena, scratch.bytes)};
 	if (!scratch.at)
 		return -ENOMEM;
 	carve_emission(x, &scratch);
 	err = emit(x, &draft);
-	err = err ? err : finish(x, &draft, out);
-	free(scratch.at);
-	return err;
+	return err ? err : finish(x, &draft, out);
+}
+
+static int compile_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fort_code **out)
+{
+	struct scratch scratch = {0};
+	int err;
+
+	carve_passes(x, &scratch);
+	scratch = (struct scratch){.at = fort_arena_room(arena, scratch.bytes)};
+	if (!scratch.at)
+		return -ENOMEM;
+	memset(scratch.at, 0, carve_passes(x, &scratch));
+	err = optimise(x);
+	return err ? err : emit_in_arena(x, arena, out);
 }
 
 static int compile(const struct fort_compile *request, struct fort_code **out)
@@ -298,7 +311,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 			     .hiding = request->blind ? FORT_X64_HIDE_ALL : FORT_X64_HIDE_NOTHING,
 			     .keyed = fort_isolations[request->isolation].keys,
 			     .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
-	struct scratch scratch = {0};
+	struct fort_arena own;
 	int err = fort_resolve_isolation(request, fort_engine_x64.isolations);
 
 	if (!err && request->blind)
@@ -307,14 +320,9 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 			      : -EAGAIN;
 	if (err)
 		return err;
-	carve_passes(&x, &scratch);
-	scratch = (struct scratch){.at = malloc(scratch.bytes)};
-	if (!scratch.at)
-		return -ENOMEM;
-	memset(scratch.at, 0, carve_passes(&x, &scratch));
-	err = optimise(&x);
-	err = err ? err : emit_in_scratch(&x, out);
-	free(scratch.at);
+	fort_arena_init(&own, SIZE_MAX);
+	err = compile_in_arena(&x, request->scratch ? request->scratch : &own, out);
+	fort_arena_free(&own);
 	return err;
 }
 
@@ -324,7 +332,7 @@ static void free_code(struct fort_code *code)
 		return;
 	fort_signals_unlist(code->place);
 	fort_x64_image_close(&code->image);
-	fort_pages_free(code, code->bytes);
+	free(code);
 }
 
 /* --- running --- */

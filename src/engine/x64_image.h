@@ -1,8 +1,9 @@
 /* Memory for machine code: written once, then executed, never both.
  *
- * An image is a sealed memfd. It is written through a mapping that is gone before the file is
- * sealed against writing; only then it is mapped for execution. Addresses of functions that the
- * code calls lie before it, on pages that can be read only; unmapped pages guard both ends.
+ * An image is a sealed memfd. It is drafted in ordinary memory, and goes into the file by one
+ * write; the file is sealed against writing before it is mapped for execution, and never mapped to
+ * be written. Addresses of functions that the code calls lie before it, on pages that can be read
+ * only; unmapped pages guard both ends.
  */
 #pragma once
 
@@ -13,23 +14,24 @@ struct fort_x64_image {
 	uint64_t reserved_bytes;
 	uint8_t *code;
 	uint64_t code_bytes; /* whole pages */
+	bool sealed;         /* for ever: it stays when it is closed */
 };
 
 /* While it is being written. `code` is where the code starts, slots lie before it. */
 struct fort_x64_draft {
-	int fd;
 	uint8_t *pages;
 	uint64_t slot_bytes, code_bytes; /* whole pages */
 	uint8_t *code;
 };
 
-/* Room for `n_slots` words and `code_bytes` of code, filled with int3. Returns 0 or the system
- * call's error.
- */
+/* Room for `n_slots` words and `code_bytes` of code, filled with int3. Returns 0 or -ENOMEM. */
 FORT_CHECKED int fort_x64_draft_open(uint32_t n_slots, uint64_t code_bytes,
 				     struct fort_x64_draft *out);
 /* Ends the writing without an image. */
 void fort_x64_draft_drop(struct fort_x64_draft *draft);
-/* Ends the writing; on failure nothing is left behind. */
+/* Ends the writing; on failure nothing is left behind. Returns 0, or the system call's error. */
 FORT_CHECKED int fort_x64_draft_seal(struct fort_x64_draft *draft, struct fort_x64_image *out);
+/* Nobody can unmap it, map over it, move it or change its protection any more: its guard pages and
+ * the addresses before the code as little as the code. -ENOSYS before Linux 6.10. */
+FORT_CHECKED int fort_x64_image_seal(struct fort_x64_image *image);
 void fort_x64_image_close(struct fort_x64_image *image);

@@ -5,7 +5,6 @@
 #include "engine/x64_image.h"
 
 struct fort_code {
-	size_t bytes; /* of this, with accesses */
 	bool confined, fast_gs, keys;
 	struct fort_x64_image image;
 	struct fort_x64_faults faults;

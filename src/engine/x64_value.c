@@ -99,16 +99,6 @@ bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_
 	       still(values, sum->index, sum->index_version);
 }
 
-bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant)
-{
-	int64_t sum;
-
-	if (__builtin_add_overflow((int64_t)to->disp, constant, &sum) || sum != (int32_t)sum)
-		to->exact = false;
-	to->disp = (int32_t)((uint64_t)to->disp + (uint64_t)constant);
-	return true;
-}
-
 bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other)
 {
 	struct fort_x64_sum sum = *to, with = *other;

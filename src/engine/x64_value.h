@@ -90,6 +90,23 @@ void fort_x64_set_sum(struct fort_x64_values *values, uint8_t reg, const struct 
 /* Paths join: known is what facts says. */
 void fort_x64_values_join(struct fort_x64_values *values, const uint8_t known[FORT_REGS]);
 
+/* Of one register, or none. Field by field: compilers clear what an initializer leaves out by
+ * stores that overlap, and reading it then waits for all of them. */
+static inline struct fort_x64_sum fort_x64_sum_make(uint8_t base, uint32_t version, int32_t disp,
+						    bool exact)
+{
+	struct fort_x64_sum sum;
+
+	sum.base = base;
+	sum.index = FORT_X64_NO_REG;
+	sum.scale = 0;
+	sum.exact = exact;
+	sum.disp = disp;
+	sum.base_version = version;
+	sum.index_version = 0;
+	return sum;
+}
+
 /* The value of a register as a sum that still holds; where nothing is known, the register. With
  * `exact`, exact ones only. */
 static inline struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *values, uint8_t reg,
@@ -98,21 +115,24 @@ static inline struct fort_x64_sum fort_x64_sum_of(const struct fort_x64_values *
 	const struct fort_x64_value *value = &values->of[reg];
 
 	if (value->is_constant && (!exact || value->constant == (int32_t)value->constant))
-		return (struct fort_x64_sum){.base = FORT_X64_NO_REG,
-					     .index = FORT_X64_NO_REG,
-					     .exact = value->constant == (int32_t)value->constant,
-					     .disp = (int32_t)value->constant};
+		return fort_x64_sum_make(FORT_X64_NO_REG, 0, (int32_t)value->constant,
+					 value->constant == (int32_t)value->constant);
 	if (value->is_sum && (!exact || value->sum.exact))
 		return value->sum;
-	return (struct fort_x64_sum){.base = reg,
-				     .index = FORT_X64_NO_REG,
-				     .exact = true,
-				     .base_version = value->version};
+	return fort_x64_sum_make(reg, value->version, 0, true);
 }
 
 /* Sums of sums, if they can be written as one. */
 bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other);
-bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant);
+static inline bool fort_x64_sum_add_constant(struct fort_x64_sum *to, int64_t constant)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow((int64_t)to->disp, constant, &sum) || sum != (int32_t)sum)
+		to->exact = false;
+	to->disp = (int32_t)((uint64_t)to->disp + (uint64_t)constant);
+	return true;
+}
 bool fort_x64_sum_shift(struct fort_x64_sum *to, unsigned by);
 static inline bool fort_x64_sum_names(const struct fort_x64_sum *sum, uint8_t reg)
 {

@@ -32,7 +32,7 @@ int fort_harden(const struct fort_proven *proven, struct fort_arena *arena,
 
 	if (!insns)
 		return -ENOMEM;
-	for (uint32_t pc = 0; pc < program->n_insns; pc += fort_insn_slots(&program->insns[pc]))
+	for (uint32_t pc = 0; pc < program->n_insns; pc++)
 		if (!env->access[pc].reached)
 			insns[pc] = idle(&insns[pc]);
 		else if (env->access[pc].kind == FORT_ACCESS_CTX_POINTER)

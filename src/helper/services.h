@@ -28,6 +28,7 @@ enum fort_cpu_source { FORT_CPU_RDPID, FORT_CPU_LSL, FORT_CPU_SYSCALL };
 struct fort_host {
 	struct fort_shared *shared; /* not owned */
 	struct fort_map *trace;     /* where trace lines go (helper/trace.h), not owned; or NULL */
+	struct fort_map *crashes;   /* where crashes are told (load/crash.h), not owned; or NULL */
 	/* Memory of ours that programs may not read by probe_read: code, metadata, stacks. Not
 	 * owned. */
 	const struct fort_range *ranges;

@@ -3,6 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
+#define USE(letters, letter) (__builtin_strchr(letters, letter) ? FORT_USE(letter) : 0)
+#define FIELDS(letters)                                                                  \
+	(USE(letters, 'D') | USE(letters, 'd') | USE(letters, 'b') | USE(letters, 'S') | \
+	 USE(letters, 's') | USE(letters, '0') | USE(letters, 'I') | USE(letters, 'O') | \
+	 USE(letters, 'H'))
+
 const struct fort_row_info fort_rows[FORT_ROWS] = {
 #define FORT_INSN(id_, opcode_, kind_, op_, bits_, uses_, select_, value_, group_, name_, symbol_) \
 	[FORT_ROW_##id_] = {.opcode = (opcode_),                                                   \
@@ -12,6 +18,7 @@ const struct fort_row_info fort_rows[FORT_ROWS] = {
 			    .select = FORT_SELECT_##select_,                                       \
 			    .value = (value_),                                                     \
 			    .uses = uses_,                                                         \
+			    .fields = FIELDS(uses_),                                               \
 			    .group = (group_),                                                     \
 			    .name = (name_),                                                       \
 			    .symbol = (symbol_)},
@@ -39,15 +46,38 @@ static void build_index(struct index *index)
 	}
 }
 
-static bool uses(const struct fort_row_info *info, char use)
-{
-	return memchr(info->uses, use, sizeof(info->uses)) != NULL;
-}
+/* --- fields of a slot, read as one word --- */
+#define DST_BITS 0x0f00ull
+#define SRC_BITS 0xf000ull
+#define OFF_BITS 0xffff0000ull
+#define IMM_BITS 0xffffffff00000000ull
 
-bool fort_insn_uses(const struct fort_insn *insn, char use)
-{
-	return uses(fort_insn_row(insn), use);
-}
+/* Which bits of a slot are not a row's to choose, and what they must be: its selecting field has
+ * its value, reserved ones are zero. */
+struct pattern {
+	uint64_t mask, value;
+};
+
+#define RESERVED(fields, letters, bits) ((fields) & (letters) ? 0 : (bits))
+#define RESERVED_BITS(fields)                                                        \
+	(RESERVED(fields, FORT_USE('D') | FORT_USE('d') | FORT_USE('b'), DST_BITS) | \
+	 RESERVED(fields, FORT_USE('S') | FORT_USE('s') | FORT_USE('0'), SRC_BITS) | \
+	 RESERVED(fields, FORT_USE('O'), OFF_BITS) | RESERVED(fields, FORT_USE('I'), IMM_BITS))
+#define SELECTED_NONE(value) 0, 0
+#define SELECTED_SRC(value)  SRC_BITS, (uint64_t)(value) << 12
+#define SELECTED_OFF(value)  OFF_BITS, (uint64_t)(uint16_t)(value) << 16
+#define SELECTED_IMM(value)  IMM_BITS, (uint64_t)(uint32_t)(value) << 32
+#define PATTERN(...)         PATTERN_(__VA_ARGS__)
+#define PATTERN_(reserved, bits, value)    \
+	{                                  \
+		(reserved) | (bits), value \
+	}
+
+static const struct pattern patterns[FORT_ROWS] = {
+#define FORT_INSN(id, opcode, kind, op, bits, uses, select, value, ...) \
+	[FORT_ROW_##id] = PATTERN(RESERVED_BITS(FIELDS(uses)), SELECTED_##select(value)),
+#include "isa/isa.def"
+};
 
 static int32_t selector(const struct fort_row_info *info, const struct fort_raw_insn *raw)
 {
@@ -59,20 +89,15 @@ static int32_t selector(const struct fort_row_info *info, const struct fort_raw_
 	}
 }
 
-static const char *reserved_field(const struct fort_row_info *info, const struct fort_raw_insn *raw)
+/* The first field of a slot that is selected by it, but not what the row reserves. */
+static const char *reserved_field(enum fort_row row, uint64_t word)
 {
-	bool dst = uses(info, 'D') || uses(info, 'd') || uses(info, 'b');
-	bool src = uses(info, 'S') || uses(info, 's') || uses(info, '0');
+	uint64_t wrong = (word ^ patterns[row].value) & patterns[row].mask;
 
-	if (!dst && raw->dst)
-		return "dst";
-	if (!src && info->select != FORT_SELECT_SRC && raw->src)
-		return "src";
-	if (!uses(info, 'O') && info->select != FORT_SELECT_OFF && raw->off)
-		return "off";
-	if (!uses(info, 'I') && info->select != FORT_SELECT_IMM && raw->imm)
-		return "imm";
-	return NULL;
+	return wrong & DST_BITS   ? "dst"
+	       : wrong & SRC_BITS ? "src"
+	       : wrong & OFF_BITS ? "off"
+				  : "imm";
 }
 
 static int fail(struct fort_decode_error *error, enum fort_decode_fault fault, const char *field,
@@ -82,6 +107,13 @@ static int fail(struct fort_decode_error *error, enum fort_decode_fault fault, c
 	error->field = field;
 	error->group = group;
 	return -EINVAL;
+}
+
+/* From address space 1 to 0, or back. (K: BPF_ADDR_SPACE_CAST) */
+static bool is_space_cast(const struct fort_raw_insn *raw)
+{
+	return raw->opcode == fort_rows[FORT_ROW_MOVSX32_64].opcode && raw->off == 1 &&
+	       (raw->imm == 1 || raw->imm == 1 << 16);
 }
 
 /* None of an opcode's rows has the selecting field's value. */
@@ -98,44 +130,70 @@ static int fail_selection(const struct fort_row_info *info, struct fort_decode_e
 		    info->group);
 }
 
-static int decode_one(const struct index *index, const struct fort_raw_insn *raw,
-		      struct fort_insn *out, struct fort_decode_error *error)
+/* Why a slot is no instruction: the row that it selects has a field that is wrong, or none is
+ * selected. */
+static int refuse(const struct index *index, const struct fort_raw_insn *raw, uint64_t word,
+		  struct fort_decode_error *error)
 {
 	uint8_t row = index->first[raw->opcode];
-	const struct fort_row_info *info;
-	const char *field;
 
 	if (row == NO_ROW)
 		return fail(error, FORT_DECODE_UNKNOWN_OPCODE, NULL, NULL);
+	if (is_space_cast(raw))
+		return fail(error, FORT_DECODE_SPACE_CAST, "off", fort_rows[row].group);
 	while (selector(&fort_rows[row], raw) != fort_rows[row].value) {
 		if (index->next[row] == NO_ROW)
 			return fail_selection(&fort_rows[row], error);
 		row = index->next[row];
 	}
+	return fail(error, FORT_DECODE_RESERVED_FIELD, reserved_field(row, word),
+		    fort_rows[row].group);
+}
+
+static int decode_one(const struct index *index, const struct fort_raw_insn *raw,
+		      struct fort_insn *out, struct fort_decode_error *error)
+{
+	uint8_t row = index->first[raw->opcode];
+	const struct fort_row_info *info;
+	uint64_t word;
+
+	memcpy(&word, raw, sizeof(word));
+	while (row != NO_ROW && (word & patterns[row].mask) != patterns[row].value)
+		row = index->next[row];
+	if (FORT_UNLIKELY(row == NO_ROW))
+		return refuse(index, raw, word, error);
 	info = &fort_rows[row];
-	field = reserved_field(info, raw);
-	if (field)
-		return fail(error, FORT_DECODE_RESERVED_FIELD, field, info->group);
-	if (raw->dst >= FORT_REGS)
+	if (FORT_UNLIKELY(raw->dst >= FORT_REGS))
 		return fail(error, FORT_DECODE_BAD_REGISTER, "dst", info->group);
-	if (raw->src >= FORT_REGS)
+	if (FORT_UNLIKELY(raw->src >= FORT_REGS))
 		return fail(error, FORT_DECODE_BAD_REGISTER, "src", info->group);
-	*out = fort_insn_make(row, raw->dst, raw->src, raw->off, raw->imm);
+	*out = (struct fort_insn){.row = row,
+				  .dst = raw->dst,
+				  .src = raw->src,
+				  .kind = info->kind,
+				  .off = raw->off,
+				  .op = info->op,
+				  .bits = info->bits,
+				  .imm = raw->imm};
 	return 0;
 }
 
-/* The second slot of a 64-bit immediate has an imm at most. */
-static int decode_high(const struct fort_raw_insn *raw, struct fort_insn *low,
-		       struct fort_insn *high, struct fort_decode_error *error)
+/* The second slot of a 64-bit immediate, of the one at `pc`, has an imm at most. */
+static int decode_high(const struct fort_raw_insn *raw, uint32_t pc, uint32_t count,
+		       struct fort_insn *out, struct fort_decode_error *error)
 {
 	const char *group = fort_rows[FORT_ROW_LDIMM].group;
+	const struct fort_raw_insn *high = &raw[pc + 1];
 
-	if (raw->opcode || raw->dst || raw->src || raw->off)
+	if (pc + 1 == count)
+		return fail(error, FORT_DECODE_HALF_LDIMM, NULL, fort_insn_row(&out[pc])->group);
+	if (high->opcode || high->dst || high->src || high->off)
 		return fail(error, FORT_DECODE_HALF_LDIMM, NULL, group);
-	if (raw->imm && !fort_insn_uses(low, 'H'))
+	if (high->imm && !fort_insn_uses(&out[pc], 'H'))
 		return fail(error, FORT_DECODE_BAD_LDIMM_SRC, "next_imm", group);
-	*high = fort_insn_make(FORT_ROW_LDIMM_HIGH, 0, 0, 0, raw->imm);
-	low->imm = (int64_t)((uint64_t)(uint32_t)low->imm | (uint64_t)(uint32_t)raw->imm << 32);
+	out[pc + 1] = fort_insn_make(FORT_ROW_LDIMM_HIGH, 0, 0, 0, high->imm);
+	out[pc].imm =
+		(int64_t)((uint64_t)(uint32_t)out[pc].imm | (uint64_t)(uint32_t)high->imm << 32);
 	return 0;
 }
 
@@ -143,26 +201,24 @@ int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t count, struct for
 		     struct fort_decode_error *error)
 {
 	struct index index;
+	uint32_t pc = 0;
+	int err = 0;
 
+	*error = (struct fort_decode_error){0};
 	build_index(&index);
-	for (uint32_t pc = 0; pc < count; pc++) {
-		int err;
-
-		*error = (struct fort_decode_error){.pc = pc, .insn = raw[pc]};
+	while (pc < count) {
 		err = decode_one(&index, &raw[pc], &out[pc], error);
+		if (!err && out[pc].kind == FORT_LDIMM)
+			err = decode_high(raw, pc, count, out, error);
 		if (err)
-			return err;
-		if (out[pc].kind != FORT_LDIMM)
-			continue;
-		if (pc + 1 == count)
-			return fail(error, FORT_DECODE_HALF_LDIMM, NULL,
-				    fort_insn_row(&out[pc])->group);
-		err = decode_high(&raw[pc + 1], &out[pc], &out[pc + 1], error);
-		if (err)
-			return err;
-		pc++;
+			break;
+		pc += fort_insn_slots(&out[pc]);
 	}
-	return 0;
+	if (err) {
+		error->pc = pc;
+		error->insn = raw[pc];
+	}
+	return err;
 }
 
 bool fort_insn_writes_frame_pointer(const struct fort_insn *insn)

@@ -41,6 +41,9 @@ void fort_decode_error_text(const struct fort_decode_error *error, struct fort_t
 		break;
 	case FORT_DECODE_HALF_LDIMM: fort_text_add(out, "invalid bpf_ld_imm64 insn"); break;
 	case FORT_DECODE_BAD_LDIMM_SRC: fort_text_add(out, "unrecognized bpf_ld_imm64 insn"); break;
+	case FORT_DECODE_SPACE_CAST:
+		fort_text_add(out, "casts between address spaces are not supported yet");
+		break;
 	}
 }
 

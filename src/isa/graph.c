@@ -24,7 +24,7 @@ static int find_subprogs(struct build *b)
 	uint32_t n = 1;
 
 	b->marks[0] |= FORT_MARK_SUBPROG;
-	for (uint32_t pc = 0; pc < b->count; pc += fort_insn_slots(&b->insns[pc])) {
+	for (uint32_t pc = 0; pc < b->count; pc++) {
 		int64_t target;
 
 		if (!fort_insn_names_subprog(&b->insns[pc]))
@@ -87,11 +87,17 @@ static int check_jumps(struct build *b)
 
 /* --- the depth-first walk: reachability, joins, loop heads --- */
 
-/* Per slot: not seen, on the walk's path with so many successors entered, or finished. */
-enum color { UNSEEN, OPEN, OPEN_ONE, OPEN_TWO, DONE };
+/* Per slot: not seen, on the walk's path, or finished. */
+enum color { UNSEEN, OPEN, DONE };
+
+/* A run on the path: slots that follow each other, of which only the last has other successors, and
+ * how many of these have been entered. */
+struct run {
+	uint32_t first, last, entered;
+};
 
 struct walk {
-	uint32_t *path;
+	struct run *path;
 	uint32_t depth;
 };
 
@@ -109,17 +115,35 @@ unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t ou
 	return n;
 }
 
+static void note_seen(struct build *b, uint32_t pc)
+{
+	b->marks[pc] |= FORT_MARK_JOIN;
+	if (b->color[pc] != DONE)
+		b->marks[pc] |= FORT_MARK_LOOP_HEAD;
+}
+
+/* What is new from here on goes on the path, as far as control goes on to the next instruction
+ * anyway. */
 static void enter(struct build *b, struct walk *walk, uint32_t pc)
 {
+	const struct fort_insn *insn = &b->insns[pc];
+	uint32_t first = pc;
+
 	if (b->color[pc] != UNSEEN) {
-		b->marks[pc] |= FORT_MARK_JOIN;
-		if (b->color[pc] != DONE)
-			b->marks[pc] |= FORT_MARK_LOOP_HEAD;
+		note_seen(b, pc);
 		return;
 	}
-	b->marks[pc] |= FORT_MARK_REACHED;
-	b->color[pc] = OPEN;
-	walk->path[walk->depth++] = pc;
+	for (;;) {
+		uint32_t next = pc + fort_insn_slots(insn);
+
+		b->marks[pc] |= FORT_MARK_REACHED;
+		b->color[pc] = OPEN;
+		if (fort_insn_jumps(insn) || insn->kind == FORT_EXIT || b->color[next] != UNSEEN)
+			break;
+		pc = next;
+		insn = &b->insns[pc];
+	}
+	walk->path[walk->depth++] = (struct run){.first = first, .last = pc};
 }
 
 /* Without recursion; bounded because each slot is entered once. */
@@ -127,14 +151,13 @@ static void walk_from(struct build *b, struct walk *walk, uint32_t start)
 {
 	enter(b, walk, start);
 	while (walk->depth) {
-		uint32_t pc = walk->path[walk->depth - 1], next[2];
-		unsigned n = fort_successors(b->insns, pc, next), entered = b->color[pc] - OPEN;
+		struct run *run = &walk->path[walk->depth - 1];
+		uint32_t next[2];
 
-		if (entered < n) {
-			b->color[pc]++;
-			enter(b, walk, next[entered]);
+		if (run->entered < fort_successors(b->insns, run->last, next)) {
+			enter(b, walk, next[run->entered++]);
 		} else {
-			b->color[pc] = DONE;
+			memset(&b->color[run->first], DONE, run->last + 1 - run->first);
 			walk->depth--;
 		}
 	}
@@ -142,10 +165,10 @@ static void walk_from(struct build *b, struct walk *walk, uint32_t start)
 
 static int check_reached(struct build *b)
 {
-	for (uint32_t pc = 0; pc < b->count; pc += fort_insn_slots(&b->insns[pc])) {
+	for (uint32_t pc = 0; pc < b->count; pc++) {
 		const struct fort_insn *insn = &b->insns[pc];
 
-		if (!(b->marks[pc] & FORT_MARK_REACHED))
+		if (!(b->marks[pc] & FORT_MARK_REACHED) && insn->kind != FORT_LDIMM_HIGH)
 			return fail(b, FORT_GRAPH_UNREACHABLE, pc, 0);
 		if (insn->kind == FORT_CALL && insn->op == FORT_OP_LOCAL)
 			b->marks[pc + 1] |= FORT_MARK_RETURN; /* a call is never the last slot */
@@ -162,7 +185,7 @@ static int build(struct build *b, struct fort_arena *arena)
 		return err;
 	b->subprogs = FORT_ARENA_ARRAY(arena, b->n_subprogs, struct fort_subprog);
 	b->color = FORT_ARENA_ARRAY(arena, b->count, uint8_t);
-	walk = (struct walk){.path = FORT_ARENA_ARRAY(arena, b->count, uint32_t)};
+	walk = (struct walk){.path = FORT_ARENA_ARRAY(arena, b->count, struct run)};
 	if (!b->subprogs || !b->color || !walk.path)
 		return -ENOMEM;
 	fill_subprogs(b);

@@ -118,8 +118,12 @@ struct fort_row_info {
 	uint8_t select; /* enum fort_select */
 	int32_t value;  /* of the selecting field */
 	char uses[4];
+	uint64_t fields; /* the same: FORT_USE of each letter */
 	const char *group, *name, *symbol;
 };
+
+/* A letter of isa.def's column `uses` as a bit of its own. */
+#define FORT_USE(letter) (1ull << ((letter)&63))
 
 extern const struct fort_row_info fort_rows[FORT_ROWS];
 
@@ -140,7 +144,10 @@ static inline const struct fort_row_info *fort_insn_row(const struct fort_insn *
 }
 
 /* True when the instruction's fields include `use` (a letter of isa.def's column). */
-bool fort_insn_uses(const struct fort_insn *insn, char use);
+static inline bool fort_insn_uses(const struct fort_insn *insn, char use)
+{
+	return fort_insn_row(insn)->fields & FORT_USE(use);
+}
 
 /* Slots this instruction takes: 1, or 2 for 64-bit immediates. */
 static inline uint32_t fort_insn_slots(const struct fort_insn *insn)
@@ -180,6 +187,7 @@ enum fort_decode_fault {
 	FORT_DECODE_BAD_ATOMIC,
 	FORT_DECODE_HALF_LDIMM,    /* the second slot is missing or not one */
 	FORT_DECODE_BAD_LDIMM_SRC, /* pseudo source unknown, or it takes no second imm */
+	FORT_DECODE_SPACE_CAST,    /* a cast between address spaces: of programs with arenas */
 };
 
 struct fort_decode_error {

@@ -31,6 +31,7 @@ static void describe(const struct fort_btf *btf, uint32_t id, const struct fort_
 	int err = 0;
 
 	out->linkage = (uint8_t)linkage_of(&func);
+	out->is_void = !fort_btf_func_returns_number(btf, id);
 	words->name = fort_btf_string(btf, func.name);
 	if (out->linkage == FORT_LINKAGE_GLOBAL)
 		err = fort_btf_func_args(btf, id, true, owner, &args, &words->why);

@@ -59,6 +59,18 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 	return fort_domain_open(&layout, windows, loaded->n_maps, &loaded->domain);
 }
 
+static void count_crashes(struct fort_loaded *loaded, const struct fort_load_request *request)
+{
+	uint32_t index = request->crash_place.index;
+
+	loaded->crash = request->crash;
+	loaded->crashes = (struct fort_crash_counter){{FORT_CRASH_PLACES, 0}, &loaded->own_crashes};
+	if (request->shared && index < FORT_CRASH_PLACES)
+		loaded->crashes =
+			(struct fort_crash_counter){request->crash_place,
+						    &request->shared->table->crashes[index]};
+}
+
 /* Keeps what outlives the proof's own memory. */
 static int keep_program(struct fort_loaded *loaded, const struct fort_load_request *request)
 {
@@ -72,10 +84,6 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_load_reque
 	if (!program->subprogs)
 		return -ENOMEM;
 	/* A program without functions of its own cannot reach more than one frame. */
-	loaded->crash = request->crash;
-	loaded->crashes = FORT_ARENA_NEW(&loaded->arena, uint32_t);
-	if (!loaded->crashes)
-		return -ENOMEM;
 	if (request->counts) {
 		loaded->counts = FORT_ARENA_ARRAY(&loaded->arena, program->n_insns, uint64_t);
 		if (!loaded->counts)
@@ -88,6 +96,8 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_load_reque
 /* As others call it. `domain` lies in `loaded`, and stays there. */
 static void describe(struct fort_loaded *loaded)
 {
+	bool stops = loaded->crash.actions & FORT_CRASH_STOPPING;
+
 	loaded->tail = (struct fort_tail){.engine = loaded->engine,
 					  .code = loaded->code,
 					  .domain = &loaded->domain,
@@ -96,8 +106,9 @@ static void describe(struct fort_loaded *loaded)
 					  .counts = loaded->counts,
 					  .stack_bytes = loaded->stack_bytes,
 					  .isolation = loaded->isolation,
-					  .crashes_max = loaded->crash.quarantine_after,
-					  .crashes = loaded->crashes};
+					  .crashes_max = stops ? loaded->crash.after : 0,
+					  .crashes = loaded->crashes.word,
+					  .generation = loaded->crashes.place.generation};
 }
 
 /* How an engine may look up in a map. */
@@ -125,8 +136,10 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .shape = fort_helper_shape,
 				       .lookups = lookups,
 				       .cache = request->cache,
+				       .scratch = request->scratch,
 				       .proven = true,
-				       .blind = request->blind};
+				       .blind = request->blind,
+				       .seal = request->seal};
 	int err = keep_program(loaded, request);
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++)
@@ -171,6 +184,7 @@ int fort_loaded_open(const struct fort_load_request *request, struct fort_loaded
 	memcpy(loaded->binding, request->proven->binding, sizeof(loaded->binding));
 	loaded->maps = fort_arena_copy(&loaded->arena, request->maps,
 				       env->n_maps * sizeof(request->maps[0]));
+	count_crashes(loaded, request);
 	err = loaded->maps ? build(loaded, request) : -ENOMEM;
 	if (err) {
 		arena = loaded->arena;
@@ -196,27 +210,6 @@ void fort_loaded_close(struct fort_loaded *loaded)
 void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot)
 {
 	return fort_window_at(&loaded->domain.window, fort_domain_ctx(&loaded->domain, slot));
-}
-
-bool fort_loaded_is_quarantined(const struct fort_loaded *loaded)
-{
-	uint32_t after = loaded->crash.quarantine_after;
-
-	return after && __atomic_load_n(loaded->crashes, __ATOMIC_RELAXED) >= after;
-}
-
-/* The count stays where it is once it is full. */
-static void note_crash(const struct fort_loaded *loaded, const struct fort_abort *abort)
-{
-	uint32_t crashes = __atomic_load_n(loaded->crashes, __ATOMIC_RELAXED);
-
-	while (crashes < UINT32_MAX &&
-	       !__atomic_compare_exchange_n(loaded->crashes, &crashes, crashes + 1, true,
-					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-		;
-	if (loaded->crash.tell)
-		loaded->crash.tell(loaded->crash.owner, loaded, abort, crashes + 1,
-				   fort_loaded_is_quarantined(loaded));
 }
 
 /* --- running --- */
@@ -261,7 +254,7 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	uint32_t rights;
 	uint64_t result;
 
-	if (FORT_UNLIKELY(fort_loaded_is_quarantined(loaded))) {
+	if (FORT_UNLIKELY(fort_loaded_is_stopped(loaded))) {
 		run->abort = (struct fort_abort){.code = FORT_ABORT_QUARANTINE};
 		return 0;
 	}
@@ -291,8 +284,13 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	if (loaded->pins)
 		fort_services_leave(services);
 	fort_domain_leave(&loaded->domain, rights);
-	if (FORT_UNLIKELY(run->abort.code))
-		note_crash(ended_in(loaded, run), &run->abort);
+	if (FORT_UNLIKELY(run->abort.code)) {
+		const struct fort_loaded *ended = ended_in(loaded, run);
+
+		run->maps = ended->maps;
+		run->n_maps = ended->n_maps;
+		fort_crash_note(&ended->crash, &ended->crashes, run);
+	}
 	leave_grace(loaded->grace);
 	return result;
 }

@@ -5,22 +5,12 @@
 
 #include "engine/tail.h"
 #include "harden/harden.h"
+#include "load/crash.h"
 
 struct fort_map;
 struct fort_services;
 
 struct fort_loaded;
-
-/* What becomes of a program whose runs end early. Its runs are its owner's to judge: one that comes
- * to an end that the proof excludes, or takes too long, is not likely to do better next time. */
-struct fort_crash_policy {
-	uint32_t quarantine_after; /* so many such runs: it is not run any more; 0: never */
-	/* Told of each such run, by the thread that ran; NULL: nobody is. `crashes`: how many there
-	 * were. */
-	void (*tell)(void *owner, const struct fort_loaded *loaded, const struct fort_abort *abort,
-		     uint32_t crashes, bool quarantined);
-	void *owner;
-};
 
 /* Which of its runs a thread is in: odd while it is in one. Programs that were called by tail calls
  * may go once the number is another one, or even. One thread runs at a time. */
@@ -37,11 +27,16 @@ struct fort_load_request {
 	uint32_t packet_bytes; /* largest packet of test runs; 0 for none */
 	uint64_t fuel;         /* of one run */
 	struct fort_crash_policy crash;
-	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
-	struct fort_keys *keys; /* if the isolation has them; they must outlive the program */
-	bool counts;            /* how often instructions run is counted (engine/run.h) */
-	const char *cache;      /* as in struct fort_compile */
-	bool tails;             /* it may be part of tail calls: stacks have room for that */
+	/* Where crashes are counted; index FORT_CRASH_PLACES: by this program alone. */
+	struct fort_crash_place crash_place;
+	struct fort_shared *shared; /* has the place; outlives the program; or NULL */
+	bool seal;                  /* machine code stays for ever (engine/engine.h) */
+	bool blind;                 /* constants are hidden in machine code (engine/engine.h) */
+	struct fort_keys *keys;     /* if the isolation has them; they must outlive the program */
+	bool counts;                /* how often instructions run is counted (engine/run.h) */
+	const char *cache;          /* as in struct fort_compile */
+	struct fort_arena *scratch; /* the same */
+	bool tails;                 /* it may be part of tail calls: stacks have room for that */
 };
 
 struct fort_loaded {
@@ -55,7 +50,8 @@ struct fort_loaded {
 	uint32_t n_maps;
 	uint64_t fuel;
 	struct fort_crash_policy crash;
-	uint32_t *crashes;        /* runs that ended early; several threads count */
+	struct fort_crash_counter crashes;
+	uint64_t own_crashes;     /* counted here without a place */
 	uint64_t *counts;         /* of each slot of the program, by all runs; or NULL */
 	uint32_t stack_bytes;     /* to be zeroed before a run */
 	struct fort_tail tail;    /* itself, for those that call it */
@@ -86,4 +82,8 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 /* Waits until no run is under way that was when this is called: not by a thread that runs. */
 void fort_grace_wait(const struct fort_grace *grace);
 
-bool fort_loaded_is_quarantined(const struct fort_loaded *loaded);
+/* Did its policy end its runs, after too many that ended early? */
+static inline bool fort_loaded_is_stopped(const struct fort_loaded *loaded)
+{
+	return fort_crash_stopped(&loaded->crash, &loaded->crashes);
+}

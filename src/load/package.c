@@ -7,9 +7,11 @@
 struct head {
 	uint32_t magic, version, type, attach, rights, gpl, sleepable, isolation;
 	uint64_t fuel;
-	uint32_t n_insns, n_maps, certificate_bytes, quarantine_after, n_prototypes, reserved;
+	uint32_t n_insns, n_maps, certificate_bytes, n_prototypes;
+	struct fort_crash_policy crash;
+	struct fort_crash_place crash_place;
 };
-_Static_assert(sizeof(struct head) == 64, "package layout");
+_Static_assert(sizeof(struct head) == 72, "package layout");
 _Static_assert(sizeof(struct fort_map_shape) == 28, "package layout");
 
 void fort_package_write(struct fort_buf *buf, const struct fort_package_view *view)
@@ -25,18 +27,29 @@ void fort_package_write(struct fort_buf *buf, const struct fort_package_view *vi
 		.sleepable = unit->sleepable,
 		.isolation = view->isolation,
 		.fuel = view->fuel,
-		.quarantine_after = view->quarantine_after,
+		.crash = view->crash,
+		.crash_place = view->crash_place,
 		.n_insns = unit->n_insns,
 		.n_maps = unit->n_maps,
 		.certificate_bytes = (uint32_t)view->certificate.bytes,
 		.n_prototypes = unit->n_prototypes,
 	};
 
-	fort_buf_put(buf, &head, sizeof(head));
-	fort_buf_put(buf, unit->insns, unit->n_insns * sizeof(unit->insns[0]));
-	fort_buf_put(buf, unit->maps, unit->n_maps * sizeof(unit->maps[0]));
-	fort_buf_put(buf, unit->prototypes, unit->n_prototypes * sizeof(unit->prototypes[0]));
-	fort_buf_put(buf, view->certificate.data, view->certificate.bytes);
+	const struct fort_span parts[] = {
+		{(const uint8_t *)&head, sizeof(head)},
+		{(const uint8_t *)unit->insns, unit->n_insns * sizeof(unit->insns[0])},
+		{(const uint8_t *)unit->maps, unit->n_maps * sizeof(unit->maps[0])},
+		{(const uint8_t *)unit->prototypes,
+		 unit->n_prototypes * sizeof(unit->prototypes[0])},
+		view->certificate,
+	};
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < FORT_LEN(parts); i++)
+		bytes += parts[i].bytes;
+	fort_buf_reserve(buf, bytes);
+	for (unsigned i = 0; i < FORT_LEN(parts); i++)
+		fort_buf_put(buf, parts[i].data, parts[i].bytes);
 }
 
 static int bad(size_t at, size_t *offset)
@@ -67,6 +80,10 @@ static int check_head(const struct head *head, size_t *offset)
 		return bad(offsetof(struct head, certificate_bytes), offset);
 	if (head->n_prototypes > FORT_SUBPROGS_MAX)
 		return bad(offsetof(struct head, n_prototypes), offset);
+	if (head->crash.actions & ~(uint32_t)FORT_CRASH_ALL)
+		return bad(offsetof(struct head, crash), offset);
+	if (head->crash_place.index > FORT_CRASH_PLACES)
+		return bad(offsetof(struct head, crash_place), offset);
 	return 0;
 }
 
@@ -109,7 +126,8 @@ int fort_package_read(struct fort_span bytes, struct fort_package_view *out, siz
 			 .n_prototypes = head.n_prototypes},
 		.isolation = (enum fort_isolation)head.isolation,
 		.fuel = head.fuel,
-		.quarantine_after = head.quarantine_after,
+		.crash = head.crash,
+		.crash_place = head.crash_place,
 		.certificate = {certificate, head.certificate_bytes},
 	};
 	return 0;

@@ -28,9 +28,12 @@ static bool access_runs(const struct fort_env *env, uint32_t pc, struct fort_vio
 	const struct fort_access *access = &env->access[pc];
 	const struct fort_ctx_field *field;
 
-	*why = (struct fort_violation){.diag = FORT_DIAG_BTF_LATER, .reg = FORT_REGS, .pc = pc};
-	if (access->kind == FORT_ACCESS_KERNEL)
+	if (access->kind == FORT_ACCESS_KERNEL) {
+		*why = (struct fort_violation){.diag = FORT_DIAG_BTF_LATER,
+					       .reg = FORT_REGS,
+					       .pc = pc};
 		return false;
+	}
 	if (access->kind != FORT_ACCESS_CTX_POINTER)
 		return true;
 	field = &env->hook.prog->ctx->fields[access->which];
@@ -95,7 +98,7 @@ bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
 		if (env->demands[i].kind == FORT_ROOT_GLOBAL &&
 		    !root_runs(env, &env->demands[i], why))
 			return false;
-	for (uint32_t pc = 0; pc < program->n_insns; pc += fort_insn_slots(&program->insns[pc]))
+	for (uint32_t pc = 0; pc < program->n_insns; pc++)
 		if (env->access[pc].reached &&
 		    (!access_runs(env, pc, why) || !insn_runs(env, pc, why)))
 			return false;

@@ -10,7 +10,7 @@ static bool good_param(const struct fort_param *param)
 
 static bool good_prototype(const struct fort_prototype *function)
 {
-	if (function->linkage >= FORT_LINKAGES || function->reserved ||
+	if (function->linkage >= FORT_LINKAGES || function->is_void > 1 ||
 	    function->n_params > FORT_BTF_FUNC_ARGS_MAX)
 		return false;
 	for (unsigned i = 0; i < function->n_params; i++)

@@ -284,6 +284,16 @@ const uint8_t *fort_map_constants(const struct fort_map *map)
 	return seals >= 0 && (seals & F_SEAL_WRITE) ? map->values : NULL;
 }
 
+bool fort_map_is_suspect(const struct fort_map *map)
+{
+	return fort_load(&map->meta->suspect);
+}
+
+void fort_map_set_suspect(struct fort_map *map, bool suspect)
+{
+	fort_store(&map->meta->suspect, suspect);
+}
+
 uint64_t fort_map_dropped(const struct fort_map *map)
 {
 	return fort_load(&map->meta->dropped);

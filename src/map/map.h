@@ -76,7 +76,8 @@ struct fort_map_meta {
 	uint32_t magic, version;
 	struct fort_map_shape shape;
 	uint32_t n_cpus;
-	uint32_t frozen; /* by MAP_FREEZE: bpf(2) may not write any more */
+	uint32_t frozen;  /* by MAP_FREEZE: bpf(2) may not write any more */
+	uint32_t suspect; /* a program that could write it crashed (load/crash.h) */
 	_Alignas(
 		64) uint64_t dropped; /* ring records or new elements for which there was no room */
 };
@@ -170,5 +171,9 @@ bool fort_map_frozen(const struct fort_map *map);
 /* The only value of a map that nobody can change any more, value_bytes long, or NULL. It is the
  * object's seals that say so, not its metadata. */
 const uint8_t *fort_map_constants(const struct fort_map *map);
+/* Is what the map holds to be doubted, since a program that could write it crashed? The map works
+ * as before; the mark stays until somebody clears it. */
+bool fort_map_is_suspect(const struct fort_map *map);
+void fort_map_set_suspect(struct fort_map *map, bool suspect);
 /* Ring records or new elements that found no room, since creation. */
 uint64_t fort_map_dropped(const struct fort_map *map);

@@ -9,7 +9,7 @@
 #include "map/process.h"
 
 #define TABLE_MAGIC   0x65746266u /* "fbte" */
-#define TABLE_VERSION 1u
+#define TABLE_VERSION 2u
 #define TABLE_BYTES   fort_round_up(sizeof(struct fort_shared_table), FORT_PAGE_BYTES)
 /* A seat that stood in the way this often is looked at: the look costs microseconds. */
 #define SUSPECTED_MAX  64u

@@ -33,6 +33,9 @@ struct fort_shared_table {
 	_Alignas(64) uint64_t epoch;
 	uint32_t used; /* seats that were ever taken: where scans end */
 	struct fort_shared_seat seats[FORT_SEATS_MAX];
+	/* Runs that ended early, of the program that has the place (load/crash.h): the place's
+	 * generation << 32 | how many. */
+	uint64_t crashes[FORT_CRASH_PLACES];
 };
 _Static_assert(sizeof(struct fort_shared_seat) == 64, "shared layout");
 _Static_assert(offsetof(struct fort_shared_table, epoch) == 64, "shared layout");

@@ -290,11 +290,13 @@ void fort_certificate_put_group(struct fort_buf *buf, const struct fort_cert_gro
 	fort_buf_varint(buf, fort_cell_code(group->rank) << 1 | group->falls);
 }
 
-void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span claim)
+void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span body,
+				struct fort_span ghosts)
 {
 	fort_buf_varint(buf, pc);
-	fort_buf_varint(buf, claim.bytes);
-	fort_buf_put(buf, claim.data, claim.bytes);
+	fort_buf_varint(buf, body.bytes + ghosts.bytes);
+	fort_buf_put(buf, body.data, body.bytes);
+	fort_buf_put(buf, ghosts.data, ghosts.bytes);
 }
 
 void fort_certificate_put_root(struct fort_buf *buf, const struct fort_root *root)

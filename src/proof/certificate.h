@@ -39,7 +39,7 @@
 #include "step/step.h"
 
 #define FORT_CERT_MAGIC   0x54524346u /* "FCRT" */
-#define FORT_CERT_VERSION 5u          /* changes with the format and with the meaning of step/ */
+#define FORT_CERT_VERSION 6u          /* changes with the format and with the meaning of step/ */
 
 enum fort_cert_flag {
 	FORT_CERT_KERNEL = 1, /* the proof depends on the kernel's types: it is bound to them */
@@ -107,6 +107,8 @@ struct fort_cert_counts {
 void fort_certificate_begin(struct fort_buf *buf, const struct fort_env *env,
 			    const struct fort_cert_counts *counts);
 void fort_certificate_put_group(struct fort_buf *buf, const struct fort_cert_group *group);
-void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span claim);
+/* `body`: what fort_claim_write wrote; `ghosts`: their number, and those that were chosen. */
+void fort_certificate_put_state(struct fort_buf *buf, uint32_t pc, struct fort_span body,
+				struct fort_span ghosts);
 void fort_certificate_put_root(struct fort_buf *buf, const struct fort_root *root);
 void fort_certificate_put_edges(struct fort_buf *buf, const uint32_t *edges, uint32_t n_edges);

@@ -33,6 +33,15 @@ struct pending {
 	uint32_t pc;
 };
 
+/* A claim that was read. */
+struct kept {
+	struct fort_state *state; /* or NULL */
+	uint32_t index;
+};
+
+/* So many, by their numbers: most edges lead to one of the last few. */
+#define KEPT 64u
+
 struct checker {
 	struct fort_env *env;
 	struct fort_certificate cert;
@@ -44,6 +53,7 @@ struct checker {
 	struct fort_reader edges;
 	uint32_t edges_left;
 	struct fort_check *check;
+	struct kept kept[KEPT];
 };
 
 static bool fail(struct checker *c, enum fort_check_fault fault, uint32_t pc)
@@ -119,27 +129,31 @@ bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
 
 /* --- walking --- */
 
-static bool read_claim(struct checker *c, uint32_t index, struct fort_state **out)
+/* What state `index` claims; NULL for failure. */
+static const struct fort_state *claim_of(struct checker *c, uint32_t index)
 {
 	const struct fort_cert_state *from = &c->cert.states[index];
-	int err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups, out);
+	struct kept *kept = &c->kept[index % KEPT];
+	int err;
 
+	if (kept->state && kept->index == index)
+		return kept->state;
+	fort_state_free(&c->pool, kept->state);
+	*kept = (struct kept){.index = index};
+	err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups, &kept->state);
 	if (err)
-		return fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM, from->pc);
-	return true;
+		(void)fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM, from->pc);
+	return kept->state;
 }
 
-/* Claims are read again each time: that is less work than to keep them. */
 static bool is_covered(struct checker *c, const struct fort_state *state, uint32_t target)
 {
-	struct fort_state *claim;
-	bool covered;
+	const struct fort_state *claim = claim_of(c, target);
 
-	if (!read_claim(c, target, &claim))
+	if (!claim)
 		return false;
-	covered = fort_state_covers(&c->pool, claim, state);
-	fort_state_free(&c->pool, claim);
-	return covered || fail(c, FORT_CHECK_COVER, c->cert.states[target].pc);
+	return fort_state_covers(&c->pool, claim, state) ||
+	       fail(c, FORT_CHECK_COVER, c->cert.states[target].pc);
 }
 
 /* An arrival at a cut point: true with *stop saying whether the path ends here. */
@@ -255,10 +269,15 @@ static bool check_states(struct checker *c)
 {
 	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
 		const struct fort_cert_state *from = &c->cert.states[c->index];
+		const struct fort_state *claim = claim_of(c, c->index);
 		struct fort_state *state;
 
-		if (!read_claim(c, c->index, &state) ||
-		    !walk_region(c, state, from->pc, from->edges, from->n_edges))
+		if (!claim)
+			return false;
+		state = fort_state_clone(&c->pool, claim);
+		if (!state)
+			return fail(c, FORT_CHECK_MEMORY, from->pc);
+		if (!walk_region(c, state, from->pc, from->edges, from->n_edges))
 			return false;
 	}
 	return true;

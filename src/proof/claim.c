@@ -50,21 +50,37 @@ static bool get_name(struct claim *claim, uint32_t *out)
 	return get32(claim, claim->n_ids, out) && *out;
 }
 
+static bool get_const(struct claim *claim, struct fort_scalar *out)
+{
+	uint64_t number;
+
+	if (!get(claim, UINT64_MAX, &number))
+		return false;
+	*out = fort_scalar_const(number);
+	return true;
+}
+
+static bool get_width(struct claim *claim, struct fort_scalar *out)
+{
+	uint32_t bits;
+
+	if (!get32(claim, 63, &bits))
+		return false;
+	*out = fort_scalar_of_width(bits);
+	return true;
+}
+
 static bool get_number(struct claim *claim, struct fort_scalar *out)
 {
 	struct fort_scalar num = fort_scalar_unknown();
 	uint8_t views;
 
-	if (fort_reader_u8(&claim->reader, &views) || views > FORT_VIEW_CONST)
+	if (fort_reader_u8(&claim->reader, &views) || views > FORT_VIEW_WIDTH)
 		return false;
-	if (views == FORT_VIEW_CONST) {
-		uint64_t number;
-
-		if (!get(claim, UINT64_MAX, &number))
-			return false;
-		*out = fort_scalar_const(number);
-		return true;
-	}
+	if (views == FORT_VIEW_CONST)
+		return get_const(claim, out);
+	if (views == FORT_VIEW_WIDTH)
+		return get_width(claim, out);
 	if ((views & FORT_VIEW_ARC) &&
 	    (!get(claim, UINT64_MAX, &num.arc.base) || !get(claim, UINT64_MAX - 1, &num.arc.size)))
 		return false;
@@ -138,21 +154,22 @@ static void unpack_bytes(uint32_t packed, uint8_t bytes[8])
 		bytes[i] = packed >> (3 * i) & 7;
 }
 
-/* One slot: its index must exceed `after`. Whether bytes and value fit each other is looked at when
- * all of the state is there (fort_state_validate). */
-static bool get_slot(struct claim *claim, int64_t after, uint32_t *index, struct fort_slot *out)
+/* A slot that was blank. Whether bytes and value fit each other is looked at when all of the state
+ * is there (fort_state_is_formed). */
+static bool get_slot(struct claim *claim, struct fort_slot *slot)
 {
-	struct fort_slot slot = {0};
 	uint32_t packed;
+	uint8_t mark;
 
-	if (!get32(claim, FORT_STACK_SLOTS - 1, index) || *index <= after ||
-	    !get32(claim, (1u << 24) - 1, &packed))
+	if (fort_reader_u8(&claim->reader, &mark) || mark > FORT_MARKS_EACH)
 		return false;
-	unpack_bytes(packed, slot.bytes);
-	if (fort_slot_has_value(&slot) && !get_value(claim, &slot.spill))
-		return false;
-	*out = slot;
-	return true;
+	memset(slot->bytes, mark, sizeof(slot->bytes));
+	if (mark == FORT_MARKS_EACH) {
+		if (!get32(claim, (1u << 24) - 1, &packed))
+			return false;
+		unpack_bytes(packed, slot->bytes);
+	}
+	return !fort_slot_has_value(slot) || get_value(claim, &slot->spill);
 }
 
 static bool get_head(struct claim *claim)
@@ -186,20 +203,18 @@ static bool no_memory(struct claim *claim)
 
 static bool read_slots(struct claim *claim, struct fort_frame *frame)
 {
-	uint32_t n, index;
-	int64_t last = -1;
+	uint32_t n, index, before = FORT_STACK_SLOTS;
 
 	if (!get32(claim, FORT_STACK_SLOTS, &n))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
-		struct fort_slot slot;
-
-		if (!get_slot(claim, last, &index, &slot))
+		if (!get32(claim, FORT_STACK_SLOTS - 1, &index) || index >= before)
 			return false;
-		last = index;
+		before = index;
 		if (!fort_frame_touch(claim->pool, frame, index + 1))
 			return no_memory(claim);
-		frame->slots[index] = slot;
+		if (!get_slot(claim, &frame->slots[index]))
+			return false;
 	}
 	return true;
 }
@@ -253,9 +268,8 @@ static bool read_length(struct claim *claim, bool said, struct fort_value *out)
 	struct fort_scalar most = fort_scalar_of_width(32);
 
 	*out = fort_value_number(most);
-	if (said && (!get_value(claim, out) || out->type != FORT_NUM))
-		return false;
-	return fort_scalar_meet(&out->num, &most);
+	return !said || (get_value(claim, out) && out->type == FORT_NUM &&
+			 fort_scalar_meet(&out->num, &most));
 }
 
 static bool read_rest(struct claim *claim)

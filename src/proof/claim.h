@@ -6,11 +6,14 @@
  *
  *   claim  := ids frames (frame)* rest refs (id)* facts (fact)* ghosts (ghost)*
  *   frame  := kind subprog return_pc registers:mask (value)* slots (slot)* counters
- *   slot   := index bytes:24 bits, three a byte  [value if the first is SPILL or OBJECT]
+ *                                (slots: the deepest first, so that their number is known)
+ *   slot   := index mark [marks:24 bits, three a byte]  [value if the first is SPILL or OBJECT]
+ *             (mark: of all eight bytes, or FORT_MARKS_EACH)
  *   counters := which:byte [value] [value]
  *   rest   := which:byte [value] [value] [value]   (packet, meta, lock)
  *   value  := type:byte parts:byte [object] [frame] [flags] [id] [ref] [base] [sym delta] [num]
- *   num    := views:byte [arc base size] [bits value mask] [low base size]
+ *   num    := views:byte [arc base size] [bits value mask] [low base size], or CONST number, or
+ *             WIDTH bits
  *   fact   := cell cell cell most
  *   ghost  := owner value facts (fact)*
  *   cell   := 0 for none, 1 for the ghost itself, or 2 + kind + 8 * (frame + 8 * index)

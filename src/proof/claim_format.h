@@ -21,7 +21,11 @@ enum {
 	FORT_VIEW_BITS = 2,
 	FORT_VIEW_LOW = 4,
 	FORT_VIEW_CONST = 8, /* alone */
+	FORT_VIEW_WIDTH = 9, /* alone: all words of so many bits */
 };
+
+/* Marks of a slot: one for all eight bytes, or three bits for each. */
+#define FORT_MARKS_EACH FORT_BYTES
 
 /* What is said of a state beside its frames. */
 enum { FORT_SAID_PACKET = 1, FORT_SAID_META = 2, FORT_SAID_LOCK = 4, FORT_SAID_ALL = 7 };

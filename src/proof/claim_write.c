@@ -11,13 +11,28 @@ static uint64_t zigzag(int64_t value)
 	return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
 }
 
+/* All words of so many bits, and nothing less? 64 for no. */
+static unsigned width_of(const struct fort_scalar *num)
+{
+	unsigned bits = (unsigned)__builtin_popcountll(num->arc.size);
+	struct fort_scalar all = fort_scalar_of_width(bits);
+
+	return !num->arc.base && !memcmp(num, &all, sizeof(all)) ? bits : 64;
+}
+
 static void put_number(struct fort_buf *buf, const struct fort_scalar *num)
 {
+	unsigned width = width_of(num);
 	uint8_t views = 0;
 
 	if (fort_scalar_is_const(num)) {
 		fort_buf_u8(buf, FORT_VIEW_CONST);
 		fort_buf_varint(buf, num->arc.base);
+		return;
+	}
+	if (width < 64) {
+		fort_buf_u8(buf, FORT_VIEW_WIDTH);
+		fort_buf_varint(buf, width);
 		return;
 	}
 	views |= num->arc.size != UINT64_MAX ? FORT_VIEW_ARC : 0;
@@ -98,9 +113,21 @@ static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
 
 static bool is_blank(const struct fort_slot *slot)
 {
-	static const uint8_t blank[8];
+	return !fort_slot_marks(slot);
+}
 
-	return !memcmp(slot->bytes, blank, sizeof(blank));
+static void put_marks(struct fort_buf *buf, const struct fort_slot *slot)
+{
+	uint32_t each = 0;
+
+	if (fort_slot_marks(slot) == fort_marks_of(slot->bytes[0])) {
+		fort_buf_u8(buf, slot->bytes[0]);
+		return;
+	}
+	for (unsigned i = 0; i < 8; i++)
+		each |= (uint32_t)slot->bytes[i] << (3 * i);
+	fort_buf_u8(buf, FORT_MARKS_EACH);
+	fort_buf_varint(buf, each);
 }
 
 static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
@@ -110,16 +137,13 @@ static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 	for (uint32_t s = 0; s < frame->n_slots; s++)
 		n += !is_blank(&frame->slots[s]);
 	fort_buf_varint(buf, n);
-	for (uint32_t s = 0; s < frame->n_slots; s++) {
+	for (uint32_t s = frame->n_slots; s-- > 0;) {
 		const struct fort_slot *slot = &frame->slots[s];
-		uint32_t bytes = 0;
 
 		if (is_blank(slot))
 			continue;
-		for (unsigned i = 0; i < 8; i++)
-			bytes |= (uint32_t)slot->bytes[i] << (3 * i);
 		fort_buf_varint(buf, s);
-		fort_buf_varint(buf, bytes);
+		put_marks(buf, slot);
 		if (fort_slot_has_value(slot))
 			put_value(buf, &slot->spill);
 	}
@@ -209,22 +233,18 @@ static struct sentence say(const struct fort_fact *fact, const struct fort_state
 static void put_facts(struct fort_buf *buf, const struct fort_state *state,
 		      const struct places *places, const struct fort_ghost *self)
 {
+	struct sentence list[FORT_FACTS_MAX];
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < state->n_facts; i++) {
-		struct sentence s = say(&state->facts[i], state, places, self);
-
-		n += s.good && (!self || s.n_self);
+		list[n] = say(&state->facts[i], state, places, self);
+		n += list[n].good && (!self || list[n].n_self);
 	}
 	fort_buf_varint(buf, n);
-	for (uint32_t i = 0; i < state->n_facts; i++) {
-		struct sentence s = say(&state->facts[i], state, places, self);
-
-		if (!s.good || (self && !s.n_self))
-			continue;
+	for (uint32_t i = 0; i < n; i++) {
 		for (unsigned k = 0; k < 3; k++)
-			fort_buf_varint(buf, s.codes[k]);
-		fort_buf_varint(buf, zigzag(s.most));
+			fort_buf_varint(buf, list[i].codes[k]);
+		fort_buf_varint(buf, zigzag(list[i].most));
 	}
 }
 
@@ -300,7 +320,8 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 		body->err = body->err ? body->err : -EFBIG;
 		return;
 	}
-	find_places(&places, state);
+	if (state->n_facts) /* only they name places */
+		find_places(&places, state);
 	fort_buf_varint(body, state->next_id - 1);
 	fort_buf_varint(body, state->n_frames);
 	for (uint32_t f = 0; f < state->n_frames; f++) {

@@ -1,5 +1,7 @@
 #include "proof/cover.h"
 
+#include <string.h>
+
 #include "step/relate.h"
 
 /* What a claimed symbol stands for, found as values are compared: a symbol of the actual state, or
@@ -40,14 +42,17 @@ static bool same_id(struct cover *cover, uint32_t claimed, uint32_t actual)
 static bool same_symbol(struct cover *cover, const struct fort_value *claimed,
 			const struct fort_value *actual)
 {
-	bool number = fort_scalar_is_const(&actual->num);
-	uint32_t sym = number ? 0 : actual->sym;
-	int64_t delta = number ? (int64_t)actual->num.arc.base : actual->delta;
-	int64_t shift = fort_wrap_sub(delta, claimed->delta);
 	struct symbol *symbol = &cover->symbols[claimed->sym];
+	int64_t shift;
+	uint32_t sym;
+	bool number;
 
 	if (!claimed->sym)
 		return true;
+	number = !actual->num.arc.size;
+	sym = number ? 0 : actual->sym;
+	shift = fort_wrap_sub(number ? (int64_t)actual->num.arc.base : actual->delta,
+			      claimed->delta);
 	if (symbol->kind == UNSEEN) {
 		*symbol = (struct symbol){number || sym ? RELATED : ALONE, sym, shift, claimed,
 					  actual};
@@ -66,24 +71,49 @@ static uint16_t exact_flags(const struct fort_value *claimed, const struct fort_
 	return value->flags & (uint16_t) ~(FORT_MAYBE_NULL | (may_go_on ? FORT_DRAINED : 0));
 }
 
-static bool covers_value(struct cover *cover, const struct fort_value *claimed,
-			 const struct fort_value *actual)
+/* Type, frame, flags and object. */
+static inline uint64_t head_of(const struct fort_value *value)
+{
+	uint64_t head;
+
+	memcpy(&head, value, sizeof(head));
+	return head;
+}
+
+_Static_assert(offsetof(struct fort_value, object) + sizeof(uint32_t) == sizeof(uint64_t),
+	       "head_of: four fields, nothing between them");
+
+/* Is it a pointer of the same kind, or a number too? NULL is looked at elsewhere. */
+static bool same_kind(const struct fort_value *claimed, const struct fort_value *actual)
 {
 	bool maybe_null = claimed->flags & FORT_MAYBE_NULL;
 
-	if (maybe_null && actual->type == FORT_NUM)
+	if (head_of(claimed) == head_of(actual))
+		return !claimed->ref == !actual->ref;
+	return claimed->type == actual->type && claimed->object == actual->object &&
+	       claimed->frame == actual->frame &&
+	       exact_flags(claimed, claimed) == exact_flags(claimed, actual) &&
+	       (maybe_null || !(actual->flags & FORT_MAYBE_NULL)) && !claimed->ref == !actual->ref;
+}
+
+/* Every number is a claimed one; most are the very same. */
+static inline bool covers_number(const struct fort_scalar *claimed,
+				 const struct fort_scalar *actual)
+{
+	return !memcmp(claimed, actual, sizeof(*claimed)) || fort_scalar_covers(claimed, actual);
+}
+
+static bool covers_value(struct cover *cover, const struct fort_value *claimed,
+			 const struct fort_value *actual)
+{
+	if ((claimed->flags & FORT_MAYBE_NULL) && actual->type == FORT_NUM)
 		return fort_scalar_is_const(&actual->num) && !actual->num.arc.base &&
 		       !claimed->ref && same_id(cover, claimed->id, IS_NULL);
-	if (claimed->type != actual->type || claimed->object != actual->object ||
-	    claimed->frame != actual->frame ||
-	    exact_flags(claimed, claimed) != exact_flags(claimed, actual) ||
-	    (!maybe_null && (actual->flags & FORT_MAYBE_NULL)) || !claimed->ref != !actual->ref)
-		return false;
-	return same_id(cover, claimed->id, actual->id ? actual->id : NOT_NULL) &&
+	return same_kind(claimed, actual) &&
+	       same_id(cover, claimed->id, actual->id ? actual->id : NOT_NULL) &&
 	       same_id(cover, claimed->ref, actual->ref) &&
 	       same_id(cover, claimed->base, actual->base) &&
-	       fort_scalar_covers(&claimed->num, &actual->num) &&
-	       same_symbol(cover, claimed, actual);
+	       covers_number(&claimed->num, &actual->num) && same_symbol(cover, claimed, actual);
 }
 
 static bool covers_spill(struct cover *cover, const struct fort_slot *claimed, unsigned bytes,
@@ -108,11 +138,15 @@ static bool covers_slot(struct cover *cover, const struct fort_slot *claimed,
 {
 	unsigned spilled = fort_slot_spilled(claimed);
 
+	if (!fort_slot_marks(claimed))
+		return true;
 	if (claimed->bytes[0] == FORT_BYTE_OBJECT)
 		return actual->bytes[0] == FORT_BYTE_OBJECT &&
 		       covers_value(cover, &claimed->spill, &actual->spill);
 	if (spilled && !covers_spill(cover, claimed, spilled, actual))
 		return false;
+	if (fort_slot_marks(claimed) == fort_slot_marks(actual))
+		return true;
 	for (unsigned i = spilled; i < 8; i++) {
 		uint8_t byte = actual->bytes[i];
 		bool spill = byte == FORT_BYTE_SPILL;

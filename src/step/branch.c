@@ -3,18 +3,24 @@
 
 #include "domain/compare.h"
 
+/* A comparison. */
+struct test {
+	const struct fort_insn *insn;
+	struct fort_value constant;       /* JCC_K: what is compared with, as the width reads it */
+	const struct fort_value *remains; /* of pointers that end */
+};
+
 /* The side of a jump: a state that learns that the condition is `taken`. */
 struct side {
 	struct fort_state *state;
 	bool taken;
-	const struct fort_value *remains; /* of pointers that end */
+	const struct test *test;
 };
 
-static struct fort_value right_of(const struct fort_state *state, const struct fort_insn *insn)
+static const struct fort_value *right_of(const struct fort_state *state, const struct test *test)
 {
-	if (insn->kind == FORT_JCC_X)
-		return *fort_state_reg(state, insn->src);
-	return fort_value_const(insn->bits == 64 ? (uint64_t)insn->imm : (uint32_t)insn->imm);
+	return test->insn->kind == FORT_JCC_X ? fort_state_reg(state, test->insn->src)
+					      : &test->constant;
 }
 
 static bool is_zero(const struct fort_value *value)
@@ -73,7 +79,7 @@ static bool learn_order(const struct side *side, const struct fort_insn *insn)
 static bool learn_comparison(const struct side *side, const struct fort_insn *insn)
 {
 	struct fort_scalar left = fort_state_reg(side->state, insn->dst)->num;
-	struct fort_scalar right = right_of(side->state, insn).num;
+	struct fort_scalar right = right_of(side->state, side->test)->num;
 
 	if (!fort_scalar_assume(insn->op, insn->bits, side->taken, &left, &right) ||
 	    !learn_number(side->state, insn->dst, &left))
@@ -100,16 +106,15 @@ static int decide_same(enum fort_op op)
 }
 
 /* 1, 0: the condition is known; -1: it depends. */
-static int decide_numbers(const struct fort_rule *rule)
+static int decide_numbers(const struct fort_rule *rule, const struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	const struct fort_value *left = fort_rule_reg(rule, insn->dst);
-	struct fort_value right = right_of(rule->state, insn);
-	int known = fort_scalar_decide(insn->op, insn->bits, &left->num, &right.num);
+	int known = fort_scalar_decide(insn->op, insn->bits, &left->num, &right->num);
 
 	if (known < 0 && insn->kind == FORT_JCC_X &&
 	    (insn->src == insn->dst ||
-	     (left->sym && left->sym == right.sym && left->delta == right.delta)))
+	     (left->sym && left->sym == right->sym && left->delta == right->delta)))
 		known = decide_same(insn->op);
 	return known;
 }
@@ -131,13 +136,12 @@ static bool surely_not_null(const struct fort_value *value)
 }
 
 /* A valid pointer compared with 0. */
-static int decide_pointers(const struct fort_rule *rule)
+static int decide_pointers(const struct fort_rule *rule, const struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	const struct fort_value *left = fort_rule_reg(rule, insn->dst);
-	struct fort_value right = right_of(rule->state, insn);
 
-	if (insn->bits == 64 && is_zero(&right) && surely_not_null(left) &&
+	if (insn->bits == 64 && is_zero(right) && surely_not_null(left) &&
 	    (insn->op == FORT_OP_JEQ || insn->op == FORT_OP_JNE))
 		return insn->op == FORT_OP_JNE;
 	return -1;
@@ -157,7 +161,7 @@ static void learn_null(const struct side *side, const struct fort_value *pointer
 
 	fort_relate_null(side->state, id, null);
 	if (null && ref)
-		fort_ref_release(side->state, ref, side->remains);
+		fort_ref_release(side->state, ref, side->test->remains);
 }
 
 /* A packet pointer against the end of what it points into. */
@@ -222,45 +226,45 @@ static void learn_equal_pointers(const struct side *side, const struct fort_insn
 static bool learn_pointers(const struct side *side, const struct fort_insn *insn)
 {
 	const struct fort_value *left = fort_state_reg(side->state, insn->dst);
-	struct fort_value right = right_of(side->state, insn);
+	const struct fort_value *right = right_of(side->state, side->test);
 
-	if (is_null_test(insn, left, &right)) {
+	if (is_null_test(insn, left, right)) {
 		learn_null(side, left, (insn->op == FORT_OP_JEQ) == side->taken);
 		return true;
 	}
 	if (insn->kind != FORT_JCC_X)
 		return true;
-	if (is_null_test(insn, &right, left)) {
-		learn_null(side, &right, (insn->op == FORT_OP_JEQ) == side->taken);
+	if (is_null_test(insn, right, left)) {
+		learn_null(side, right, (insn->op == FORT_OP_JEQ) == side->taken);
 		return true;
 	}
 	if (insn->bits == 64 && !learn_limit(side, insn))
 		return false;
-	if (fort_value_is_pointer(left) && fort_value_is_pointer(&right))
+	if (fort_value_is_pointer(left) && fort_value_is_pointer(right))
 		learn_equal_pointers(side, insn);
 	return true;
 }
 
 /* --- both --- */
 
-static bool learn(const struct side *side, const struct fort_insn *insn)
+static bool learn(const struct side *side)
 {
+	const struct fort_insn *insn = side->test->insn;
 	const struct fort_value *left = fort_state_reg(side->state, insn->dst);
 
-	if (left->type == FORT_NUM && right_of(side->state, insn).type == FORT_NUM)
+	if (left->type == FORT_NUM && right_of(side->state, side->test)->type == FORT_NUM)
 		return learn_comparison(side, insn);
 	return learn_pointers(side, insn);
 }
 
-static int decide(const struct fort_rule *rule)
+static int decide(const struct fort_rule *rule, const struct test *test)
 {
-	const struct fort_insn *insn = rule->insn;
-	const struct fort_value *left = fort_rule_reg(rule, insn->dst);
-	struct fort_value right = right_of(rule->state, insn);
+	const struct fort_value *left = fort_rule_reg(rule, rule->insn->dst);
+	const struct fort_value *right = right_of(rule->state, test);
 
-	if (left->type == FORT_NUM && right.type == FORT_NUM)
-		return decide_numbers(rule);
-	return left->type == FORT_NUM ? -1 : decide_pointers(rule);
+	if (left->type == FORT_NUM && right->type == FORT_NUM)
+		return decide_numbers(rule, right);
+	return left->type == FORT_NUM ? -1 : decide_pointers(rule, right);
 }
 
 static void name_number(struct fort_rule *rule, unsigned reg)
@@ -286,37 +290,56 @@ static bool bad_comparison(struct fort_rule *rule, unsigned reg)
 
 /* Comparing tells something of an address, unless it is an end of the packet or NULL that the
  * pointer is compared with. (K: check_cond_jmp_op) */
-static bool tells_addresses(const struct fort_rule *rule)
+static bool tells_addresses(const struct fort_rule *rule, const struct test *test)
 {
 	const struct fort_insn *insn = rule->insn;
 	const struct fort_value *left = fort_rule_reg(rule, insn->dst);
-	struct fort_value right = right_of(rule->state, insn);
+	const struct fort_value *right = right_of(rule->state, test);
 	struct fort_comparison c = fort_comparison_of(insn->op);
 
 	if (!fort_rule_is_secret(rule, left) ||
-	    (insn->kind == FORT_JCC_K && is_null_test(insn, left, &right)))
+	    (insn->kind == FORT_JCC_K && is_null_test(insn, left, right)))
 		return false;
 	return insn->bits == 32 || (c.primitive != FORT_CMP_ULE && c.primitive != FORT_CMP_ULT) ||
-	       !(is_limit(left, &right) || is_limit(&right, left));
+	       !(is_limit(left, right) || is_limit(right, left));
+}
+
+/* Pointers that the kernel knows not to be NULL, and lets anybody ask of. (K: reg_not_null) */
+static bool may_be_asked(const struct fort_value *value)
+{
+	switch (value->type) {
+	case FORT_MAP:
+	case FORT_MAP_VALUE:
+	case FORT_MAP_KEY:
+	case FORT_SOCKET:
+	case FORT_SOCK_COMMON:
+	case FORT_TCP_SOCK:
+	case FORT_XDP_SOCK:
+	case FORT_MEM:
+	case FORT_RING_MEM:
+	case FORT_BUF:
+	case FORT_BTF: return true;
+	default: return false;
+	}
 }
 
 /* One side is known to be the only one. */
-static bool go(struct fort_rule *rule, bool taken)
+static bool go(struct fort_rule *rule, const struct test *test, bool taken)
 {
-	const struct fort_value remains = fort_rule_remains(rule);
-	struct side side = {rule->state, taken, &remains};
+	struct side side = {rule->state, taken, test};
 
 	rule->out->decided = true;
 	if (taken)
 		rule->out->pc = (uint32_t)fort_insn_target(rule->insn, rule->pc);
-	return learn(&side, rule->insn) || fort_rule_dead(rule);
+	return learn(&side) || fort_rule_dead(rule);
 }
 
 bool fort_rule_branch(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
 	const struct fort_value remains = fort_rule_remains(rule);
-	struct side fall = {rule->state, false, &remains}, jump = {NULL, true, &remains};
+	struct test test = {.insn = insn, .remains = &remains};
+	struct side fall = {rule->state, false, &test}, jump = {NULL, true, &test};
 	bool falls, jumps;
 	int known;
 
@@ -327,11 +350,15 @@ bool fort_rule_branch(struct fort_rule *rule)
 	    !(is_packet(fort_rule_reg(rule, insn->src)) &&
 	      is_packet(fort_rule_reg(rule, insn->dst))))
 		return bad_comparison(rule, insn->src);
-	known = decide(rule);
-	if (known >= 0)
-		return go(rule, known);
-	if (tells_addresses(rule))
+	if (insn->kind == FORT_JCC_K)
+		test.constant = fort_value_const(insn->bits == 64 ? (uint64_t)insn->imm
+								  : (uint32_t)insn->imm);
+	known = decide(rule, &test);
+	if ((known < 0 || !may_be_asked(fort_rule_reg(rule, insn->dst))) &&
+	    tells_addresses(rule, &test))
 		return bad_comparison(rule, insn->dst);
+	if (known >= 0)
+		return go(rule, &test, known);
 	if (insn->kind == FORT_JCC_X) { /* what is compared may be worth relating */
 		name_number(rule, insn->dst);
 		name_number(rule, insn->src);
@@ -339,8 +366,8 @@ bool fort_rule_branch(struct fort_rule *rule)
 	jump.state = fort_state_clone(rule->pool, rule->state);
 	if (!jump.state)
 		return fort_rule_no_memory(rule);
-	falls = learn(&fall, insn);
-	jumps = learn(&jump, insn);
+	falls = learn(&fall);
+	jumps = learn(&jump);
 	rule->out->other_pc = (uint32_t)fort_insn_target(insn, rule->pc);
 	if (falls && jumps) {
 		rule->out->outcome = FORT_STEP_FORK;

@@ -23,8 +23,6 @@ static enum fort_diag why_not(const struct fort_rule *rule, const struct fort_he
 		return FORT_DIAG_HELPER_LISTED;
 	if (helper->flags & FORT_HELPER_SLEEPS && !fort_rule_may_sleep(rule))
 		return FORT_DIAG_HELPER_SLEEPS;
-	if (!fort_callback_is_known(helper))
-		return FORT_DIAG_CALLBACK_LATER;
 	return fort_call_is_known(helper) ? FORT_DIAG_NONE : FORT_DIAG_HELPER_LATER;
 }
 
@@ -48,6 +46,8 @@ static bool leaves(struct fort_rule *rule)
 	const struct fort_value any = fort_value_unknown();
 	const struct fort_frame *top = fort_state_top(rule->state);
 
+	if (fort_rule_in_void(rule))
+		return fort_rule_bad(rule, FORT_DIAG_TAIL_CALL_VOID, FORT_REGS, 0, 0, 0, 0);
 	if (rule->state->n_frames == 1)
 		return fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_CALL, FORT_DIAG_TAIL_CALL_REF);
 	if (top->kind == FORT_FRAME_CALLBACK)

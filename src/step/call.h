@@ -67,8 +67,6 @@ bool fort_call_is_known(const struct fort_helper_info *helper);
  * to r5 of the caller stay. What is left to do is the end of the call in rule->state, with the
  * result of fort_rule_called_back. */
 bool fort_rule_call_back(struct fort_rule *rule, const struct fort_call *call);
-/* Is it known what the helper passes to the function, if it calls one? */
-bool fort_callback_is_known(const struct fort_helper_info *helper);
 struct fort_value fort_rule_called_back(struct fort_rule *rule, const struct fort_call *call);
 /* r0 after the call. */
 bool fort_call_result(struct fort_rule *rule, const struct fort_call *call, struct fort_value *out);

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "abi/uapi.h"
+#include "step/kernel.h"
 
 bool fort_rule_ldimm_func(struct fort_rule *rule)
 {
@@ -61,6 +62,18 @@ static bool learn_index(struct fort_rule *rule, struct fort_state *state)
 
 /* --- arguments --- */
 
+/* Memory that is held while the function looks at it. */
+static bool vma(struct fort_rule *rule, struct fort_value *out)
+{
+	const struct fort_kernel *kernel = fort_rule_kernel(rule);
+	uint32_t type = kernel ? kernel->others[FORT_KNOWN_VMA] : 0;
+
+	if (!kernel)
+		return false;
+	*out = fort_value_pointer(FORT_BTF, type);
+	return type || fort_rule_bad(rule, FORT_DIAG_TYPES_LATER, FORT_REGS, 0, 0, 0, 0);
+}
+
 /* What the function gets, from the caller's arguments `a`. False: it is not called here. */
 static bool pass_arguments(struct fort_rule *rule, struct fort_state *state,
 			   const struct fort_call *call)
@@ -81,16 +94,15 @@ static bool pass_arguments(struct fort_rule *rule, struct fort_state *state,
 		out[3] = caller->regs[FORT_R3];
 		return true;
 	case BPF_FUNC_user_ringbuf_drain:
-		out[0] = fort_value_pointer(FORT_DYNPTR, 0);
+		out[0] = fort_value_pointer(FORT_DYNPTR, FORT_DYNPTR_LOCAL);
 		out[1] = caller->regs[FORT_R3];
 		return true;
+	case BPF_FUNC_find_vma:
+		out[0] = caller->regs[FORT_R1];
+		out[2] = caller->regs[FORT_R4];
+		return vma(rule, &out[1]);
 	default: return false;
 	}
-}
-
-bool fort_callback_is_known(const struct fort_helper_info *helper)
-{
-	return helper->number != BPF_FUNC_find_vma;
 }
 
 /* The argument that is the function. */

@@ -59,16 +59,15 @@ bool fort_rule_ctx_load(struct fort_rule *rule, const struct fort_reach *reach,
 /* --- what harden must know --- */
 
 /* Sockets are seen through tables of the kernel's, each kind through its own. */
-static uint8_t kind_of(const struct fort_value *base, enum fort_regtype through,
-		       const struct fort_ctx_field *field)
+static uint8_t kind_of(const struct fort_value *base, const struct fort_ctx_field *field)
 {
 	if (base->type == FORT_BTF || base->type == FORT_MAP || base->flags & FORT_UNTRUSTED)
 		return FORT_ACCESS_KERNEL;
-	switch (through) {
-	case FORT_REGTYPE_SOCKET:
-	case FORT_REGTYPE_SOCK_COMMON:
-	case FORT_REGTYPE_TCP_SOCK:
-	case FORT_REGTYPE_XDP_SOCK: return FORT_ACCESS_OBJECT;
+	switch (base->type) {
+	case FORT_SOCKET:
+	case FORT_SOCK_COMMON:
+	case FORT_TCP_SOCK:
+	case FORT_XDP_SOCK: return FORT_ACCESS_OBJECT;
 	default:
 		return field && field->yields != FORT_YIELD_SCALAR ? FORT_ACCESS_CTX_POINTER
 								   : FORT_ACCESS_PLAIN;
@@ -86,16 +85,15 @@ static bool rests_on_comparison(const struct fort_value *base)
 bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base,
 			   const struct fort_ctx_field *field)
 {
-	enum fort_regtype through = fort_value_regtype(base);
 	struct fort_access *access = &rule->env->access[rule->pc];
-	struct fort_access now = {.kind = kind_of(base, through, field)};
+	struct fort_access now = {.kind = kind_of(base, field)};
 
 	if (rests_on_comparison(base))
 		fort_rule_barrier(rule, FORT_BARRIER_BEFORE);
 	if (now.kind == FORT_ACCESS_CTX_POINTER)
 		now.which = (uint8_t)(field - rule->env->hook.prog->ctx->fields);
 	else if (now.kind == FORT_ACCESS_OBJECT)
-		now.which = (uint8_t)through;
+		now.which = (uint8_t)fort_value_regtype(base);
 	if (access->kind != FORT_ACCESS_UNSEEN &&
 	    (access->kind != now.kind || access->which != now.which))
 		return fort_rule_bad(rule, FORT_DIAG_MIXED_POINTERS, FORT_REGS, 0, 0, 0, 0);

@@ -3,8 +3,18 @@
 
 #include <errno.h>
 
+static void may_be_null(struct fort_state *state, const struct fort_param *param,
+			struct fort_value *out)
+{
+	if (!param->may_be_null)
+		return;
+	out->flags |= FORT_MAYBE_NULL;
+	out->id = state->next_id++;
+}
+
 /* What a caller may pass for a parameter (K: do_check_common); false: nothing of this kind. */
-static bool passed(struct fort_state *state, const struct fort_param *param, struct fort_value *out)
+static bool passed(const struct fort_env *env, struct fort_state *state,
+		   const struct fort_param *param, struct fort_value *out)
 {
 	switch (param->kind) {
 	case FORT_FUNC_NUMBER: *out = fort_value_unknown(); return true;
@@ -13,10 +23,15 @@ static bool passed(struct fort_state *state, const struct fort_param *param, str
 		*out = fort_value_pointer(FORT_MEM, param->bytes);
 		if (param->is_untrusted)
 			out->flags = FORT_RDONLY | FORT_UNTRUSTED;
-		if (param->may_be_null) {
-			out->flags |= FORT_MAYBE_NULL;
-			out->id = state->next_id++;
-		}
+		may_be_null(state, param, out);
+		return true;
+	case FORT_FUNC_STRUCT:
+		*out = fort_value_pointer(FORT_BTF, param->type);
+		out->flags = param->is_untrusted ? FORT_UNTRUSTED : FORT_TRUSTED;
+		may_be_null(state, param, out);
+		return env->kernel != NULL;
+	case FORT_FUNC_DYNPTR: /* of whatever kind it is, no more than the least is done with it */
+		*out = fort_value_pointer(FORT_DYNPTR, FORT_DYNPTR_LOCAL);
 		return true;
 	default: return false; /* calls of such a function are refused */
 	}
@@ -27,7 +42,7 @@ static bool enter_global(const struct fort_env *env, struct fort_state *state, u
 	const struct fort_prototype *function = &env->prototypes[subprog];
 
 	for (unsigned i = 0; i < function->n_params; i++)
-		if (!passed(state, &function->params[i], fort_state_reg(state, FORT_R1 + i)))
+		if (!passed(env, state, &function->params[i], fort_state_reg(state, FORT_R1 + i)))
 			return false;
 	return true;
 }
@@ -47,7 +62,8 @@ static void enter_async(const struct fort_env *env, struct fort_state *state, ui
 static bool is_root(const struct fort_env *env, const struct fort_root *root)
 {
 	switch (root->kind) {
-	case FORT_ROOT_MAIN: return !root->subprog && !root->object;
+	case FORT_ROOT_MAIN:
+		return !root->subprog && !root->object && env->hook.prog->bit != FORT_BIT_STOPS;
 	case FORT_ROOT_GLOBAL:
 		return root->subprog && root->subprog < env->graph->program.n_subprogs &&
 		       !root->object &&

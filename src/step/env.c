@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/uapi.h"
+
 /* Who names whom: calls, and addresses of functions. */
 struct names {
 	uint64_t row[FORT_SUBPROGS_MAX / 64];
@@ -27,8 +29,10 @@ static void add_helper(struct summing *s, uint32_t pc, struct fort_summary *own)
 		return; /* it is refused where it is reached */
 	if (helper->flags & FORT_HELPER_CALLS)
 		graph->marks[pc] |= FORT_MARK_CALLS_BACK;
-	/* Who takes this one's place may do anything to the packet. */
-	own->moves_packet |= helper->flags & (FORT_HELPER_MOVES | FORT_HELPER_LEAVES);
+	/* Who takes this one's place may do anything to the packet; of a dynptr that a global
+	 * function was given, it may be the packet's. */
+	own->moves_packet |= helper->flags & (FORT_HELPER_MOVES | FORT_HELPER_LEAVES) ||
+			     number == BPF_FUNC_dynptr_write;
 	own->tail_calls |= helper->flags & FORT_HELPER_LEAVES;
 	own->may_sleep |= (helper->flags & FORT_HELPER_SLEEPS) ||
 			  ((helper->flags & FORT_HELPER_MAY_SLEEP) && s->env->sleepable);

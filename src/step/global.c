@@ -2,6 +2,9 @@
  * is proven once, for all that the prototype allows (enter.c). (K: btf_check_func_arg_match,
  * check_func_call.)
  */
+#include "btf/match.h"
+#include "step/dynptr.h"
+#include "step/kernel.h"
 #include "step/rules.h"
 
 /* What was found is wrong with an argument of this call. */
@@ -97,18 +100,73 @@ static bool memory_param(struct fort_rule *rule, unsigned reg, const struct fort
 	return true;
 }
 
+/* What K: btf_ptr_types has. */
+static bool is_object(const struct fort_value *value, const struct fort_param *param)
+{
+	uint16_t flags = value->flags;
+
+	if (param->may_be_null)
+		flags &= (uint16_t)~FORT_MAYBE_NULL;
+	return value->type == FORT_BTF && (!flags || flags == FORT_TRUSTED || flags == FORT_RCU);
+}
+
+/* The function relies on an object that somebody holds. The kernel also takes what is known of no
+ * more than a type, or protected by RCU for a while. */
+static bool is_held(const struct fort_value *value)
+{
+	struct fort_value there = *value;
+
+	there.flags &= (uint16_t)~FORT_MAYBE_NULL;
+	return fort_value_is_trusted(&there);
+}
+
+static bool struct_param(struct fort_rule *rule, unsigned reg, const struct fort_param *param)
+{
+	const struct fort_kernel *kernel = fort_rule_kernel(rule);
+	const struct fort_value *value = fort_rule_reg(rule, reg);
+	int64_t off = fort_scalar_smin(&value->num);
+	struct fort_btf_remark remark;
+	uint64_t number;
+
+	if (!kernel)
+		return false;
+	/* As with untrusted memory. */
+	if (param->is_untrusted)
+		return fort_rule_readable(rule, reg);
+	if (param->may_be_null && fort_value_known(value, &number) && !number)
+		return true;
+	if (!is_object(value, param))
+		return fort_rule_bad(rule, FORT_DIAG_FUNC_ARG_OBJECT, reg, reg - FORT_R1, 0, 0, 0);
+	if (!is_held(value))
+		return fort_rule_bad(rule, FORT_DIAG_FUNC_ARG_TRUST, reg, reg - FORT_R1, 0, 0, 0);
+	if (off < 0 || off > (int64_t)FORT_PTR_OFFSET_MAX ||
+	    !fort_btf_has_struct(kernel->btf, value->object, (uint32_t)off, kernel->btf,
+				 param->type, false, FORT_VIEW_KERNEL, &remark))
+		return fort_rule_bad(rule, FORT_DIAG_FUNC_ARG_STRUCT, reg, reg - FORT_R1,
+				     param->type, 0, 0);
+	return fort_rule_in_place(rule, reg, false);
+}
+
+/* The function may look into it, and write to its memory, but not change it. */
+static bool dynptr_param(struct fort_rule *rule, unsigned reg)
+{
+	struct fort_dynptr_arg arg = {.kind = FORT_DYNPTR_ANY};
+
+	if ((fort_rule_reg(rule, reg)->type != FORT_DYNPTR ||
+	     fort_rule_in_place(rule, reg, false)) &&
+	    fort_dynptr_check(rule, reg, &arg))
+		return true;
+	return bad_argument(rule, FORT_DIAG_FUNC_ARG_DYNPTR);
+}
+
 static bool check_param(struct fort_rule *rule, unsigned reg, const struct fort_param *param)
 {
 	switch (param->kind) {
 	case FORT_FUNC_NUMBER: return number_param(rule, reg);
 	case FORT_FUNC_CONTEXT: return context_param(rule, reg);
 	case FORT_FUNC_MEMORY: return memory_param(rule, reg, param);
-	case FORT_FUNC_DYNPTR:
-		return fort_rule_bad(rule, FORT_DIAG_FUNC_DYNPTR_LATER, reg, reg - FORT_R1, 0, 0,
-				     0);
-	case FORT_FUNC_STRUCT:
-		return fort_rule_bad(rule, FORT_DIAG_FUNC_STRUCT_LATER, reg, reg - FORT_R1, 0, 0,
-				     0);
+	case FORT_FUNC_DYNPTR: return dynptr_param(rule, reg);
+	case FORT_FUNC_STRUCT: return struct_param(rule, reg, param);
 	default:
 		return fort_rule_bad(rule, FORT_DIAG_FUNC_ARENA_LATER, reg, reg - FORT_R1, 0, 0, 0);
 	}

@@ -13,6 +13,15 @@ static bool in_callback(const struct fort_state *state)
 	return false;
 }
 
+/* The end of the program gives nothing back; that of a function leaves it to the caller. */
+static bool may_end(struct fort_rule *rule)
+{
+	if (rule->state->n_frames == 1)
+		return fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_LEGACY, FORT_DIAG_LEGACY_REF);
+	return !rule->state->lock.type ||
+	       fort_rule_bad(rule, FORT_DIAG_LOCK_LEGACY, FORT_REGS, 0, 0, 0, 0);
+}
+
 static bool is_allowed(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
@@ -20,12 +29,13 @@ static bool is_allowed(struct fort_rule *rule)
 
 	if (!(rule->env->hook.prog->bit & FORT_LEGACY_PROGS))
 		diag = FORT_DIAG_LEGACY_PROG;
+	else if (fort_rule_in_void(rule))
+		diag = FORT_DIAG_LEGACY_VOID;
 	else if (in_callback(rule->state))
 		diag = FORT_DIAG_LEGACY_CALLBACK;
 	if (diag != FORT_DIAG_NONE)
 		return fort_rule_bad(rule, diag, FORT_REGS, 0, 0, 0, 0);
-	if (!fort_rule_readable(rule, FORT_R6) ||
-	    !fort_rule_holds_nothing(rule, FORT_DIAG_LOCK_LEGACY, FORT_DIAG_LEGACY_REF))
+	if (!fort_rule_readable(rule, FORT_R6) || !may_end(rule))
 		return false;
 	if (fort_rule_reg(rule, FORT_R6)->type != FORT_CTX)
 		return fort_rule_bad(rule, FORT_DIAG_LEGACY_CTX, FORT_R6, 0, 0, 0, 0);

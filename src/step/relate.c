@@ -210,39 +210,48 @@ static bool is_known(const struct fort_value *value, int64_t *out)
 	return true;
 }
 
-/* S(sym) at most, at least; unknown when nothing has it. */
-static int64_t sym_high(const struct fort_state *state, uint32_t sym)
+/* S(sym) at most, at least, by a value that has it; unknown when none does. */
+static int64_t high_by(const struct fort_value *value)
 {
-	const struct fort_value *value = carrier_of(state, sym);
 	struct term term = term_of(value);
 	int64_t out;
 
-	if (!sym || is_known(value, &out))
-		return sym ? out : 0;
+	if (is_known(value, &out))
+		return out;
 	return value && term.good && term.sym && adds(high_of(value), minus(term.plus), &out)
 		       ? out
 		       : INT64_MAX;
 }
 
-static int64_t sym_low(const struct fort_state *state, uint32_t sym)
+static int64_t low_by(const struct fort_value *value)
 {
-	const struct fort_value *value = carrier_of(state, sym);
 	struct term term = term_of(value);
 	int64_t out;
 
-	if (!sym || is_known(value, &out))
-		return sym ? out : 0;
+	if (is_known(value, &out))
+		return out;
 	return value && term.good && term.sym && adds(low_of(value), minus(term.plus), &out)
 		       ? out
 		       : INT64_MIN;
 }
 
+static int64_t sym_high(const struct fort_state *state, uint32_t sym)
+{
+	return sym ? high_by(carrier_of(state, sym)) : 0;
+}
+
+static int64_t sym_low(const struct fort_state *state, uint32_t sym)
+{
+	return sym ? low_by(carrier_of(state, sym)) : 0;
+}
+
 static bool bound_sym(struct fort_state *state, uint32_t sym, int64_t low, int64_t high)
 {
+	const struct fort_value *value = carrier_of(state, sym);
 	struct fort_scalar range;
 	bool known;
 
-	if (!carrier_of(state, sym) || (low <= sym_low(state, sym) && sym_high(state, sym) <= high))
+	if (!value || (low <= low_by(value) && high_by(value) <= high))
 		return true;
 	if (low > high)
 		return false;

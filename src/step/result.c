@@ -44,6 +44,13 @@ bool fort_rule_result(struct fort_rule *rule)
 	return false;
 }
 
+bool fort_rule_in_void(const struct fort_rule *rule)
+{
+	uint32_t subprog = fort_state_top(rule->state)->subprog;
+
+	return subprog && rule->env->prototypes && rule->env->prototypes[subprog].is_void;
+}
+
 bool fort_rule_may_leave(struct fort_rule *rule, const struct fort_value *result)
 {
 	struct fort_state *caller;

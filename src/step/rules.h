@@ -31,9 +31,19 @@ bool fort_rule_dead(struct fort_rule *rule);
 bool fort_rule_no_memory(struct fort_rule *rule);
 
 /* The register may be read. */
-bool fort_rule_readable(struct fort_rule *rule, unsigned reg);
+static inline bool fort_rule_readable(struct fort_rule *rule, unsigned reg)
+{
+	return fort_rule_reg(rule, reg)->type != FORT_NONE ||
+	       fort_rule_bad(rule, FORT_DIAG_NOT_READABLE, reg, 0, 0, 0, 0);
+}
+
 /* The register may be written: it is not r10. */
-bool fort_rule_writable(struct fort_rule *rule, unsigned reg);
+static inline bool fort_rule_writable(struct fort_rule *rule, unsigned reg)
+{
+	return reg != FORT_R10 ||
+	       fort_rule_bad(rule, FORT_DIAG_FRAME_POINTER, FORT_REGS, 0, 0, 0, 0);
+}
+
 /* A fresh id for symbols, call results and references. */
 uint32_t fort_rule_fresh(struct fort_rule *rule);
 /* Gives a value whose number or offset is not constant a symbol, so that copies stay related. Every
@@ -81,6 +91,10 @@ bool fort_rule_may_sleep(const struct fort_rule *rule);
 bool fort_rule_may_leave(struct fort_rule *rule, const struct fort_value *result);
 
 /* --- functions --- */
+
+/* Is this a function of which it is known that it returns no number? Nothing may make it return one
+ * before its end. (K: check_btf_func) */
+bool fort_rule_in_void(const struct fort_rule *rule);
 
 /* A frame on top of those of `state`. */
 bool fort_rule_push(struct fort_rule *rule, struct fort_state *state, enum fort_frame_kind kind,

@@ -3,18 +3,28 @@
 
 #include <string.h>
 
+/* Values that a state can have: of frames, of the packet, the metadata and the lock, of ghosts. */
+#define VALUES_MAX (FORT_FRAMES_MAX * (FORT_REGS + FORT_STACK_SLOTS + 2) + 3 + FORT_GHOSTS_MAX)
+
 struct ids {
 	uint16_t *holders; /* of each old id; saturates */
 	uint32_t *now;     /* its new number */
-	uint32_t n;
+	uint32_t n, n_named;
+	struct fort_value *named[VALUES_MAX]; /* values with ids, in order */
 };
 
+/* Counts the value's ids; most have none, and are done. */
 static inline bool count_value(struct fort_value *value, void *context)
 {
 	struct ids *ids = context;
 
 	if (value->type == FORT_NONE)
 		return true;
+	if (!(value->id | value->ref | value->sym | value->base)) {
+		value->delta = 0;
+		return true;
+	}
+	ids->named[ids->n_named++] = value;
 	if (value->sym && ids->holders[value->sym] < UINT16_MAX)
 		ids->holders[value->sym]++;
 	if (value->base && ids->holders[value->base] < UINT16_MAX)
@@ -49,12 +59,8 @@ static uint32_t renumber(struct ids *ids, uint32_t id)
 	return id ? ids->now[id] : 0;
 }
 
-static inline bool renumber_value(struct fort_value *value, void *context)
+static void renumber_value(struct ids *ids, struct fort_value *value)
 {
-	struct ids *ids = context;
-
-	if (value->type == FORT_NONE)
-		return true;
 	value->id = renumber(ids, value->id);
 	value->ref = renumber(ids, value->ref);
 	value->base = ids->holders[value->base] > 1 || (value->flags & FORT_LOCKABLE)
@@ -67,15 +73,15 @@ static inline bool renumber_value(struct fort_value *value, void *context)
 	value->sym = renumber(ids, value->sym);
 	if (!value->sym)
 		value->delta = 0;
-	return true;
 }
 
 bool fort_state_settle(struct fort_pool *pool, struct fort_state *state)
 {
 	size_t n = state->next_id;
-	struct ids ids = {
-		.now = fort_pool_scratch(pool, n * (sizeof(uint32_t) + sizeof(uint16_t)))};
+	struct ids ids;
 
+	ids.n = ids.n_named = 0;
+	ids.now = fort_pool_scratch(pool, n * (sizeof(uint32_t) + sizeof(uint16_t)));
 	if (!ids.now)
 		return false;
 	memset(ids.now, 0, n * (sizeof(uint32_t) + sizeof(uint16_t)));
@@ -83,7 +89,8 @@ bool fort_state_settle(struct fort_pool *pool, struct fort_state *state)
 	(void)fort_state_each(state, count_value, &ids);
 	drop_facts(&ids, state);
 	ids.holders[0] = 0;
-	(void)fort_state_each(state, renumber_value, &ids);
+	for (uint32_t i = 0; i < ids.n_named; i++)
+		renumber_value(&ids, ids.named[i]);
 	for (uint32_t i = 0; i < state->n_refs; i++)
 		state->refs[i].id = renumber(&ids, state->refs[i].id);
 	for (uint32_t i = 0; i < state->n_facts; i++) {

@@ -141,7 +141,7 @@ bool fort_slots_overwrite(struct fort_rule *rule, const struct fort_stack_reach 
 
 int32_t fort_slots_dynptr_in(const struct fort_stack_reach *where)
 {
-	for (int32_t off = where->low; off < where->high; off++) {
+	for (int32_t off = where->low; off < where->high; off = (off | 7) + 1) {
 		const struct fort_slot *slot = &where->frame->slots[(uint32_t)(-off - 1) / 8];
 
 		if (is_object(slot) && slot->spill.type == FORT_DYNPTR)

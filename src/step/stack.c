@@ -12,6 +12,14 @@ static unsigned byte_of(int32_t off)
 	return (unsigned)((uint32_t)off % 8);
 }
 
+/* The first byte of the next slot upwards, or `high`: accesses are looked at slot by slot. */
+static int32_t next_slot(int32_t off, int32_t high)
+{
+	int32_t next = (off | 7) + 1;
+
+	return next < high ? next : high;
+}
+
 static bool stack_bad(struct fort_rule *rule, const struct fort_reach *reach,
 		      const struct fort_scalar *at, enum fort_diag diag)
 {
@@ -90,6 +98,15 @@ static struct fort_value fill(struct fort_rule *rule, struct fort_slot *slot, un
 		return *value;
 	}
 	return fort_value_number(fort_scalar_truncate(&value->num, 8 * bytes));
+}
+
+/* Numbers in all bytes, or zeroes: the common case. */
+static bool is_plain(const struct fort_slot *slot)
+{
+	uint64_t marks = fort_slot_marks(slot);
+
+	return marks == fort_marks_of(FORT_BYTE_MISC) || marks == fort_marks_of(FORT_BYTE_ZERO) ||
+	       (marks == fort_marks_of(FORT_BYTE_SPILL) && slot->spill.type == FORT_NUM);
 }
 
 /* May byte `off` be read as part of a number? A byte of a pointer needs the right to leak it; so
@@ -192,9 +209,15 @@ bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
 {
 	bool may_leak = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
-	for (int32_t off = where->low; off < where->high; off++)
-		if (!byte_readable(rule, reach, where, off, may_leak))
-			return false;
+	for (int32_t off = where->low; off < where->high;) {
+		int32_t next = next_slot(off, where->high);
+
+		if (is_plain(&where->frame->slots[slot_of(off)]))
+			off = next;
+		for (; off < next; off++)
+			if (!byte_readable(rule, reach, where, off, may_leak))
+				return false;
+	}
 	return true;
 }
 
@@ -233,13 +256,15 @@ static void store_zero(const struct fort_stack_reach *where)
 
 void fort_stack_clobber(const struct fort_stack_reach *where)
 {
-	for (int32_t off = where->low; off < where->high; off++) {
+	for (int32_t off = where->low; off < where->high;) {
 		struct fort_slot *slot = &where->frame->slots[slot_of(off)];
+		int32_t next = next_slot(off, where->high);
 
 		break_spill(slot);
 		/* A byte that only may have been written keeps "never written" if it was so. */
-		if (where->fixed || slot->bytes[byte_of(off)] != FORT_BYTE_INVALID)
-			slot->bytes[byte_of(off)] = FORT_BYTE_MISC;
+		for (; off < next; off++)
+			if (where->fixed || slot->bytes[byte_of(off)] != FORT_BYTE_INVALID)
+				slot->bytes[byte_of(off)] = FORT_BYTE_MISC;
 	}
 }
 
@@ -278,7 +303,7 @@ bool fort_stack_breakable(struct fort_rule *rule, const struct fort_reach *reach
 {
 	if (rule->env->rights & FORT_MAY_LEAK_POINTERS)
 		return true;
-	for (int32_t off = where->low; off < where->high; off++) {
+	for (int32_t off = where->low; off < where->high; off = next_slot(off, where->high)) {
 		const struct fort_slot *slot = &where->frame->slots[slot_of(off)];
 
 		if (slot->bytes[0] != FORT_BYTE_SPILL || !fort_value_is_pointer(&slot->spill) ||

@@ -62,13 +62,12 @@ static void free_frame(struct fort_pool *pool, struct fort_frame *frame)
 	give(&pool->free_frames, frame);
 }
 
-static struct fort_frame *new_frame(struct fort_pool *pool)
+static struct fort_slot *new_slots(struct fort_pool *pool, uint32_t n_slots, uint32_t *room)
 {
-	struct fort_frame *frame = take(pool, &pool->free_frames, sizeof(*frame));
+	unsigned class = slot_class(n_slots);
 
-	if (frame)
-		memset(frame, 0, sizeof(*frame));
-	return frame;
+	*room = 1u << (SLOTS_MIN_SHIFT + class);
+	return take(pool, &pool->free_slots[class], *room * sizeof(struct fort_slot));
 }
 
 bool fort_frame_touch(struct fort_pool *pool, struct fort_frame *frame, uint32_t n_slots)
@@ -76,10 +75,8 @@ bool fort_frame_touch(struct fort_pool *pool, struct fort_frame *frame, uint32_t
 	if (n_slots <= frame->n_slots)
 		return true;
 	if (n_slots > frame->room) {
-		unsigned class = slot_class(n_slots);
-		uint32_t room = 1u << (SLOTS_MIN_SHIFT + class);
-		struct fort_slot *slots =
-			take(pool, &pool->free_slots[class], room * sizeof(*slots));
+		uint32_t room;
+		struct fort_slot *slots = new_slots(pool, n_slots, &room);
 
 		if (!slots)
 			return false;
@@ -98,22 +95,22 @@ bool fort_frame_touch(struct fort_pool *pool, struct fort_frame *frame, uint32_t
 
 static struct fort_frame *clone_frame(struct fort_pool *pool, const struct fort_frame *frame)
 {
-	struct fort_frame *copy = new_frame(pool);
+	struct fort_frame *copy = take(pool, &pool->free_frames, sizeof(*copy));
 
 	if (!copy)
 		return NULL;
-	if (!fort_frame_touch(pool, copy, frame->n_slots)) {
+	*copy = *frame;
+	copy->slots = NULL;
+	copy->room = 0;
+	if (!frame->n_slots)
+		return copy;
+	copy->slots = new_slots(pool, frame->n_slots, &copy->room);
+	if (!copy->slots) {
+		copy->room = 0;
 		free_frame(pool, copy);
 		return NULL;
 	}
-	memcpy(copy->regs, frame->regs, sizeof(copy->regs));
-	copy->kind = frame->kind;
-	copy->subprog = frame->subprog;
-	copy->return_pc = frame->return_pc;
-	copy->turns = frame->turns;
-	copy->goes = frame->goes;
-	if (frame->n_slots)
-		memcpy(copy->slots, frame->slots, frame->n_slots * sizeof(frame->slots[0]));
+	memcpy(copy->slots, frame->slots, frame->n_slots * sizeof(frame->slots[0]));
 	return copy;
 }
 
@@ -183,11 +180,12 @@ void fort_state_free(struct fort_pool *pool, struct fort_state *state)
 bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uint32_t subprog,
 			   uint32_t return_pc)
 {
-	struct fort_frame *frame = new_frame(pool);
+	struct fort_frame *frame = take(pool, &pool->free_frames, sizeof(*frame));
 	struct fort_value *fp;
 
 	if (!frame)
 		return false;
+	memset(frame, 0, sizeof(*frame));
 	frame->subprog = subprog;
 	frame->return_pc = return_pc;
 	frame->turns = frame->goes = fort_value_const(0);
@@ -201,16 +199,6 @@ bool fort_state_push_frame(struct fort_pool *pool, struct fort_state *state, uin
 void fort_state_pop_frame(struct fort_pool *pool, struct fort_state *state)
 {
 	free_frame(pool, state->frames[--state->n_frames]);
-}
-
-struct fort_value fort_value_number(struct fort_scalar num)
-{
-	return (struct fort_value){.type = FORT_NUM, .num = num};
-}
-
-struct fort_value fort_value_const(uint64_t number)
-{
-	return fort_value_number(fort_scalar_const(number));
 }
 
 struct fort_value fort_value_unknown(void)
@@ -227,7 +215,10 @@ struct fort_value fort_value_pointer(enum fort_type type, uint32_t object)
 
 struct fort_value fort_value_counter(void)
 {
-	return fort_value_number(fort_scalar_range(0, 1ull << 62));
+	const uint64_t most = 1ull << 62;
+
+	return (struct fort_value){.type = FORT_NUM,
+				   .num = {{0, most}, {0, 2 * most - 1}, {0, UINT32_MAX}}};
 }
 
 bool fort_value_count(struct fort_value *counter)
@@ -237,15 +228,6 @@ bool fort_value_count(struct fort_value *counter)
 	counter->num = fort_scalar_plus(&counter->num, 1);
 	counter->delta = counter->sym ? fort_wrap_add(counter->delta, 1) : 0;
 	return fort_scalar_meet(&counter->num, &any.num);
-}
-
-unsigned fort_slot_spilled(const struct fort_slot *slot)
-{
-	unsigned n = 0;
-
-	while (n < 8 && slot->bytes[n] == FORT_BYTE_SPILL)
-		n++;
-	return n;
 }
 
 bool fort_slot_low(const struct fort_slot *slot, unsigned n, struct fort_value *out)
@@ -350,17 +332,28 @@ static bool is_object(const struct fort_value *value)
 	return value->type == FORT_DYNPTR || value->type == FORT_ITER;
 }
 
+/* Marks there are; those of an object in all bytes, those of a spill in the first. */
+static bool formed_marks(const struct fort_slot *slot, unsigned spilled)
+{
+	uint8_t first = slot->bytes[0];
+
+	if (first < FORT_BYTES && fort_slot_marks(slot) == fort_marks_of(first))
+		return true;
+	for (unsigned i = 0; i < 8; i++)
+		if (slot->bytes[i] >= FORT_BYTES || slot->bytes[i] == FORT_BYTE_OBJECT ||
+		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
+			return false;
+	return true;
+}
+
 static bool formed_slot(const struct fort_state *state, const struct fort_slot *slot,
 			uint32_t holder)
 {
 	bool object = slot->bytes[0] == FORT_BYTE_OBJECT;
 	unsigned spilled = fort_slot_spilled(slot);
 
-	for (unsigned i = 0; i < 8; i++)
-		if (slot->bytes[i] >= FORT_BYTES ||
-		    (slot->bytes[i] == FORT_BYTE_OBJECT) != object ||
-		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
-			return false;
+	if (!formed_marks(slot, spilled))
+		return false;
 	if (object)
 		return is_object(&slot->spill) && formed_value(state, &slot->spill, holder);
 	if (!spilled)

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/limits.h"
 #include "domain/scalar.h"
@@ -219,8 +221,16 @@ static inline struct fort_value *fort_state_reg(const struct fort_state *state, 
 }
 
 /* Values. */
-struct fort_value fort_value_number(struct fort_scalar num);
-struct fort_value fort_value_const(uint64_t number);
+static inline struct fort_value fort_value_number(struct fort_scalar num)
+{
+	return (struct fort_value){.type = FORT_NUM, .num = num};
+}
+
+static inline struct fort_value fort_value_const(uint64_t number)
+{
+	return fort_value_number(fort_scalar_const(number));
+}
+
 struct fort_value fort_value_unknown(void);
 struct fort_value fort_value_pointer(enum fort_type type, uint32_t object);
 /* A count of something that takes time: it never reaches 2^62. */
@@ -242,8 +252,27 @@ static inline bool fort_value_known(const struct fort_value *value, uint64_t *ou
 	return true;
 }
 
+/* The eight marks at once; one mark, eight times. */
+static inline uint64_t fort_slot_marks(const struct fort_slot *slot)
+{
+	uint64_t marks;
+
+	memcpy(&marks, slot->bytes, sizeof(marks));
+	return marks;
+}
+
+static inline uint64_t fort_marks_of(enum fort_byte byte)
+{
+	return 0x0101010101010101u * (uint64_t)byte;
+}
+
 /* Leading SPILL bytes of a slot: 0 when nothing is spilled there. */
-unsigned fort_slot_spilled(const struct fort_slot *slot);
+static inline unsigned fort_slot_spilled(const struct fort_slot *slot)
+{
+	uint64_t others = fort_slot_marks(slot) ^ fort_marks_of(FORT_BYTE_SPILL);
+
+	return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+}
 
 /* The number in the first n bytes, 1, 2, 4 or 8, where one is known: spilled as such, or as a wider
  * one, or all zeroes. A pointer only whole. */

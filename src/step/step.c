@@ -32,20 +32,6 @@ bool fort_rule_no_memory(struct fort_rule *rule)
 	return false;
 }
 
-bool fort_rule_readable(struct fort_rule *rule, unsigned reg)
-{
-	if (fort_rule_reg(rule, reg)->type == FORT_NONE)
-		return fort_rule_bad(rule, FORT_DIAG_NOT_READABLE, reg, 0, 0, 0, 0);
-	return true;
-}
-
-bool fort_rule_writable(struct fort_rule *rule, unsigned reg)
-{
-	if (reg == FORT_R10)
-		return fort_rule_bad(rule, FORT_DIAG_FRAME_POINTER, FORT_REGS, 0, 0, 0, 0);
-	return true;
-}
-
 uint32_t fort_rule_fresh(struct fort_rule *rule)
 {
 	return rule->state->next_id++;

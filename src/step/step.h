@@ -87,7 +87,7 @@ struct fort_prototype {
 	uint8_t linkage;  /* enum fort_linkage */
 	uint8_t err;      /* GLOBAL: 0, or the errno that its prototype is refused with */
 	uint8_t n_params; /* GLOBAL */
-	uint8_t reserved; /* 0 */
+	uint8_t is_void;  /* 1: it returns nothing, or no number; else 0 */
 	struct fort_param params[FORT_BTF_FUNC_ARGS_MAX];
 };
 _Static_assert(sizeof(struct fort_prototype) == 64, "no padding");

@@ -50,6 +50,8 @@ static int attach(struct fort_event_object *event)
 
 	if (!attacher->attach || !event->prog->road)
 		return -EOPNOTSUPP;
+	if (fort_crash_has_detached(event->prog))
+		return -EPERM;
 	err = attacher->attach(attacher->owner, &request, &event->attachment);
 	event->attached = !err;
 	return err;
@@ -86,6 +88,14 @@ int fort_event_set_prog(struct fort_event_object *event, struct fort_prog_object
 	}
 	pthread_mutex_unlock(&event->lock);
 	return err;
+}
+
+void fort_event_detach(struct fort_event_object *event, const struct fort_prog_object *prog)
+{
+	pthread_mutex_lock(&event->lock);
+	if (event->prog == prog)
+		detach(event);
+	pthread_mutex_unlock(&event->lock);
 }
 
 void fort_event_clear_prog(struct fort_event_object *event)

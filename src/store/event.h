@@ -14,6 +14,8 @@ uint32_t fort_event_uprobe_type(void);
  */
 FORT_CHECKED int fort_event_set_prog(struct fort_event_object *event, struct fort_prog_object *prog,
 				     uint64_t cookie);
+/* Detaches if it is this program's; it stays so until it is enabled anew. */
+void fort_event_detach(struct fort_event_object *event, const struct fort_prog_object *prog);
 /* Detaches, and takes it back. */
 void fort_event_clear_prog(struct fort_event_object *event);
 /* Returns 0 or the attacher's error, without change. */

@@ -16,6 +16,7 @@
 #include "helper/services.h"
 #include "map/map.h"
 #include "step/kernel.h"
+#include "store/crash.h"
 #include "store/store.h"
 
 enum fort_object_kind {
@@ -89,6 +90,7 @@ struct fort_prog_object {
 	const struct fort_btf_target *target; /* function of the kernel; or NULL */
 	struct fort_info info;
 	struct fort_road_program *road;
+	struct fort_crash_place crash_place;
 	uint8_t tag[8];
 	uint64_t load_time_ns; /* of the boot clock */
 	uint32_t uid;
@@ -147,12 +149,16 @@ struct fort_store {
 	enum fort_isolation isolation;
 	struct fort_keys keys;          /* of programs under mpk; runtime 0: there were none yet */
 	struct fort_crash_policy crash; /* of programs loaded now */
-	bool blind;                     /* constants of programs loaded now are hidden */
-	bool counts;                    /* programs loaded now count their instructions */
+	struct fort_crashes crashes;
+	bool blind;        /* constants of programs loaded now are hidden */
+	bool seals;        /* machine code of programs loaded now is sealed */
+	uint32_t n_sealed; /* programs that were loaded so, in use or not */
+	bool counts;       /* programs loaded now count their instructions */
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;
 	struct fort_area *areas[FORT_AREAS_MAX]; /* of program types; made when first needed */
+	struct fort_road_memory memory;
 	struct fort_load_report report;
 	struct fort_test_result last_run;
 	uint32_t uprobe_type;

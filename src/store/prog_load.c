@@ -283,22 +283,38 @@ static const char *map_name(void *owner, uint32_t index)
 	return index < prog->n_used ? prog->maps[index]->name : NULL;
 }
 
+/* What is sealed is never given back: loads that fail are counted as well, for not many do. */
+static int count_sealed(struct fort_store *store)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&store->lock);
+	if (store->n_sealed >= FORT_SEALED_MAX)
+		err = -ENOSPC;
+	else
+		store->n_sealed++;
+	pthread_mutex_unlock(&store->lock);
+	return err;
+}
+
 long fort_prog_load_invoke(struct fort_call *call)
 {
 	struct fort_prog_object *prog = call->load.prog;
 	struct fort_load_report report = {0};
-	const struct fort_road_request request = {
+	struct fort_road_request request = {
 		.type = prog->type,
 		.expected_attach_type = prog->expected_attach_type,
 		.flags = prog->flags,
 		.gpl = prog->gpl,
 		.name = prog->name,
 		.host = &call->store->host,
+		.memory = &call->store->memory,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
 		.keys = &call->store->keys,
 		.crash = call->store->crash,
 		.blind = call->store->blind,
+		.seal = call->store->seals,
 		.counts = call->store->counts,
 		.insns = prog->insns,
 		.n_insns = prog->n_insns,
@@ -316,7 +332,11 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.log_level = call->attr.prog_load.log_level,
 		.log = &call->log,
 	};
-	int err = fort_road_load(&request, &report, &prog->road);
+	int err = request.seal ? count_sealed(call->store) : 0;
+
+	fort_crashes_enter(prog);
+	request.crash_place = prog->crash_place;
+	err = err ? err : fort_road_load(&request, &report, &prog->road);
 
 	if (!err && prog->road)
 		err = fort_tails_check(prog);

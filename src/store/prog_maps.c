@@ -290,6 +290,7 @@ long fort_bind_map_invoke(struct fort_call *call)
 
 void fort_prog_object_free(struct fort_prog_object *prog)
 {
+	fort_crashes_leave(prog);
 	if (prog->road)
 		fort_road_unload(prog->road);
 	for (uint32_t i = 0; i < prog->n_maps; i++)

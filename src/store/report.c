@@ -62,7 +62,7 @@ static void put_path(const struct fort_info *info, const struct fort_explanation
 }
 
 _Static_assert(FORT_LOAD_EVENTS >= FORT_EVENTS_MAX && FORT_LOAD_REGISTERS >= FORT_INVOLVED_MAX &&
-		       FORT_LOAD_FIXES >= FORT_FIXES_MAX && FORT_LOAD_COSTS >= FORT_COSTS_MAX,
+		       FORT_LOAD_FIXES >= FORT_FIXES_MAX && FORT_LOAD_EXAMPLE >= FORT_EXAMPLE_TOLD && FORT_LOAD_COSTS >= FORT_COSTS_MAX,
 	       "all that is told has room in a report");
 
 static void put_events(const struct fort_info *info, const struct fort_explanation *told,
@@ -80,6 +80,13 @@ static void put_events(const struct fort_info *info, const struct fort_explanati
 
 		copy(reg->name, sizeof(reg->name), told->registers[i].name);
 		copy(reg->value, sizeof(reg->value), told->registers[i].value);
+	}
+	for (uint32_t i = 0; i < told->n_example; i++) {
+		struct fort_load_example *item = &diag->example[diag->n_example++];
+
+		copy(item->name, sizeof(item->name), told->example[i].name);
+		item->is_offset = told->example[i].is_offset;
+		item->number = told->example[i].number;
 	}
 }
 

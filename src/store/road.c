@@ -30,7 +30,7 @@ struct fort_road_program {
 struct load {
 	const struct fort_road_request *request;
 	struct fort_load_report *report;
-	struct fort_arena arena, check_arena;
+	struct fort_road_memory memory;
 	struct fort_unit_request wanted;
 	struct fort_unit unit;
 	struct fort_verify_result result;
@@ -50,8 +50,9 @@ static int describe_maps(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
 	uint32_t n = request->n_maps + request->n_inner;
-	struct fort_map_shape *shapes = FORT_ARENA_ARRAY(&load->arena, n, struct fort_map_shape);
-	const uint8_t **constants = FORT_ARENA_ARRAY(&load->arena, n, const uint8_t *);
+	struct fort_map_shape *shapes =
+		FORT_ARENA_ARRAY(&load->memory.proof, n, struct fort_map_shape);
+	const uint8_t **constants = FORT_ARENA_ARRAY(&load->memory.proof, n, const uint8_t *);
 
 	if (!shapes || !constants)
 		return -ENOMEM;
@@ -73,8 +74,8 @@ static int meet_kernel(struct load *load)
 	const struct fort_road_request *request = load->request;
 	struct fort_btf_remark remark = {0};
 
-	return fort_env_meet(&load->unit.env, &load->arena, request->kernel, request->target_id,
-			     &remark);
+	return fort_env_meet(&load->unit.env, &load->memory.proof, request->kernel,
+			     request->target_id, &remark);
 }
 
 /* And of the functions. */
@@ -82,9 +83,11 @@ static int describe_functions(struct load *load)
 {
 	const struct fort_road_request *request = load->request;
 	const struct fort_func_owner owner = {.prog_type = request->type->number,
-					      .attach_type = request->expected_attach_type};
+					      .attach_type = request->expected_attach_type,
+					      .kernel = request->kernel ? request->kernel->btf
+									: NULL};
 	struct fort_description described;
-	int err = fort_describe(&load->arena, request->info, &owner, &described);
+	int err = fort_describe(&load->memory.proof, request->info, &owner, &described);
 
 	if (err)
 		return err;
@@ -116,7 +119,7 @@ static int build_unit(struct load *load)
 		err = describe_functions(load);
 	if (err)
 		return err;
-	err = fort_unit_build(&load->arena, &load->wanted, &load->unit, &error);
+	err = fort_unit_build(&load->memory.proof, &load->wanted, &load->unit, &error);
 	if (err == -EINVAL)
 		return fort_report_unit(request, &error, load->report);
 	return err || !request->kernel ? err : meet_kernel(load);
@@ -135,14 +138,14 @@ static int search(struct load *load)
 					      .narrator = &narrator,
 					      .explains = true};
 	uint64_t start = now_ns();
-	int err = fort_verify_search(&load->unit.env, &load->arena, &options, &load->result);
+	int err = fort_verify_search(&load->unit.env, &load->memory.proof, &options, &load->result);
 
 	load->report->verify_ns = now_ns() - start;
 	load->report->insns_processed = load->result.insns_processed;
 	load->report->states = load->result.total_states;
 	load->report->peak_states = load->result.peak_states;
 	load->report->certificate_bytes = load->result.certificate.bytes;
-	load->report->memory_bytes = load->arena.used_bytes;
+	load->report->memory_bytes = load->memory.proof.used_bytes;
 	if (!err && load->result.verdict == FORT_REJECT)
 		err = fort_report_rejection(request, &load->unit.env, &load->result, NULL,
 					    load->report);
@@ -155,7 +158,7 @@ static int check(struct load *load)
 	struct fort_span bytes = {load->result.certificate.data, load->result.certificate.bytes};
 	struct fort_check check;
 	uint64_t start = now_ns();
-	bool good = fort_certificate_check(bytes, &load->unit.env, &load->check_arena, &check,
+	bool good = fort_certificate_check(bytes, &load->unit.env, &load->memory.check, &check,
 					   &load->proven);
 
 	load->report->check_ns = now_ns() - start;
@@ -186,7 +189,8 @@ static int pack(struct load *load, struct fort_buf *package)
 		.unit = load->wanted,
 		/* Who runs it elsewhere has another engine, and keys of its own or none. */
 		.isolation = fort_isolation_without_keys(load->request->isolation),
-		.quarantine_after = load->request->crash.quarantine_after,
+		.crash = load->request->crash,
+		.crash_place = load->request->crash_place,
 		.fuel = FORT_FUEL_DEFAULT,
 		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
 	};
@@ -210,10 +214,14 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.fuel = FORT_FUEL_DEFAULT,
 		.keys = fort_isolations[request->isolation].keys ? request->keys : NULL,
 		.crash = request->crash,
+		.crash_place = request->crash_place,
+		.shared = request->host->shared,
 		.blind = request->blind,
+		.seal = request->seal,
 		.counts = request->counts,
 		.cache = fort_cache_directory(directory),
 		.tails = true,
+		.scratch = &load->memory.scratch,
 	};
 	uint64_t start = now_ns();
 	int err = fort_loaded_open(&wanted, out);
@@ -254,14 +262,43 @@ static int prove(struct load *load)
 	return err || load->request->vet ? err : refuse_idle(load);
 }
 
+static void take_memory(struct load *load)
+{
+	struct fort_road_memory *kept = load->request->memory;
+
+	pthread_mutex_lock(kept->lock);
+	load->memory = *kept;
+	*kept = (struct fort_road_memory){.lock = kept->lock};
+	pthread_mutex_unlock(kept->lock);
+	load->memory.proof.limit_bytes = FORT_SEARCH_BYTES_MAX;
+	load->memory.check.limit_bytes = FORT_SEARCH_BYTES_MAX;
+	load->memory.scratch.limit_bytes = SIZE_MAX;
+}
+
+/* Whoever comes last with something to keep frees what was there. */
+static void give_memory(struct load *load)
+{
+	struct fort_road_memory *kept = load->request->memory, ours = load->memory;
+
+	fort_arena_reset(&ours.proof, FORT_ARENA_KEPT_BYTES);
+	fort_arena_reset(&ours.check, FORT_ARENA_KEPT_BYTES);
+	fort_arena_reset(&ours.scratch, FORT_ARENA_KEPT_BYTES);
+	pthread_mutex_lock(kept->lock);
+	load->memory = *kept;
+	*kept = ours;
+	pthread_mutex_unlock(kept->lock);
+	fort_arena_free(&load->memory.proof);
+	fort_arena_free(&load->memory.check);
+	fort_arena_free(&load->memory.scratch);
+}
+
 int fort_road_load(const struct fort_road_request *request, struct fort_load_report *report,
 		   struct fort_road_program **out)
 {
 	struct load load = {.request = request, .report = report};
 	int err;
 
-	fort_arena_init(&load.arena, FORT_SEARCH_BYTES_MAX);
-	fort_arena_init(&load.check_arena, FORT_SEARCH_BYTES_MAX);
+	take_memory(&load);
 	err = prove(&load);
 	fort_report_statistics(request, &load.result, report);
 	if (!err && request->vet)
@@ -269,8 +306,7 @@ int fort_road_load(const struct fort_road_request *request, struct fort_load_rep
 	else
 		err = err ? err : take_in(&load, out);
 	fort_buf_free(&load.result.certificate);
-	fort_arena_free(&load.check_arena);
-	fort_arena_free(&load.arena);
+	give_memory(&load);
 	return err;
 }
 

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "abi/progs.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -50,6 +52,13 @@ struct fort_load_register {
 	char name[8], value[160];
 };
 
+/* A number with which it happens: a register's, or the offset of its pointer; "packet": its length. */
+struct fort_load_example {
+	char name[8];
+	bool is_offset;
+	int64_t number;
+};
+
 /* Where the search's work went: a loop (its head) or a branch. */
 struct fort_load_cost {
 	struct fort_load_place place;
@@ -68,6 +77,7 @@ struct fort_load_doubt {
 #define FORT_LOAD_EVENTS    8u
 #define FORT_LOAD_REGISTERS 6u
 #define FORT_LOAD_FIXES     4u
+#define FORT_LOAD_EXAMPLE   7u
 
 /* Why a program was rejected, in words that outlive the load. `code` "" when nothing is to say. */
 struct fort_load_diag {
@@ -79,10 +89,11 @@ struct fort_load_diag {
 	char class[16];   /* who has to change something (verify/explain.h) */
 	char pattern[32]; /* the well-known kind that it is (verify/patterns.def), or "" */
 	int errno_value;  /* positive */
-	uint32_t n_fixes, n_events, n_registers, n_costs, subprog;
+	uint32_t n_fixes, n_events, n_registers, n_example, n_costs, subprog;
 	struct fort_load_place place;
 	struct fort_load_event events[FORT_LOAD_EVENTS]; /* oldest first */
 	struct fort_load_register registers[FORT_LOAD_REGISTERS];
+	struct fort_load_example example[FORT_LOAD_EXAMPLE]; /* all of these at once; or none */
 	struct fort_load_cost costs[FORT_LOAD_COSTS]; /* most first; of what is too complex */
 	struct fort_load_doubt doubt;
 	/* The newest conditional jumps before it, oldest first, and how many there were. */
@@ -105,6 +116,13 @@ struct fort_load_report {
 	char log_tail[FORT_LOG_TAIL_BYTES + 1]; /* the store fills it */
 };
 
+/* Memory that loads work in, kept from one to the next: a load takes it, and others that come
+ * meanwhile have their own. All zero but for the lock: nothing is kept yet. */
+struct fort_road_memory {
+	pthread_mutex_t *lock;
+	struct fort_arena proof, check, scratch;
+};
+
 struct fort_road_request {
 	const struct fort_prog_info *type;
 	uint32_t expected_attach_type; /* BPF_* as the loader gave it */
@@ -112,9 +130,12 @@ struct fort_road_request {
 	bool gpl;
 	const char *name;
 	struct fort_host *host; /* outlives the program */
+	struct fort_road_memory *memory;
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;
+	struct fort_crash_place crash_place; /* in the host's shared table */
+	bool seal;                           /* machine code stays for ever (engine/engine.h) */
 	bool blind;             /* constants are hidden in machine code (engine/engine.h) */
 	struct fort_keys *keys; /* for isolations that have them; outlives the program */
 	bool counts;            /* how often instructions run is counted (engine/run.h) */

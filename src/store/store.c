@@ -6,9 +6,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "abi/uapi.h"
+#include "base/sys.h"
 #include "engine/watch.h"
 #include "helper/trace.h"
 #include "map/cpus.h"
+#include "store/crash.h"
 #include "store/event.h"
 #include "store/handle.h"
 #include "store/tails.h"
@@ -25,8 +28,11 @@ static int start(struct fort_store *store)
 	if (!err)
 		err = fort_shared_create(n_cpus, &store->shared);
 	err = err ? err : fort_trace_create(store->shared, &store->trace);
-	if (!err)
+	err = err ? err : fort_crashes_open(store);
+	if (!err) {
 		fort_host_init(&store->host, store->shared, store->trace);
+		store->host.crashes = store->crashes.ring;
+	}
 	err = err ? err
 		  : fort_watch_open(FORT_RUN_NS_MAX, FORT_WATCH_PERIOD_NS, &store->host.watch);
 	store->engine = &fort_engine_interp;
@@ -44,6 +50,7 @@ int fort_store_create(struct fort_store **out)
 		return -ENOMEM;
 	store->epoll = -1;
 	pthread_mutex_init(&store->lock, NULL);
+	store->memory.lock = &store->lock;
 	err = start(store);
 	if (err) {
 		fort_store_free(store);
@@ -62,6 +69,7 @@ void fort_store_free(struct fort_store *store)
 	if (store->keys.runtime)
 		fort_keys_close(&store->keys);
 	fort_watch_close(store->host.watch);
+	fort_crashes_close(store);
 	if (store->trace)
 		fort_map_close(store->trace);
 	fort_shared_close(store->shared);
@@ -70,6 +78,9 @@ void fort_store_free(struct fort_store *store)
 	for (unsigned kind = 0; kind < FORT_OBJECT_KINDS; kind++)
 		free(store->tables[kind].objects);
 	free(store->identities.entries);
+	fort_arena_free(&store->memory.proof);
+	fort_arena_free(&store->memory.check);
+	fort_arena_free(&store->memory.scratch);
 	pthread_mutex_destroy(&store->lock);
 	free(store);
 }
@@ -165,18 +176,22 @@ enum fort_isolation fort_store_isolation(const struct fort_store *store)
 	return store->isolation;
 }
 
-void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy)
-{
-	pthread_mutex_lock(&store->lock);
-	store->crash = *policy;
-	pthread_mutex_unlock(&store->lock);
-}
-
 void fort_store_set_blinding(struct fort_store *store, bool blind)
 {
 	pthread_mutex_lock(&store->lock);
 	store->blind = blind;
 	pthread_mutex_unlock(&store->lock);
+}
+
+int fort_store_set_sealing(struct fort_store *store, bool seals)
+{
+	/* Of nothing, to ask whether the kernel knows it. */
+	if (seals && fort_sys3(FORT_SYS_MSEAL, 0, 0, 0))
+		return -EOPNOTSUPP;
+	pthread_mutex_lock(&store->lock);
+	store->seals = seals;
+	pthread_mutex_unlock(&store->lock);
+	return 0;
 }
 
 void fort_store_set_counting(struct fort_store *store, bool counts)
@@ -207,9 +222,9 @@ int fort_store_program(struct fort_store *store, int fd, struct fort_store_progr
 	return 0;
 }
 
-struct fort_map *fort_store_trace(const struct fort_store *store)
+struct fort_store_rings fort_store_rings(const struct fort_store *store)
 {
-	return store->trace;
+	return (struct fort_store_rings){store->trace, store->crashes.ring};
 }
 
 uint32_t fort_store_uprobe_type(const struct fort_store *store)

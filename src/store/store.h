@@ -76,15 +76,38 @@ FORT_CHECKED int fort_store_set_engine(struct fort_store *store, const struct fo
 const struct fort_engine *fort_store_engine(const struct fort_store *store);
 enum fort_isolation fort_store_isolation(const struct fort_store *store);
 
-/* What becomes of programs, loaded from now on, whose runs end early (load/loaded.h). The default
- * is that they stay. Where they are attached, the number of crashes goes with them and counts in
- * each process; nobody is told there but by the probe's counters. */
+/* What becomes of programs, loaded from now on, whose runs end early (load/crash.h). The default is
+ * that crashes are told and nothing is done. The policy goes with a program into all processes. */
 void fort_store_set_crash_policy(struct fort_store *store, const struct fort_crash_policy *policy);
+
+/* A crash, and what it was that crashed: names are "" and numbers 0 when it is not known any more.
+ */
+struct fort_store_crash {
+	struct fort_crash_event event;
+	uint32_t prog_id;
+	char prog[FORT_NAME_BYTES];
+	char file[256], text[256]; /* the source line of the instruction */
+	uint32_t line;
+	bool attached; /* in another process, not in a test run */
+};
+/* Takes the next crash; false when there is none. A program whose policy says so is detached from
+ * what it is attached to here; processes that it runs in do that on their own. */
+bool fort_store_next_crash(struct fort_store *store, struct fort_store_crash *out);
+/* Readable when there may be a crash to take: of this process at once, of others when the last was
+ * taken; of their first, fort_attacher_fd tells. */
+int fort_store_crash_fd(const struct fort_store *store);
+/* Crashes that found no room in the ring. */
+uint64_t fort_store_crashes_lost(const struct fort_store *store);
 
 /* Are constants of programs loaded from now on kept out of machine code as they are (engine.h)? For
  * programs of those who are not trusted; costs some speed. The default is no: whoever embeds a
  * store loads for itself. */
 void fort_store_set_blinding(struct fort_store *store, bool blind);
+
+/* Is machine code of programs loaded from now on sealed in memory (engine.h)? For processes that
+ * load what they need and keep it: it stays when programs are unloaded, and after FORT_SEALED_MAX
+ * programs loads fail with -ENOSPC. Returns 0, or -EOPNOTSUPP where the kernel has no mseal(2). */
+FORT_CHECKED int fort_store_set_sealing(struct fort_store *store, bool seals);
 
 /* From now on the store only judges: maps of every type that the kernel has can be made, and are
  * shapes (map.h, hollow); programs of every type are verified and their certificates checked, those
@@ -113,8 +136,13 @@ struct fort_store_program {
 FORT_CHECKED int fort_store_program(struct fort_store *store, int fd,
 				    struct fort_store_program *out);
 
-/* The ring that trace_printk writes to (helper/trace.h); the store's. Whoever reads it is alone. */
-struct fort_map *fort_store_trace(const struct fort_store *store);
+/* The rings that all programs of the store write to, in all processes; the store's. Whoever reads
+ * the trace is alone; the store reads of crashes. */
+struct fort_store_rings {
+	struct fort_map *trace;   /* lines of trace_printk (helper/trace.h) */
+	struct fort_map *crashes; /* load/crash.h */
+};
+struct fort_store_rings fort_store_rings(const struct fort_store *store);
 
 /* The map behind a descriptor, for readers that go past bpf(2). Valid while the descriptor is
  * open. Returns 0, -EBADF or -EINVAL. */

@@ -38,10 +38,20 @@ static struct fort_spot *live_spots(struct fort_point *point)
 	return point->spots;
 }
 
-static void describe(struct fort_spot *spot)
+/* What a settled state is like. */
+struct likeness {
+	uint64_t shape, constants;
+};
+
+static struct likeness likeness_of(const struct fort_state *state)
 {
-	spot->shape = fort_state_shape(spot->state);
-	spot->constants = fort_state_constants(spot->state);
+	return (struct likeness){fort_state_shape(state), fort_state_constants(state)};
+}
+
+static void describe(struct fort_spot *spot, struct likeness like)
+{
+	spot->shape = like.shape;
+	spot->constants = like.constants;
 }
 
 /* Leaves out what is dead, so that states can be compared. */
@@ -58,7 +68,7 @@ static bool settle_spot(struct fort_search *s, struct fort_spot *spot)
 	if (!tidy(s, spot->state, spot->point->pc))
 		return false;
 	spot->settled = true;
-	describe(spot);
+	describe(spot, likeness_of(spot->state));
 	return true;
 }
 
@@ -75,9 +85,10 @@ static const struct fort_state *find_other(const struct fort_point *point,
 	return spot ? spot->state : NULL;
 }
 
-/* The state becomes a spot of its own. */
+/* The state becomes a spot of its own. `like`: NULL while it is not settled. */
 static enum fort_progress store(struct fort_search *s, struct fort_point *point,
-				struct fort_layer *layer, struct fort_layer *origin, bool settled)
+				struct fort_layer *layer, struct fort_layer *origin,
+				const struct likeness *like)
 {
 	struct fort_spot *spot = FORT_ARENA_NEW(s->arena, struct fort_spot);
 
@@ -91,11 +102,11 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				   .trail = s->trail,
 				   .root = s->spot->root,
 				   .exact = s->exact,
-				   .settled = settled,
+				   .settled = like,
 				   .pending = true};
 	s->state = NULL;
-	if (settled)
-		describe(spot);
+	if (like)
+		describe(spot, *like);
 	if (layer) {
 		spot->next = layer->members;
 		layer->members = spot;
@@ -128,7 +139,7 @@ static enum fort_progress take_over(struct fort_search *s, struct fort_spot *spo
 	spot->exact = false;
 	spot->settled = true;
 	spot->joins++;
-	describe(spot);
+	describe(spot, likeness_of(spot->state));
 	if (!spot->pending) {
 		spot->pending = true;
 		spot->point->n_waiting++;
@@ -171,11 +182,10 @@ static bool covered(struct fort_search *s, const struct fort_spot *spot)
 #define SHAPES 4u
 
 /* The spot of the list that takes the state over, or NULL. `n`: how many there are that might. */
-static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_spot *list,
-				       const struct fort_layer *origin, bool in_layer)
+static struct fort_spot *merge_partner(const struct fort_search *s, const struct likeness *like,
+				       struct fort_spot *list, const struct fort_layer *origin,
+				       bool in_layer)
 {
-	uint64_t shape = fort_state_shape(s->state);
-	uint64_t constants = fort_state_constants(s->state);
 	struct fort_spot *other = NULL, *any = NULL;
 	uint32_t n = 0;
 
@@ -183,9 +193,10 @@ static struct fort_spot *merge_partner(const struct fort_search *s, struct fort_
 		if (!spot->pending || (!in_layer && spot->origin != origin))
 			continue;
 		n++;
-		if (spot->shape == shape && s->policy->constants && spot->constants == constants)
+		if (spot->shape == like->shape && s->policy->constants &&
+		    spot->constants == like->constants)
 			return spot;
-		if (!other && spot->shape == shape)
+		if (!other && spot->shape == like->shape)
 			other = spot;
 		if (!any && spot->state->n_refs == s->state->n_refs &&
 		    spot->state->lock.type == s->state->lock.type)
@@ -205,9 +216,10 @@ static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point 
 				       struct fort_layer *origin)
 {
 	struct fort_spot *spots = live_spots(point), *partner;
+	struct likeness like;
 
 	if (!point->n_spots && !origin)
-		return settle(s) ? store(s, point, NULL, origin, false) : fort_search_no_memory(s);
+		return settle(s) ? store(s, point, NULL, origin, NULL) : fort_search_no_memory(s);
 	if (!tidy(s, s->state, s->pc))
 		return fort_search_no_memory(s);
 	for (struct fort_spot *spot = spots; spot; spot = spot->next) {
@@ -220,8 +232,9 @@ static enum fort_progress arrive_plain(struct fort_search *s, struct fort_point 
 			return add_edge(s, spot);
 		}
 	}
-	partner = merge_partner(s, spots, origin, false);
-	return partner ? take_over(s, partner, NULL) : store(s, point, NULL, origin, true);
+	like = likeness_of(s->state);
+	partner = merge_partner(s, &like, spots, origin, false);
+	return partner ? take_over(s, partner, NULL) : store(s, point, NULL, origin, &like);
 }
 
 /* --- heads of loops --- */
@@ -254,7 +267,7 @@ static const struct fort_widening to_the_limits = {NULL, 0};
 /* The invariant did not cover what came around: it becomes larger, and all is done again. */
 static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 {
-	uint64_t shape = fort_state_shape(s->state);
+	struct likeness like = likeness_of(s->state);
 	struct fort_spot *same = NULL;
 
 	fort_layer_clear(s, layer);
@@ -262,7 +275,7 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 		layer->ranks[i].rises = layer->ranks[i].falls = true;
 	layer->visits++;
 	for (struct fort_spot *spot = layer->members; spot; spot = spot->next) {
-		if (spot->shape == shape)
+		if (spot->shape == like.shape)
 			same = spot;
 		if (!spot->pending)
 			layer->point->n_waiting++;
@@ -271,12 +284,13 @@ static enum fort_progress grow(struct fort_search *s, struct fort_layer *layer)
 	s->again = true; /* so is the region that this path belongs to */
 	if (same)
 		return take_over(s, same, layer->visits > PATIENCE ? &to_the_limits : &s->widening);
-	return store(s, layer->point, layer, layer->outer, true);
+	return store(s, layer->point, layer, layer->outer, &like);
 }
 
 static enum fort_progress arrive_in_layer(struct fort_search *s, struct fort_layer *layer)
 {
 	struct fort_spot *partner;
+	struct likeness like;
 
 	for (struct fort_spot *spot = layer->members; spot; spot = spot->next)
 		if (spot->state && covered(s, spot)) {
@@ -288,10 +302,11 @@ static enum fort_progress arrive_in_layer(struct fort_search *s, struct fort_lay
 			return add_edge(s, layer->members);
 		return grow(s, layer);
 	}
-	partner = merge_partner(s, layer->members, NULL, true);
+	like = likeness_of(s->state);
+	partner = merge_partner(s, &like, layer->members, NULL, true);
 	if (partner)
 		return take_over(s, partner, NULL);
-	return store(s, layer->point, layer, layer->outer, true);
+	return store(s, layer->point, layer, layer->outer, &like);
 }
 
 /* The layer for a state that enters the loop from outside. */

@@ -4,8 +4,8 @@
 
 #include "verify/search.h"
 
-/* So many states are stored at a point before it is asked what keeps them apart. */
-#define FEW 4u
+/* What keeps the states of a point apart is asked of one in so many. */
+#define SAMPLE 8u
 
 bool fort_cost_store(struct fort_search *s, struct fort_point *point,
 		     const struct fort_state *state, const struct fort_state *with)
@@ -15,7 +15,7 @@ bool fort_cost_store(struct fort_search *s, struct fort_point *point,
 	if (tally->most < point->n_waiting + 1)
 		tally->most = point->n_waiting + 1;
 	tally->branch = s->trail ? s->trail->pc : FORT_NO_BRANCH;
-	if (++tally->states <= FEW || !with)
+	if (++tally->states % SAMPLE || !with)
 		return true;
 	if (!tally->aparts)
 		tally->aparts = FORT_ARENA_NEW(s->arena, struct fort_aparts);

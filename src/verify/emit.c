@@ -272,17 +272,16 @@ static void put_state(struct emit *e, const struct fort_spot *spot, struct fort_
 {
 	struct chosen ghosts[FORT_GHOSTS_MAX];
 	uint32_t n = choose_ghosts(e, spot, ghosts);
-	struct fort_buf *claim = &e->s->body;
+	struct fort_buf *rest = &e->s->body;
 
-	claim->bytes = 0;
-	fort_buf_put(claim, spot->claim.data, spot->claim.bytes);
-	fort_buf_varint(claim, n);
+	rest->bytes = 0;
+	fort_buf_varint(rest, n);
 	for (uint32_t i = 0; i < n; i++) {
-		fort_buf_varint(claim, ghosts[i].group);
-		fort_buf_put(claim, ghosts[i].rest.data, ghosts[i].rest.bytes);
+		fort_buf_varint(rest, ghosts[i].group);
+		fort_buf_put(rest, ghosts[i].rest.data, ghosts[i].rest.bytes);
 	}
-	fort_certificate_put_state(out, spot->point->pc,
-				   (struct fort_span){claim->data, claim->bytes});
+	fort_certificate_put_state(out, spot->point->pc, spot->claim,
+				   (struct fort_span){rest->data, rest->bytes});
 }
 
 /* --- the certificate --- */

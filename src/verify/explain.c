@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "verify/cost.h"
+#include "verify/example.h"
 #include "verify/story.h"
 #include "verify/words.h"
 
@@ -411,6 +412,28 @@ static void tell_registers(struct fort_story *s, struct fort_explanation *out)
 			tell_register(s, r, out);
 }
 
+/* --- the example --- */
+
+_Static_assert(FORT_EXAMPLE_TOLD >= FORT_EXAMPLE_MAX, "all of it is told");
+
+static void tell_example(const struct fort_story *s, struct fort_explanation *out)
+{
+	const struct fort_example *example = s->result ? s->result->example : NULL;
+
+	for (uint32_t i = 0; example && i < example->n; i++) {
+		const struct fort_example_item *item = &example->items[i];
+		struct fort_told_example *told = &out->example[out->n_example++];
+		struct fort_text name = fort_text_on(told->name, sizeof(told->name));
+
+		if (item->kind == FORT_EXAMPLE_PACKET)
+			fort_text_add(&name, "packet");
+		else
+			fort_text_add(&name, "r%u", item->reg);
+		told->is_offset = item->kind == FORT_EXAMPLE_OFFSET;
+		told->number = item->number;
+	}
+}
+
 /* --- where the work went --- */
 
 static void tell_place(struct fort_story *s, const struct fort_cost_place *place,
@@ -544,6 +567,7 @@ int fort_explain(const struct fort_render *render, const struct fort_verify_resu
 	tell_events(&s, choices, n, out);
 	tell_path(&s, choices, n, out);
 	tell_registers(&s, out);
+	tell_example(&s, out);
 	tell_costs(&s, out);
 	return s.failed ? -ENOMEM : 0;
 }

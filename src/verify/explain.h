@@ -34,6 +34,7 @@ const struct fort_explain_info *fort_explain_info(enum fort_diag diag);
 #define FORT_FIXES_MAX    4u
 #define FORT_INVOLVED_MAX 6u
 #define FORT_COSTS_MAX    5u
+#define FORT_EXAMPLE_TOLD 7u
 #define FORT_APART_TOLD   3u
 
 /* An earlier event. */
@@ -63,6 +64,13 @@ struct fort_told_doubt {
 	uint32_t pc;
 };
 
+/* A number with which it happens. */
+struct fort_told_example {
+	char name[8];   /* of a register; "packet": the length of the packet */
+	bool is_offset; /* of the pointer in it; NULL is the number 0 */
+	int64_t number;
+};
+
 struct fort_told_register {
 	char name[8];
 	const char *value; /* as the log has it */
@@ -76,10 +84,11 @@ struct fort_explanation {
 	const char *fixes[FORT_FIXES_MAX];
 	struct fort_told_event events[FORT_EVENTS_MAX]; /* oldest first */
 	struct fort_told_register registers[FORT_INVOLVED_MAX];
+	struct fort_told_example example[FORT_EXAMPLE_TOLD];
 	const struct fort_told_step *path;           /* oldest first */
 	struct fort_told_cost costs[FORT_COSTS_MAX]; /* most first; of what is too complex */
 	struct fort_told_doubt doubt;
-	uint32_t n_fixes, n_events, n_registers, n_path, n_costs;
+	uint32_t n_fixes, n_events, n_registers, n_example, n_path, n_costs;
 	uint32_t pc, subprog;
 };
 

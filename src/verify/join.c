@@ -10,9 +10,19 @@
 
 static void forget_slots(struct fort_frame *frame, uint64_t live)
 {
-	for (uint32_t s = 0; s < frame->n_slots; s++)
-		if (!(live >> s & 1))
-			memset(&frame->slots[s], 0, sizeof(frame->slots[s]));
+	uint32_t n = 0;
+
+	for (uint32_t s = 0; s < frame->n_slots; s++) {
+		struct fort_slot *slot = &frame->slots[s];
+
+		if (!fort_slot_marks(slot))
+			continue;
+		if (live >> s & 1)
+			n = s + 1;
+		else
+			memset(slot, 0, sizeof(*slot));
+	}
+	frame->n_slots = n; /* what nobody reads was never touched */
 }
 
 void fort_state_forget_dead(struct fort_state *state, const struct fort_live *live, uint32_t pc)
@@ -65,15 +75,17 @@ static uint64_t value_shape(const struct fort_state *state, const struct fort_va
 	       (uint64_t)value->object << 28 | (uint64_t)ref_place(state, value->ref) << 60;
 }
 
+/* The top bit of each byte that is INVALID. */
+#define ALL_INVALID 0x8080808080808080u
+
 static uint64_t slot_shape(const struct fort_state *state, const struct fort_slot *slot)
 {
-	uint64_t invalid = 0;
+	const uint64_t low = ~ALL_INVALID;
+	uint64_t marks = fort_slot_marks(slot);
 
 	if (fort_slot_has_value(slot) && slot->spill.type != FORT_NUM)
 		return mix(slot->bytes[0], value_shape(state, &slot->spill));
-	for (unsigned i = 0; i < 8; i++)
-		invalid |= (uint64_t)(slot->bytes[i] == FORT_BYTE_INVALID) << i;
-	return invalid;
+	return ~(((marks & low) + low) | marks | low);
 }
 
 uint64_t fort_state_shape(const struct fort_state *state)
@@ -88,8 +100,8 @@ uint64_t fort_state_shape(const struct fort_state *state)
 		for (uint32_t s = 0; s < frame->n_slots; s++) {
 			uint64_t shape = slot_shape(state, &frame->slots[s]);
 
-			if (shape != 0xff) /* an untouched slot is like none */
-				hash = mix(hash, shape + ((uint64_t)s << 32));
+			if (shape != ALL_INVALID) /* an untouched slot is like none */
+				hash = mix(hash, shape + s);
 		}
 	}
 	return hash;

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TABLE_MIN 256u
+#define TABLE_MIN 32u
 
 int fort_points_init(struct fort_points *points, struct fort_arena *arena,
 		     const struct fort_loops *loops)

@@ -630,6 +630,7 @@ struct fort_violation fort_decode_violation(const struct fort_decode_error *erro
 		[FORT_DECODE_BAD_ATOMIC] = FORT_DIAG_BAD_ATOMIC,
 		[FORT_DECODE_HALF_LDIMM] = FORT_DIAG_BAD_LDIMM,
 		[FORT_DECODE_BAD_LDIMM_SRC] = FORT_DIAG_BAD_LDIMM_SRC,
+		[FORT_DECODE_SPACE_CAST] = FORT_DIAG_SPACE_CAST_LATER,
 	};
 	struct fort_violation v = {.diag = (uint16_t)diags[error->fault],
 				   .reg = FORT_REGS,

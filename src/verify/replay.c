@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "verify/example.h"
 #include "verify/explain.h"
 
 struct replay {
@@ -143,7 +144,12 @@ static int explain(struct replay *r)
 	struct fort_history *history = FORT_ARENA_NEW(s->arena, struct fort_history);
 	const struct fort_violation *v = &s->result->violation;
 
+	struct fort_example *example = FORT_ARENA_NEW(s->arena, struct fort_example);
+
 	s->result->history = history;
+	s->result->example = example;
+	if (!example || fort_example_find(s, example))
+		return -ENOMEM;
 	return history ? fort_history_make(s, r->origins, v,
 					   (enum fort_focus)fort_explain_info(v->diag)->focus,
 					   s->result->state, history)

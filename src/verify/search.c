@@ -337,14 +337,25 @@ static enum fort_progress walk_all(struct fort_search *s)
 	return progress;
 }
 
+/* Do paths meet anywhere, behind the first instruction? Where they do not, nothing is compared. */
+static bool paths_meet(const struct fort_graph *graph)
+{
+	for (uint32_t pc = 1; pc < graph->program.n_insns; pc++)
+		if (fort_is_cut_point(graph, pc))
+			return true;
+	return graph->marks[0] & FORT_MARK_JOIN;
+}
+
+/* What the search knows of the program as a whole. */
 static int prepare(struct fort_search *s, struct fort_loops *loops)
 {
 	int err = fort_loops_find(s->arena, s->env->graph, loops);
 
-	err = err ? err : fort_live_find(s->arena, s->env, loops, &s->live);
-	err = err ? err : fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);
 	s->loops = loops;
-	return err;
+	err = err ? err : fort_live_find(s->arena, s->env, loops, &s->live);
+	if (err || !loops->n_loops)
+		return err;
+	return fort_thresholds_find(s->arena, &s->env->graph->program, &s->widening);
 }
 
 /* One attempt, in memory that is given back if another one follows. *final: nothing else is to be
@@ -411,6 +422,16 @@ static int run(struct fort_search *s)
 	return err;
 }
 
+/* Every struct has rules of its own, which are not known. */
+static bool is_foreign(struct fort_search *s)
+{
+	if (s->env->hook.prog->bit != FORT_BIT_STOPS)
+		return false;
+	s->result->verdict = FORT_REJECT;
+	(void)fort_search_reject(s, FORT_DIAG_STRUCT_OPS_LATER, 0);
+	return true;
+}
+
 /* Every path is safe. */
 static int accept(struct fort_search *s)
 {
@@ -428,7 +449,8 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 		       const struct fort_verify_options *options, struct fort_verify_result *result)
 {
 	struct fort_search s = {.env = env, .options = options, .result = result, .arena = arena};
-	struct fort_loops loops;
+	struct fort_loops loops = {0};
+	bool straight = !paths_meet(env->graph);
 	int err;
 
 	memset(result, 0, sizeof(*result));
@@ -437,8 +459,10 @@ int fort_verify_search(struct fort_env *env, struct fort_arena *arena,
 	fort_buf_init(&s.ghosts, FORT_CERT_BYTES_MAX);
 	if (fort_narrates_all(options->narrator))
 		s.narrator = options->narrator;
-	err = prepare(&s, &loops);
-	err = err ? err : run(&s);
+	err = straight ? 0 : prepare(&s, &loops);
+	err = err || is_foreign(&s) ? err : run(&s);
+	if (!err && straight && result->verdict == FORT_REJECT)
+		err = prepare(&s, &loops); /* for what is told of it */
 	if (!err && fort_is_out_of_budget(&result->violation) && options->explains)
 		err = fort_cost_sum(&s, &result->cost);
 	if (!err && result->verdict == FORT_REJECT)

@@ -11,6 +11,7 @@
 
 struct fort_narrator;
 struct fort_cost;
+struct fort_example;
 struct fort_history;
 
 enum fort_verdict { FORT_ACCEPT, FORT_REJECT };
@@ -46,6 +47,7 @@ struct fort_verify_result {
 	struct fort_path_step *path;     /* REJECT: decisions on the way, in the arena */
 	uint32_t n_path;
 	const struct fort_history *history; /* REJECT: events on the way (history.h), or NULL */
+	const struct fort_example *example; /* REJECT: numbers that break it (example.h), or NULL */
 	const struct fort_cost *cost;       /* out of budget: where the work went, or NULL */
 	bool retraced; /* REJECT: the path was walked again, and ends so. False where there is none
 			*/

@@ -38,20 +38,26 @@ const char *harness_program(const char *variable)
 	return path;
 }
 
-struct fort_span harness_agent(void)
+struct fort_span harness_read(const char *variable)
 {
-	static struct fort_span span;
+	struct fort_span span;
 	struct stat stat;
-	int fd;
+	int fd = open(harness_program(variable), O_RDONLY | O_CLOEXEC);
 
-	if (span.data)
-		return span;
-	fd = open(harness_program("TEST_AGENT"), O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0 && !fstat(fd, &stat));
 	span.data = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	assert_ptr_not_equal(span.data, MAP_FAILED);
 	span.bytes = (size_t)stat.st_size;
 	close(fd);
+	return span;
+}
+
+struct fort_span harness_agent(void)
+{
+	static struct fort_span span;
+
+	if (!span.data)
+		span = harness_read("TEST_AGENT");
 	return span;
 }
 

@@ -64,6 +64,8 @@ struct remains {
 struct remains harness_remains(pid_t pid);
 void harness_assert_clean(pid_t pid, const struct remains *before);
 
+/* A program of the environment, mapped for good. */
+struct fort_span harness_read(const char *variable);
 /* The agent's image, read once. */
 struct fort_span harness_agent(void);
 

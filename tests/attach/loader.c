@@ -15,12 +15,17 @@
 
 struct loader loader_open(void)
 {
-	struct fort_attacher_options options = {.agent = fort_agent_image()};
+	return loader_open_with(fort_agent_image());
+}
+
+struct loader loader_open_with(struct fort_span agent)
+{
+	struct fort_attacher_options options = {.agent = agent};
 	struct fort_store_attacher hooks;
 	struct loader loader;
 
 	assert_int_equal(fort_store_create(&loader.store), 0);
-	options.trace = fort_store_trace(loader.store);
+	options.rings = fort_store_rings(loader.store);
 	assert_int_equal(fort_attacher_create(&options, &loader.attacher), 0);
 	hooks = fort_attacher_hooks(loader.attacher);
 	fort_store_set_attacher(loader.store, &hooks);

@@ -12,6 +12,8 @@ struct loader {
 };
 
 struct loader loader_open(void);
+/* The same with another agent, whose image lives longer. */
+struct loader loader_open_with(struct fort_span agent);
 void loader_close(struct loader *loader);
 
 /* Each returns a descriptor of the store; the test fails where there is none. */

@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *const variables[] = {"TEST_AGENT",   "VICTIM",        "VICTIM_ENDBR",
-					"VICTIM_NOPIE", "VICTIM_STATIC", "VICTIM_CXX"};
+static const char *const variables[] = {"TEST_AGENT",   "BELIEVING_AGENT", "VICTIM",
+					"VICTIM_ENDBR", "VICTIM_NOPIE",    "VICTIM_STATIC",
+					"VICTIM_CXX"};
 #define N_VARIABLES (sizeof(variables) / sizeof(variables[0]))
 
 static char directory[] = "/tmp/bpfort-attach-XXXXXX";

@@ -167,6 +167,28 @@ static void exceptions(void **state)
 	harness_end(&victim);
 }
 
+/* Probes are still attached when the agent leaves: calls that it caught are under way, and the
+ * guards of unwinders go with it. */
+static void exceptions_while_agents_leave(void **state)
+{
+	static const char *const names[] = {"victim_throw", "victim_catch", "victim_rethrow"};
+	struct victim victim = harness_start("VICTIM_CXX", "throw", 3);
+	struct remains before = harness_remains(victim.pid);
+	uint64_t late = harness_now_us() + 3000000;
+
+	for (int i = 0; i < 10 || harness_now_us() < late; i++) {
+		struct aim aim = harness_aim(victim.pid);
+
+		for (size_t n = 0; n < FORT_LEN(names); n++)
+			(void)harness_probe(&aim, NULL, names[n], true, COUNTING_SLOW, 0);
+		harness_progress(&victim, 3);
+		harness_aim_close(&aim);
+	}
+	harness_progress(&victim, 20);
+	harness_assert_clean(victim.pid, &before);
+	harness_end(&victim);
+}
+
 static void backtrace_with_a_late_unwinder(void **state)
 {
 	struct victim victim = harness_start("VICTIM", "trace", 1);
@@ -319,6 +341,7 @@ int main(void)
 		cmocka_unit_test(main_thread_may_have_ended),
 		cmocka_unit_test(code_under_a_handler),
 		cmocka_unit_test(exceptions),
+		cmocka_unit_test(exceptions_while_agents_leave),
 		cmocka_unit_test(backtrace_with_a_late_unwinder),
 		cmocka_unit_test(little_stack),
 		cmocka_unit_test(two_loaders),

@@ -90,7 +90,7 @@ static void ring_and_trace(void **state)
 	uint32_t bytes;
 
 	fort_ring_reader_init(&records, loader_map_of(&loader, map));
-	fort_ring_reader_init(&lines, fort_store_trace(loader.store));
+	fort_ring_reader_init(&lines, fort_store_rings(loader.store).trace);
 	assert_int_equal(fort_ring_read(&records, record, sizeof(record), &bytes), 0);
 	for (int i = 0; i < 3; i++) {
 		victim.control->events++;

@@ -2,7 +2,7 @@
 """`bpfort run` on processes of the same, ordinary user: what it prints, how it ends, what it leaves
 behind, and what it says when it cannot. Speaks TAP.
 
-usage: test_run.py BPFORT VICTIM LATENCY.o PROBES.o PACKETS.o LIBC.o
+usage: test_run.py BPFORT VICTIM LATENCY.o PROBES.o PACKETS.o LIBC.o CRASHING.o
 """
 import json
 import os
@@ -20,8 +20,8 @@ tap = Tap()
 # Ordinary users can neither read everything that root built nor trace what root runs.
 scratch = tempfile.mkdtemp(prefix="bpfort-run-")
 os.chmod(scratch, 0o755)
-FILES = [shutil.copy(path, scratch) for path in sys.argv[1:7]]
-PATH, VICTIM, LATENCY, PROBES, PACKETS, LIBC = FILES
+FILES = [shutil.copy(path, scratch) for path in sys.argv[1:8]]
+PATH, VICTIM, LATENCY, PROBES, PACKETS, LIBC, CRASHING = FILES
 USER = pwd.getpwnam("nobody") if os.getuid() == 0 else None
 
 
@@ -208,11 +208,48 @@ def check_errors():
     foreign.end()
 
 
+def check_crashes():
+    """Each odd request runs out of work; beside it another program counts all returns."""
+    done = bpfort("run", CRASHING, "--crash", "detach,mark", "--crash-after", 2, "--json", "--",
+                  VICTIM, 9)
+    happened = events(done)
+    crashes = [e for e in happened if e["event"] == "crash"]
+    tap.report([(e["prog"], e["kind"], e["crashes"], e["actions"]) for e in crashes] ==
+               [("slow", "fuel", 1, []), ("slow", "fuel", 2, ["detach", "mark"])],
+               "crashes are told, and which of them the policy acted at", crashes)
+    tap.report(bool(crashes) and crashes[0]["file"].endswith("crashing.bpf.c")
+               and crashes[0]["text"].startswith("for (__u64 j") and crashes[0]["line"] > 20
+               and crashes[0]["comm"] == "client-victim", "with the source line", crashes[:1])
+    marks = {e["map"]: e["suspect"] for e in happened if e["event"] == "map"}
+    tap.report(marks == {"read_only": False, "crashing.bss": True},
+               "maps that the program could write are suspect", marks)
+    data = (map_of(happened, "crashing.bss") or {"entries": [{}]})["entries"]
+    tap.report(data == [{"key": 0, "value": {"started": 3, "ended": 0}}],
+               "it ran three times", data)
+    tap.report(sum(e["event"] == "trace" for e in happened) == 9,
+               "another program at the same function goes on", happened)
+    victim = Victim()
+    process, _ = start(CRASHING, "--pid", victim.pid, "--crash", "quarantine", "--seconds", 1)
+    _, err = process.communicate(timeout=30)
+    lines = [line for line in err.decode().splitlines() if "crashed" in line]
+    tap.report(len(lines) == 1 and lines[0].startswith("bpfort: slow crashed (fuel) at instruction")
+               and "crashing.bpf.c:" in lines[0]
+               and f"in process {victim.pid} (client-victim, thread {victim.pid}); 1 run ended "
+               "early; it does not run any more" in lines[0], "as text: one line", err.decode())
+    tap.report(victim.runs() and victim.is_clean(5), "and nothing is left")
+    says("a policy without a number's meaning", 2, "--crash has to say what", CRASHING,
+         "--crash-after", 2, "--pid", victim.pid)
+    says("an unknown action", 2, "quarantine detach mark", CRASHING, "--crash", "detach,shout",
+         "--pid", victim.pid)
+    victim.end()
+
+
 try:
     check_running_process()
     check_command()
     check_endings()
     check_errors()
+    check_crashes()
 finally:
     shutil.rmtree(scratch)
 tap.end()

@@ -75,7 +75,7 @@ def check_verify():
     gives("verify: a number out of range", 2, "verify", WRONG, "--log-level", "9", err="from 0 to 2")
     gives("verify: the log of level 2", 0, "verify", WRONG, "--prog", "fine", "--log-level", "2",
           out="R10=fp0")
-    for word in ("no_null_check", "needed:", "known:", "to fix:", "wrong.bpf.c:18",
+    for word in ("no_null_check", "required:", "known:", "to fix:", "wrong.bpf.c:18",
                  "18 | *count += 1; // line 18\n         |        ^\n", "before that:",
                  "is the result of bpf_map_lookup_elem: a value of map `counts`, or NULL",
                  "nothing on this path tests it", "the kernel's words: R0 invalid mem access"):
@@ -87,6 +87,8 @@ def check_verify():
                   "nothing that only rises or falls shows that this loop ends [F0902]"):
         gives(f"verify --explain of what is too complex: {words.strip()}", 1, "verify", WRONG,
               "--prog", "endless", "--explain", out=words)
+    gives("verify --explain: numbers with which it happens", 1, "verify", WRONG, "--prog",
+          "no_null_check", "--explain", out="  example:  r0 = 0\n")
     gives("run: a type that is not there yet", 2, "prog", "run", "file", OTHER, "name", "sample",
           "data_in", PACKET, err="programs of type perf_event are not supported")
     gives("run: a map type that is not there yet", 2, "prog", "run", "file", OTHER, "name",
@@ -162,6 +164,10 @@ def check_verify_json():
                and diag["registers"].get("r0", "").startswith("map_value_or_null(")
                and diag["line"]["column"] > 1 and diag["fix"][0] == diag["hint"],
                "the diagnostic: kind, registers, the kernel's words", diag)
+    tap.report(diag["counterexample"] == {"ctx": None, "packet": None, "maps": None,
+                                          "helper_results": None, "registers": {"r0": 0},
+                                          "confirmed": False},
+               "verify --json: numbers with which it happens", diag["counterexample"])
     tap.report(diag.get("errno") == errno.EACCES and diag["required"] == diag["needed"]
                and diag["cost"]["places"] == [] and diag["cost"]["doubt"] is None
                and diag["cost"]["processed"]
@@ -241,7 +247,7 @@ def check_run():
           err="there is interp x64 llvm")
     gives("an unknown isolation", 2, *run, "name", "length", "isolation", "x", err="none sfi-store sfi")
     gives("a rejected program is not run", 1, "prog", "run", "file", WRONG, "name",
-          "no_null_check", "data_in", PACKET, err="needed:")
+          "no_null_check", "data_in", PACKET, err="required:")
     big = file_of("big", bytes(2 << 20))
     gives("a packet that is too large", 2, *run, "name", "length", "data_in", big, err="too large")
 

@@ -152,6 +152,8 @@ def check_all_types():
         tap.skip("types of the kernel", "this kernel has none")
         return
     gives("a hook that may sleep", 0, STRANGE, "--prog", "sleeps", out="accept")
+    gives("a function that takes an object of the kernel", 0, STRANGE, "--prog", "tells",
+          out="accept")
     gives("a map is pinned nowhere", 0, STRANGE, "--prog", "pinned", out="accept")
     gives("--btf: what is none", 2, PACKETS, "--btf", PATH, err="section .BTF")
     with open("/sys/kernel/btf/vmlinux", "rb") as file:

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,19 +24,25 @@ static long load(struct bpfort *store, unsigned int type, const void *insns, uns
 	return bpfort_bpf(store, BPF_PROG_LOAD, &attr, sizeof(attr));
 }
 
+static long make_map(struct bpfort *store)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = BPF_MAP_TYPE_ARRAY;
+	attr.key_size = 4;
+	attr.value_size = 8;
+	attr.max_entries = 4;
+	return bpfort_bpf(store, BPF_MAP_CREATE, &attr, sizeof(attr));
+}
+
 static int check_map(struct bpfort *store)
 {
 	union bpf_attr attr;
 	__u32 key = 1;
 	__u64 value = 42, read = 0;
-	long map;
+	long map = make_map(store);
 
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = BPF_MAP_TYPE_ARRAY;
-	attr.key_size = sizeof(key);
-	attr.value_size = sizeof(value);
-	attr.max_entries = 4;
-	map = bpfort_bpf(store, BPF_MAP_CREATE, &attr, sizeof(attr));
 	if (map < 0)
 		return 1;
 	memset(&attr, 0, sizeof(attr));
@@ -71,6 +78,73 @@ static int check_programs(struct bpfort *store)
 	printf("%s: %s (%s)\n", report.code, report.message, report.type);
 	report.size = 8;
 	return bpfort_last_load(store, &report) == -EINVAL ? 0 : 6;
+}
+
+static long test_run(struct bpfort *store, long prog)
+{
+	unsigned char packet[64] = {0};
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.test.prog_fd = (__u32)prog;
+	attr.test.data_in = (__u64)(size_t)packet;
+	attr.test.data_size_in = sizeof(packet);
+	return bpfort_bpf(store, BPF_PROG_TEST_RUN, &attr, sizeof(attr));
+}
+
+/* r1 = a map; r0 = 0; do r0++ while r0 < 0x7fffffff; exit: proven to end, but too long for one run
+ */
+static unsigned char endless[48] = {0x18, 0x11, 0,    0,    0,    0,    0,    0,   0, 0, 0,
+				    0,    0,    0,    0,    0,    0xb7, 0,    0,   0, 0, 0,
+				    0,    0,    0x07, 0,    0,    0,    1,    0,   0, 0, 0xa5,
+				    0,    0xfe, 0xff, 0xff, 0xff, 0xff, 0x7f, 0x95};
+
+static int is_readable(int fd)
+{
+	struct pollfd poll_fd;
+
+	poll_fd.fd = fd;
+	poll_fd.events = POLLIN;
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+/* Two crashes, at the second of which the policy acts; then the program does not run any more. */
+static int check_crashes(struct bpfort *store)
+{
+	long map = make_map(store), prog;
+	struct bpfort_crash crash;
+	__u32 fd = (__u32)map;
+	unsigned int n;
+
+	memset(&crash, 0, sizeof(crash));
+	crash.size = sizeof(crash);
+	memcpy(endless + 4, &fd, sizeof(fd));
+	if (bpfort_set_crash_policy(store, "shout", 1) != -EINVAL ||
+	    bpfort_set_crash_policy(store, "quarantine,mark", 2))
+		return 20;
+	prog = load(store, BPF_PROG_TYPE_SOCKET_FILTER, endless, 6);
+	if (prog < 0 || bpfort_next_crash(store, &crash) || is_readable(bpfort_crash_fd(store)) ||
+	    bpfort_map_suspect(store, (int)map))
+		return 21;
+	for (n = 1; n <= 2; n++) {
+		if (test_run(store, prog) != -EFAULT || !is_readable(bpfort_crash_fd(store)) ||
+		    bpfort_next_crash(store, &crash) != 1 || crash.crashes != n ||
+		    crash.pid != (unsigned int)getpid() || strcmp(crash.kind, "fuel") != 0 ||
+		    strcmp(crash.actions, n == 2 ? "quarantine,mark" : "") != 0)
+			return 22;
+	}
+	if (test_run(store, prog) != -EFAULT || bpfort_next_crash(store, &crash) ||
+	    is_readable(bpfort_crash_fd(store)))
+		return 23;
+	if (bpfort_map_suspect(store, (int)map) != 1 || bpfort_map_clear_suspect(store, (int)map) ||
+	    bpfort_map_suspect(store, (int)map) || bpfort_map_suspect(store, (int)prog) >= 0)
+		return 24;
+	crash.size = 8;
+	if (bpfort_next_crash(store, &crash) != -EINVAL)
+		return 25;
+	close((int)map);
+	close((int)prog);
+	return bpfort_set_crash_policy(store, "keep", 0);
 }
 
 __attribute__((noinline)) static unsigned int work(volatile unsigned int *counter)
@@ -183,6 +257,7 @@ int main(void)
 		return 8;
 	status = check_map(store);
 	status = status ? status : check_programs(store);
+	status = status ? status : check_crashes(store);
 	status = status ? status : check_attaching(store);
 	bpfort_close(store);
 	printf("bpfort %s\n", bpfort_version());

@@ -28,7 +28,7 @@ struct callee {
 	struct caged caged;
 	struct fort_code *code[FORT_LEN(cage_engines)];
 	struct fort_tail tails[FORT_LEN(cage_engines)];
-	uint32_t crashes;
+	uint64_t crashes;
 };
 
 static void open_callee(struct callee *callee, const char *source)

@@ -50,6 +50,8 @@ void *__real_realloc(void *old, size_t bytes);
 char *__real_strdup(const char *text);
 void __real_free(void *block);
 int __real_fort_pages_alloc(size_t bytes, void **out);
+int __real_fort_pages_alloc_present(size_t bytes, void **out);
+int __real_fort_pages_grow(size_t before, size_t bytes, void **pages);
 void __real_fort_pages_free(void *block, size_t bytes);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t count, size_t bytes);
@@ -57,6 +59,8 @@ void *__wrap_realloc(void *old, size_t bytes);
 char *__wrap_strdup(const char *text);
 void __wrap_free(void *block);
 int __wrap_fort_pages_alloc(size_t bytes, void **out);
+int __wrap_fort_pages_alloc_present(size_t bytes, void **out);
+int __wrap_fort_pages_grow(size_t before, size_t bytes, void **pages);
 void __wrap_fort_pages_free(void *block, size_t bytes);
 
 /* An allocator's own system calls are its own business. */
@@ -147,6 +151,33 @@ int __wrap_fort_pages_alloc(size_t bytes, void **out)
 	err = __real_fort_pages_alloc(bytes, out);
 	gate = before;
 	pages += !err;
+	return err;
+}
+
+int __wrap_fort_pages_alloc_present(size_t bytes, void **out)
+{
+	char before;
+	int err;
+
+	if (fails(FAULT_ALLOCATION, "fort_pages_alloc_present", -ENOMEM))
+		return -ENOMEM;
+	before = let_pass();
+	err = __real_fort_pages_alloc_present(bytes, out);
+	gate = before;
+	pages += !err;
+	return err;
+}
+
+int __wrap_fort_pages_grow(size_t had, size_t bytes, void **out)
+{
+	char before;
+	int err;
+
+	if (fails(FAULT_ALLOCATION, "fort_pages_grow", -ENOMEM))
+		return -ENOMEM;
+	before = let_pass();
+	err = __real_fort_pages_grow(had, bytes, out);
+	gate = before;
 	return err;
 }
 

@@ -197,7 +197,8 @@ static size_t put_together(const struct lab *lab, uint64_t steps, uint32_t n, ui
 		if (i < n)
 			fort_certificate_put_state(&buf, parts[i].pc,
 						   (struct fort_span){parts[i].claim,
-								      parts[i].claim_bytes});
+								      parts[i].claim_bytes},
+						   (struct fort_span){NULL, 0});
 		else
 			fort_certificate_put_root(&buf, &root);
 		fort_certificate_put_edges(&buf, parts[i].edges, parts[i].n_edges);

@@ -41,7 +41,8 @@ static void build_common(struct btf_build *b, const char *context)
 }
 
 /* A parameter's type, and its tags. */
-static uint32_t param_type(struct btf_build *b, const struct fort_param *param, const char **tag)
+static uint32_t param_type(struct btf_build *b, const struct fort_param *param, const char **tag,
+			   const char **second)
 {
 	char name[16];
 
@@ -55,7 +56,10 @@ static uint32_t param_type(struct btf_build *b, const struct fort_param *param, 
 		*tag = param->may_be_null ? NULL : "arg:nonnull";
 		snprintf(name, sizeof(name), "m%u", param->bytes);
 		return pointer_to(b, struct_type(b, name, param->bytes));
-	case FORT_FUNC_STRUCT: *tag = "arg:trusted"; return T_TASK_PTR;
+	case FORT_FUNC_STRUCT:
+		*tag = param->is_untrusted ? "arg:untrusted" : "arg:trusted";
+		*second = param->may_be_null ? "arg:nullable" : NULL;
+		return T_TASK_PTR;
 	case FORT_FUNC_DYNPTR: return T_DYNPTR_PTR;
 	case FORT_FUNC_ARENA: *tag = "arg:arena"; return T_VOID_PTR;
 	default: return T_INT;
@@ -73,18 +77,18 @@ static uint32_t build_function(struct btf_build *b, const struct fort_prototype 
 			       const char *name)
 {
 	uint32_t n = of->err ? 1 : of->n_params, types[FORT_BTF_FUNC_ARGS_MAX] = {T_CTX_PTR}, func;
-	const char *tags[FORT_BTF_FUNC_ARGS_MAX] = {NULL};
+	const char *tags[FORT_BTF_FUNC_ARGS_MAX][2] = {{NULL}};
 
 	for (uint32_t i = 0; i < of->n_params; i++)
-		types[i] = param_type(b, &of->params[i], &tags[i]);
-	build_type(b, NULL, INFO(FORT_BTF_FUNC_PROTO, n, 0), T_INT);
+		types[i] = param_type(b, &of->params[i], &tags[i][0], &tags[i][1]);
+	build_type(b, NULL, INFO(FORT_BTF_FUNC_PROTO, n, 0), of->is_void ? T_VOID : T_INT);
 	for (uint32_t i = 0; i < n; i++)
 		BUILD_MORE(b, build_name(b, "a"), types[i]);
 	func = build_type(b, name, INFO(FORT_BTF_FUNC, of->linkage == FORT_LINKAGE_GLOBAL, 0),
 			  b->n_types);
-	for (uint32_t i = 0; i < n; i++)
-		if (tags[i])
-			build_tag(b, tags[i], func, i);
+	for (uint32_t i = 0; i < 2 * n; i++)
+		if (tags[i / 2][i % 2])
+			build_tag(b, tags[i / 2][i % 2], func, i / 2);
 	if (of->err) {
 		build_tag(b, "arg:ctx", func, 0);
 		build_tag(b, "arg:nonnull", func, 0);

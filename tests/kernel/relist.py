@@ -21,10 +21,6 @@ ROWS, MOST = HERE / "differs.tsv", HERE / "differs.most"
 RULES = [(half, who, re.compile(text), kind, reason) for half, who, text, kind, reason in [
     (None, "kernel", r"for !root|has pointer with unsupported alu operation",
      "guarded", "what a processor guesses cannot leave the window"),
-    ("unpriv", "kernel",
-     r"leaks addr|pointer comparison prohibited|pointer -= pointer prohibited|partial copy of pointer"
-     r"|leaking pointer from stack|attempt to corrupt spilled pointer|R\d pointer arithmetic prohibited",
-     "later", "pointers may become numbers: that right is not looked at yet"),
     ("unpriv", "kernel", r"program is too large|jumps is too complex|^old state:",
      "no-limit", "the kernel also walks what a processor may guess, and does not get out of the loop"),
     (None, "kernel", r"^math between|be out of bounds$",
@@ -54,7 +50,7 @@ RULES = [(half, who, re.compile(text), kind, reason) for half, who, text, kind, 
      r"leaks addr|pointer comparison|leaking pointer|attempt to corrupt spilled|sign-extension part"
      r"|partial copy of pointer"
      r"|pointer arithmetic prohibited|pointer -= pointer prohibited",
-     "later", "pointers may become numbers: that right is not looked at yet"),
+     "words", "two paths are wrong, and another one is named"),
     (None, "words", r"global and assumed valid|is safe for any args|Caller passes invalid args",
      "not-global", "global functions are verified where they are called"),
 ]]

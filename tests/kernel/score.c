@@ -137,6 +137,11 @@ static void add_cell(struct score_cell *sum, const struct score_cell *cell)
 		to[i] += from[i];
 }
 
+static double percent(unsigned part, unsigned whole)
+{
+	return whole ? 100.0 * part / whole : 0.0;
+}
+
 static void print_row(const char *group, const char *half, const struct score_cell *cell)
 {
 	const unsigned *o = cell->outcomes;
@@ -146,11 +151,11 @@ static void print_row(const char *group, const char *half, const struct score_ce
 		verified += i == OUTCOME_UNVERIFIED ? 0 : o[i];
 	if (!verified && !o[OUTCOME_UNVERIFIED])
 		return;
-	printf("# %-10s %-6s %8u %6u %6u %7u %7u %6u %8u %8u %7u %7.1f %%\n", group, half, verified,
+	printf("# %-10s %-6s %8u %6u %6u %7u %7u %6u %8u %8u %7u %7.1f %% %7.1f %%\n", group, half, verified,
 	       o[OUTCOME_AGREE_ACCEPT], o[OUTCOME_AGREE_REJECT], o[OUTCOME_LISTED_LOOSER],
 	       o[OUTCOME_LISTED_STRICTER], o[OUTCOME_LATER],
 	       o[OUTCOME_LOOSER] + o[OUTCOME_STRICTER], o[OUTCOME_CANNOT], o[OUTCOME_UNVERIFIED],
-	       verified ? 100.0 * agree / verified : 0.0);
+	       percent(agree, verified), percent(agree, verified - o[OUTCOME_LATER]));
 }
 
 static void print_extras(const char *group, const char *half, const struct score_cell *cell)
@@ -167,16 +172,17 @@ void score_print(struct score *score)
 	struct score_cell sum = {0};
 
 	printf("#\n# programs that the running kernel verifies, and what we say:\n");
-	printf("# %-10s %-6s %8s %6s %6s %7s %7s %6s %8s %8s %7s %9s\n", "group", "half",
+	printf("# %-10s %-6s %8s %6s %6s %7s %7s %6s %8s %8s %7s %9s %9s\n", "group", "half",
 	       "verified", "accept", "reject", "looser", "strict.", "later", "unlisted", "cannot",
-	       "kernel-", "agreement");
+	       "kernel-", "agreement", "of those");
 	for (unsigned g = 0; g < score->n_groups; g++)
 		for (enum half half = 0; half < HALVES; half++) {
 			print_row(score->groups[g], half_name(half), &score->cells[g][half]);
 			add_cell(&sum, &score->cells[g][half]);
 		}
 	print_row("all", "", &sum);
-	printf("# (kernel-: not verified by the running kernel, not part of the others)\n");
+	printf("# (kernel-: not verified by the running kernel, not part of the others; of those: "
+	       "the agreement among\n#  programs that need nothing that is not supported yet)\n");
 	printf("#\n# expectations of the kernel's tests:\n");
 	printf("# %-10s %-6s %8s %8s %8s %8s %8s %8s %8s %8s\n", "group", "half", "verdicts",
 	       "stale", "texts of", "missing", "excused", "stale", "values", "wrong");

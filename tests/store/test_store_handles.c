@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -203,6 +204,88 @@ static void a_failed_load_keeps_nothing(void **state)
 	close(map);
 	assert_int_equal(maps(), 0);
 	fort_arena_free(&arena);
+}
+
+/* The policy is that of the load; each program counts in a place of its own. Places that were given
+ * back are used again, in another generation. */
+static void policies_and_places_of_programs(void **state)
+{
+	const struct fort_crash_policy policy = {5, FORT_CRASH_DETACH}, none = {0};
+	bool seen[FORT_CRASH_PLACES] = {false};
+	struct fort_crash_place first = {0};
+	int programs[200];
+	uint32_t again = 0;
+
+	fort_store_set_crash_policy(store, &policy);
+	for (uint32_t i = 0; i < FORT_LEN(programs); i++) {
+		const struct fort_crash_place *place = &recording.request.crash_place;
+
+		programs[i] = make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit");
+		assert_memory_equal(&recording.request.crash, &policy, sizeof(policy));
+		assert_true(place->index < FORT_CRASH_PLACES && !seen[place->index]);
+		seen[place->index] = true;
+		if (!i)
+			first = *place;
+	}
+	fort_store_set_crash_policy(store, &none);
+	close(programs[0]);
+	for (uint32_t i = 0; i < FORT_CRASH_PLACES && !again; i++) {
+		close(make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit"));
+		assert_memory_equal(&recording.request.crash, &none, sizeof(none));
+		if (recording.request.crash_place.index == first.index)
+			again = recording.request.crash_place.generation;
+	}
+	assert_int_equal(again, first.generation + 1);
+	for (uint32_t i = 1; i < FORT_LEN(programs); i++)
+		close(programs[i]);
+}
+
+/* More programs than places: the last have none, and count by themselves. */
+static void without_a_place(void **state)
+{
+	static int copies[FORT_CRASH_PLACES];
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_max < 4 * FORT_CRASH_PLACES) {
+		print_message("# not so many descriptors\n");
+		skip();
+	}
+	limit.rlim_cur = 4 * FORT_CRASH_PLACES;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (uint32_t i = 0; i < FORT_CRASH_PLACES; i++)
+		copies[i] = make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit");
+	assert_true(recording.request.crash_place.index < FORT_CRASH_PLACES);
+	close(make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit"));
+	assert_int_equal(recording.request.crash_place.index, FORT_CRASH_PLACES);
+	for (uint32_t i = 0; i < FORT_CRASH_PLACES; i++)
+		close(copies[i]);
+	close(make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit"));
+	assert_true(recording.request.crash_place.index < FORT_CRASH_PLACES);
+}
+
+/* What is sealed is never given back, so there is a last one. */
+static void sealed_programs_are_counted(void **state)
+{
+	union fort_attr attr = {
+		.prog_load = {.prog_type = BPF_PROG_TYPE_KPROBE, .license = PTR("GPL")}};
+	static const struct fort_raw_insn insns[2] = {{.opcode = 0xb7}, {.opcode = 0x95}};
+	int err = fort_store_set_sealing(store, true);
+
+	if (err == -EOPNOTSUPP) {
+		print_message("# the kernel has no mseal(2)\n");
+		skip();
+	}
+	assert_int_equal(err, 0);
+	attr.prog_load.insns = PTR(insns);
+	attr.prog_load.insn_cnt = FORT_LEN(insns);
+	for (uint32_t i = 0; i < FORT_SEALED_MAX; i++) {
+		close(make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit"));
+		assert_true(recording.request.seal);
+	}
+	assert_int_equal(bpf_in(store, FORT_CMD_PROG_LOAD, &attr), -ENOSPC);
+	assert_int_equal(fort_store_set_sealing(store, false), 0);
+	close(make_prog(BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit"));
+	assert_false(recording.request.seal);
 }
 
 /* Each descriptor by id is one of its own: the object lives as long as one of them. */
@@ -468,6 +551,9 @@ int main(void)
 		TEST(a_map_keeps_its_btf),
 		TEST(bound_maps_stay),
 		TEST(a_failed_load_keeps_nothing),
+		TEST(policies_and_places_of_programs),
+		TEST(without_a_place),
+		TEST(sealed_programs_are_counted),
 		TEST(descriptors_by_id),
 		TEST(a_mapping_keeps_the_map),
 		TEST(other_processes),

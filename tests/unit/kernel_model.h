@@ -71,7 +71,7 @@ static inline void kernel_half_by_ends(struct kernel_range *h, uint64_t first, u
 			kernel_meet_u(h, low, high);
 		if (slow <= shigh)
 			kernel_meet_s(h, slow, shigh);
-	} else if (((block + 1) & KMASK(KHALF)) == next && slow < 0 && shigh >= 0) {
+	} else if (((block + 1) & KMASK(FULL - KHALF)) == next && slow < 0 && shigh >= 0) {
 		kernel_meet_s(h, slow, shigh);
 	}
 }

@@ -55,7 +55,7 @@ struct machine {
 	struct fort_code *code;
 	struct fort_run run;
 	fort_helper_lookup *helper;
-	bool callx, unproven, blind;
+	bool callx, unproven, blind, seal;
 };
 
 #define MACHINE_FUEL 1000000u
@@ -111,6 +111,7 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 		.helper = m->helper,
 		.callx = m->callx,
 		.blind = m->blind,
+		.seal = m->seal,
 		.proven = !m->unproven, /* who writes the test vouches for the program */
 		.inspect = true,
 	};

@@ -12,9 +12,10 @@
 
 #include "domain_sets.h"
 
-#define CHAINS   20000u
-#define CHAIN_64 64u /* what a chain at 64 bits, with 8 thresholds, stays below */
-#define CHAIN_4  16u
+#define CHAINS     20000u
+#define JOINS_LAST 211u /* of so many third words one */
+#define CHAIN_64   64u  /* what a chain at 64 bits, with 8 thresholds, stays below */
+#define CHAIN_4    16u
 
 /* Inclusion is never claimed wrongly, and agrees with join. */
 static void covers_and_join(void **state)
@@ -42,6 +43,27 @@ static void covers_and_join(void **state)
 		}
 	print_message("# %u scalars; of %lu inclusions %lu are seen\n", n_scalars, included, said);
 	assert_true(said * 10 > included * 9);
+}
+
+/* What a join gives is as it is when it was written down and is read, that is, narrowed; and what
+ * it covers, a later join covers too. Searches rest on both: what a place covered once stays
+ * covered. */
+static void joins_last(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < n_scalars; i++)
+		for (unsigned j = 0; j < n_scalars; j++) {
+			struct nscalar join = nscalar_join(&scalars[i], &scalars[j]);
+			struct nscalar read = join, later;
+
+			assert_true(nscalar_reduce(&read));
+			assert_true(nscalar_equal(&read, &join));
+			for (unsigned k = (i + j) % JOINS_LAST; k < n_scalars; k += JOINS_LAST) {
+				later = nscalar_join(&join, &scalars[k]);
+				assert_true(nscalar_covers(&later, &scalars[i]));
+				assert_true(nscalar_covers(&later, &scalars[j]));
+			}
+		}
 }
 
 static void meet(void **state)
@@ -209,12 +231,33 @@ static void widening_of_counters(void **state)
 	}
 }
 
+/* What is written down, not computed, is what the rules come to. */
+static void of_width(void **state)
+{
+	(void)state;
+	for (unsigned bits = 0; bits <= 64; bits++) {
+		uint64_t most = bits ? UINT64_MAX >> (64 - bits) : 0;
+		struct fort_scalar range = fort_scalar_range(0, most);
+		struct fort_scalar width = fort_scalar_of_width(bits);
+
+		assert_memory_equal(&width, &range, sizeof(range));
+		range = fort_scalar_range(most, most);
+		width = fort_scalar_const(most);
+		assert_memory_equal(&width, &range, sizeof(range));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(covers_and_join),     cmocka_unit_test(meet),
-		cmocka_unit_test(widening_covers),     cmocka_unit_test(widening_ends),
-		cmocka_unit_test(widening_ends_at_64), cmocka_unit_test(widening_of_counters),
+		cmocka_unit_test(covers_and_join),
+		cmocka_unit_test(joins_last),
+		cmocka_unit_test(meet),
+		cmocka_unit_test(widening_covers),
+		cmocka_unit_test(widening_ends),
+		cmocka_unit_test(widening_ends_at_64),
+		cmocka_unit_test(widening_of_counters),
+		cmocka_unit_test(of_width),
 	};
 
 	build_values();

@@ -131,6 +131,19 @@ static void expect_not_listed(unsigned row, const struct fort_raw_insn *raw, uin
 	assert_int_equal(decode_error(raw, slots).fault, fault);
 }
 
+static void a_cast_between_address_spaces_is_one(void **state)
+{
+	static const int32_t casts[] = {1, 1 << 16};
+	struct fort_raw_insn raw = {.opcode = fort_rows[FORT_ROW_MOVSX32_64].opcode, .off = 1};
+
+	for (size_t i = 0; i < FORT_LEN(casts); i++) {
+		raw.imm = casts[i];
+		assert_int_equal(decode_error(&raw, 1).fault, FORT_DECODE_SPACE_CAST);
+	}
+	raw.imm = 2;
+	assert_int_equal(decode_error(&raw, 1).fault, FORT_DECODE_RESERVED_FIELD);
+}
+
 /* Lesson 3 of others' engines: an unknown variant is not its look-alike. */
 static void each_selecting_value_outside_the_list_is_refused(void **state)
 {
@@ -328,6 +341,7 @@ int main(void)
 		cmocka_unit_test(each_row_decodes_to_itself),
 		cmocka_unit_test(each_reserved_field_must_be_zero),
 		cmocka_unit_test(each_selecting_value_outside_the_list_is_refused),
+		cmocka_unit_test(a_cast_between_address_spaces_is_one),
 		cmocka_unit_test(registers_end_at_r10),
 		cmocka_unit_test(writes_to_the_frame_pointer_are_told),
 		cmocka_unit_test(a_64_bit_immediate_has_two_slots),

@@ -80,7 +80,8 @@ static bool passes_with(const struct fort_cert_group *groups, uint32_t n_groups,
 		if (i < n - 1) {
 			put_claim(&claim, entries[i].state);
 			fort_certificate_put_state(&cert, entries[i].pc,
-						   (struct fort_span){claim.data, claim.bytes});
+						   (struct fort_span){claim.data, claim.bytes},
+						   (struct fort_span){NULL, 0});
 		} else {
 			fort_certificate_put_root(&cert, &root);
 		}

@@ -221,6 +221,7 @@ static bool read_key(struct lab_case *want, const char *line)
 	    take(line, "known:", want->known, sizeof(want->known)) ||
 	    take(line, "pattern:", want->pattern, sizeof(want->pattern)) ||
 	    take(line, "tells:", want->tells, sizeof(want->tells)) ||
+	    take(line, "example:", want->example, sizeof(want->example)) ||
 	    take(line, "cost:", want->cost, sizeof(want->cost)) ||
 	    take(line, "target:", want->target, sizeof(want->target)))
 		return true;

@@ -24,6 +24,7 @@
  *   message:, needed:, known:   these parts of the diagnostic, in full
  *   pattern: NAME               the explanation is that row of verify/patterns.def, all filled in
  *   tells: TEXT                 its message, or an event that it tells, contains TEXT
+ *   example: TEXT               the numbers with which it happens: "r1 at 64, r3 = 65, packet = 14"
  *   cost: loop 15: r8, r7       a search came to its limit, and this is among the places where the
  *                               work went: the loop with this head, or `branch` and the jump; and
  *                               the cells that kept states apart there
@@ -46,7 +47,7 @@ struct lab_case {
 	char code[8];       /* REJECT; "": any cause but limits and what is not supported */
 	long at;            /* -1: anywhere */
 	char says[512], message[256], needed[256], known[256];
-	char pattern[32], tells[256], cost[64];
+	char pattern[32], tells[256], cost[64], example[128];
 	char later[160]; /* expect-later, or "" */
 	bool twin;       /* the second of a bound */
 	uint8_t kernel;  /* enum lab_kernel */

@@ -144,8 +144,10 @@ static bool read_param(const char *word, struct fort_prototype *out)
 		const char *word;
 		uint8_t kind;
 	} kinds[] = {{"number", FORT_FUNC_NUMBER}, {"ctx", FORT_FUNC_CONTEXT},
-		     {"any", FORT_FUNC_MEMORY},    {"struct", FORT_FUNC_STRUCT},
+		     {"any", FORT_FUNC_MEMORY},    {"task", FORT_FUNC_STRUCT},
+		     {"task?", FORT_FUNC_STRUCT},  {"task!", FORT_FUNC_STRUCT},
 		     {"dynptr", FORT_FUNC_DYNPTR}, {"arena", FORT_FUNC_ARENA}};
+	const struct fort_kernel *kernel = lab_kernel();
 	struct fort_param *param = &out->params[out->n_params++];
 
 	if (!strcmp(word, "bad")) {
@@ -160,13 +162,17 @@ static bool read_param(const char *word, struct fort_prototype *out)
 	for (size_t i = 0; i < FORT_LEN(kinds); i++)
 		if (!strcmp(word, kinds[i].word)) {
 			param->kind = kinds[i].kind;
-			param->is_untrusted = !strcmp(word, "any");
+			param->is_untrusted = !strcmp(word, "any") || strchr(word, '!');
+			param->may_be_null = strchr(word, '?') != NULL;
+			if (param->kind == FORT_FUNC_STRUCT && kernel)
+				param->type = fort_btf_find(kernel->btf, "task_struct",
+							    FORT_BTF_STRUCT);
 			return true;
 		}
 	return false;
 }
 
-/* "static NAME" or "global NAME(PARAM, ...)". */
+/* "static NAME", "void NAME" or "global NAME(PARAM, ...)". */
 static bool read_function(struct lab *lab, uint32_t subprog, char *text)
 {
 	struct fort_prototype *out = &lab->prototypes[subprog];
@@ -178,7 +184,8 @@ static bool read_function(struct lab *lab, uint32_t subprog, char *text)
 		return false;
 	lab->words[subprog].name = lab->names[subprog];
 	out->linkage = params ? FORT_LINKAGE_GLOBAL : FORT_LINKAGE_STATIC;
-	if (strcmp(linkage, params ? "global" : "static"))
+	out->is_void = !params && !strcmp(linkage, "void");
+	if (strcmp(linkage, params ? "global" : out->is_void ? "void" : "static"))
 		return false;
 	for (char *word = params ? strtok_r(params, " ,)", &rest) : NULL; word;
 	     word = strtok_r(NULL, " ,)", &rest))
@@ -246,6 +253,36 @@ static const struct {
 	{"struct ", FORT_BTF_STRUCT, false},
 };
 
+/* Where the member of that name is in a struct of the kernel; -1: nowhere. */
+static long member_offset(uint32_t id, const char *name)
+{
+	struct fort_btf_type type = fort_btf_type(lab_kernel()->btf, id);
+
+	for (uint32_t i = 0; i < type.vlen; i++) {
+		struct fort_btf_member member = fort_btf_member(&type, i);
+		const char *own = fort_btf_string(lab_kernel()->btf, member.name);
+
+		if (own && !strcmp(own, name))
+			return member.bit_offset / 8;
+	}
+	return -1;
+}
+
+/* What a name of this kind of type, and perhaps of a member of it, stands for; -1: nothing. */
+static long number_of(const char *name, uint8_t kind)
+{
+	char type[128];
+	const char *member = strchr(name, '.');
+	uint32_t id;
+
+	snprintf(type, sizeof(type), "%.*s", member ? (int)(member - name) : (int)strlen(name),
+		 name);
+	id = lab_kernel() ? fort_btf_find(lab_kernel()->btf, type, kind) : 0;
+	if (!id)
+		return -1;
+	return member ? member_offset(id, member + 1) : (long)id;
+}
+
 /* `text` with numbers for names, in the arena. NULL: the kernel has no such name. */
 static const char *with_numbers(struct lab *lab, const char *text)
 {
@@ -254,7 +291,7 @@ static const char *with_numbers(struct lab *lab, const char *text)
 
 	while (out && *text) {
 		size_t at = strcspn(text, "_abcdefghijklmnopqrstuvwxyz"), i = 0;
-		uint32_t id;
+		long number;
 
 		while (i < FORT_LEN(naming) &&
 		       strncmp(text + at, naming[i].word, strlen(naming[i].word)) != 0)
@@ -268,12 +305,12 @@ static const char *with_numbers(struct lab *lab, const char *text)
 		at += naming[i].kept ? strlen(naming[i].word) : 0;
 		used += (size_t)snprintf(out + used, room - used, "%.*s", (int)at, text);
 		text += at + (naming[i].kept ? 0 : strlen(naming[i].word));
-		if (sscanf(text, "%127[_a-z0-9]", name) != 1 || (name[0] >= '0' && name[0] <= '9'))
+		if (sscanf(text, "%127[_.a-z0-9]", name) != 1 || (name[0] >= '0' && name[0] <= '9'))
 			continue;
-		id = lab_kernel() ? fort_btf_find(lab_kernel()->btf, name, naming[i].kind) : 0;
-		if (!id)
+		number = number_of(name, naming[i].kind);
+		if (number < 0)
 			return NULL;
-		used += (size_t)snprintf(out + used, room - used, "%u", id);
+		used += (size_t)snprintf(out + used, room - used, "%ld", number);
 		text += strlen(name);
 	}
 	if (out)

@@ -104,7 +104,7 @@ bool lab_open_raw(struct lab *lab, const char *type, const struct fort_raw_insn 
 void lab_free(struct lab *lab);
 
 /* The types of the running kernel; NULL: it has none. In assembly, `call kfunc NAME`, `btf_var
- * NAME` and `struct NAME` stand for the numbers of their types. */
+ * NAME` and `struct NAME` stand for the numbers of their types, `struct NAME.MEMBER` for its offset. */
 const struct fort_kernel *lab_kernel(void);
 /* Tells the program's environment of them, and of what it is attached to: a function of the kernel
  * or a tracepoint, or NULL. Its hook is known. False: there is no such target. */
@@ -112,11 +112,12 @@ bool lab_meet(struct lab *lab, const char *target);
 
 /* Says what its functions are, of a program that was opened: for each subprogram but the first
  *
- *   static NAME; global NAME(PARAM, ...)
+ *   static NAME; void NAME; global NAME(PARAM, ...)
  *
- * (`main` before them: the program itself is declared static)
- * with parameters number, ctx, mem:BYTES, mem?:BYTES (may be NULL), any (untrusted memory), struct,
- * dynptr, arena, bad (the prototype is refused). False for other words. */
+ * (`void`: static, and returns nothing; `main` before them: the program itself is declared static)
+ * with parameters number, ctx, mem:BYTES, mem?:BYTES (may be NULL), any (untrusted memory), task (a
+ * trusted task_struct), task? (may be NULL), task! (untrusted), dynptr, arena, bad (the prototype is
+ * refused). False for other words. */
 bool lab_describe(struct lab *lab, const char *functions);
 
 /* Searches; true with a verdict in lab->result. */

@@ -93,4 +93,21 @@ int sleeps(void *ctx)
 	return 0;
 }
 
+struct task_struct {
+	int pid;
+} __attribute__((preserve_access_index));
+
+/* Global functions are told of the kernel's types. */
+__attribute__((noinline)) int
+id_of(struct task_struct *task __attribute__((btf_decl_tag("arg:trusted"))))
+{
+	return task ? task->pid : 0;
+}
+
+SEC("kprobe")
+int tells(void *ctx)
+{
+	return id_of((struct task_struct *)bpf_get_current_task_btf());
+}
+
 char _license[] SEC("license") = "GPL";
