@@ -18,6 +18,7 @@
 #include "helper/helper.h"
 #include "kernel.h"
 #include "map/hash_find.h"
+#include "map/prog_array.h"
 #include "ours.h"
 #include "straight.h"
 
@@ -114,6 +115,7 @@ static void die(const char *program, const char *side, const char *what)
 
 struct bench_data bench_data;
 char bench_array, bench_percpu, bench_hash, bench_ring;
+native_fn *bench_native_next;
 
 uint8_t *bench_array_values, *bench_percpu_values;
 uint64_t bench_percpu_bytes;
@@ -151,6 +153,8 @@ static uint64_t run_native(native_fn *function)
 
 static uint64_t run_ours(struct contestant *c)
 {
+	if (c->run.tails.at) /* the last run ended in another program */
+		bench_ours_bind(&bench.ours, c->loaded, &c->run);
 	c->run.fuel = FORT_FUEL_DEFAULT;
 	return c->loaded->engine->run(c->loaded->code, &c->run);
 }
@@ -253,11 +257,25 @@ static void fill_hash(void)
 	}
 }
 
+/* A program that goes on with itself finds itself. */
+static void chain(const struct subject *subject, unsigned side)
+{
+	struct contestant *c = &bench.contestants[side];
+
+	if (sides[side].kind == NATIVE)
+		bench_native_next = side == PLAIN ? subject->plain : subject->vector;
+	else if (sides[side].kind == OURS)
+		fort_prog_array_set(bench.ours.maps[BENCH_MAP_bench_tails], 0, &c->loaded->tail);
+	else
+		bench_kernel_put_program(&bench.kernel, c->kernel_fd);
+}
+
 static void run_once(const struct subject *subject, unsigned side, const struct bench_data *before,
 		     struct bench_data *after)
 {
 	struct contestant *c = &bench.contestants[side];
 
+	chain(subject, side);
 	if (sides[side].kind == NATIVE) {
 		bench_data = *before;
 		run_native(side == PLAIN ? subject->plain : subject->vector);
@@ -301,8 +319,11 @@ static double time_runs(const struct subject *subject, unsigned side, uint32_t n
 	struct contestant *c = &bench.contestants[side];
 	double start;
 
-	if (sides[side].kind == THE_KERNEL)
+	if (sides[side].kind == THE_KERNEL) {
+		chain(subject, side);
 		return bench_kernel_run(c->kernel_fd, bench.packet, sizeof(bench.packet), n);
+	}
+	chain(subject, side);
 	start = bench_cpu_ns();
 	for (uint32_t i = 0; i < n; i++)
 		sink += sides[side].kind == OURS

@@ -61,6 +61,11 @@ void bench_kernel_update(const struct bench_kernel *kernel, enum bench_program_m
 	element(kernel, FORT_CMD_MAP_UPDATE_ELEM, map, key, values);
 }
 
+void bench_kernel_put_program(const struct bench_kernel *kernel, int fd)
+{
+	element(kernel, FORT_CMD_MAP_UPDATE_ELEM, BENCH_MAP_bench_tails, &(uint32_t){0}, &fd);
+}
+
 int bench_kernel_load(const struct bench_kernel *kernel, const struct fort_raw_insn *insns,
 		      uint32_t n, uint32_t *code_bytes)
 {

@@ -16,6 +16,9 @@ void bench_kernel_get(const struct bench_kernel *kernel, struct bench_data *data
 void bench_kernel_update(const struct bench_kernel *kernel, enum bench_program_map map,
 			 const void *key, uint64_t value);
 
+/* The program in the only slot of map `bench_tails`. */
+void bench_kernel_put_program(const struct bench_kernel *kernel, int fd);
+
 /* A loaded XDP program, or -1 with the kernel's words on stderr. Its machine code has
  * *code_bytes. */
 int bench_kernel_load(const struct bench_kernel *kernel, const struct fort_raw_insn *insns,

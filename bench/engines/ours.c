@@ -107,11 +107,18 @@ void bench_ours_first_run(struct bench_ours *ours, struct fort_loaded *loaded, c
 
 	if (err || output.abort.code)
 		die("a run failed", err ? err : (int)output.abort.code);
-	*run = (struct fort_run){.domain = &loaded->domain,
-				 .maps = ours->maps,
-				 .n_maps = BENCH_PROGRAM_MAPS,
-				 .ctx = fort_domain_ctx(&loaded->domain, 0),
-				 .services = &ours->services};
+	*run = (struct fort_run){.services = &ours->services};
+	bench_ours_bind(ours, loaded, run);
+}
+
+void bench_ours_bind(struct bench_ours *ours, const struct fort_loaded *loaded,
+		     struct fort_run *run)
+{
+	run->domain = &loaded->domain;
+	run->maps = ours->maps;
+	run->n_maps = BENCH_PROGRAM_MAPS;
+	run->ctx = fort_domain_ctx(&loaded->domain, 0);
+	run->tails = (struct fort_run_tails){.zeroed = loaded->stack_bytes};
 }
 
 struct bench_data *bench_ours_data(const struct bench_ours *ours)

@@ -27,5 +27,8 @@ struct fort_loaded *bench_ours_load(struct bench_ours *ours, const struct fort_e
 /* Runs once over the packet; afterwards its context is in place, and *run is ready for more. */
 void bench_ours_first_run(struct bench_ours *ours, struct fort_loaded *loaded, const void *packet,
 			  uint32_t bytes, struct fort_run *run);
+/* Puts a run back to the start of the program. */
+void bench_ours_bind(struct bench_ours *ours, const struct fort_loaded *loaded,
+		     struct fort_run *run);
 /* The value of map `bench_data`. */
 struct bench_data *bench_ours_data(const struct bench_ours *ours);

@@ -8,7 +8,7 @@
 #define INLINE   static inline __attribute__((always_inline))
 
 extern struct bench_data bench_data;
-extern char bench_array, bench_percpu, bench_hash, bench_ring;
+extern char bench_array, bench_percpu, bench_hash, bench_ring, bench_tails;
 
 #ifdef __bpf__
 struct xdp_md {
@@ -25,6 +25,8 @@ struct xdp_md {
 	}                                                                            \
 	INLINE uint64_t name##_body(CONTEXT *context)
 static void *(*const lookup)(void *map, const void *key) = (void *)BENCH_LOOKUP;
+static uint64_t (*const tail_call)(void *context, void *map,
+				   uint32_t index) = (void *)BENCH_TAIL_CALL;
 static uint64_t (*const query)(void *map, uint64_t what) = (void *)BENCH_RING_QUERY;
 /* In the section of its caller, so that the call needs no relocation. */
 #define LOCAL(program) static NOINLINE __attribute__((section("bpf/" #program)))
@@ -513,3 +515,26 @@ PROGRAM(hash)
 	}
 	return sum;
 }
+
+/* One step of a chain: the program is its own successor, until there were 33. */
+#ifdef __bpf__
+PROGRAM(tails)
+{
+	uint64_t n = ++bench_data.next[0];
+
+	tail_call(context, &bench_tails, 0);
+	bench_data.next[0] = 0;
+	return n;
+}
+#else
+uint64_t JOIN(tails, VARIANT)(CONTEXT *context);
+uint64_t JOIN(tails, VARIANT)(CONTEXT *context)
+{
+	uint64_t n = ++bench_data.next[0];
+
+	if (n <= 33)
+		return bench_native_next(context);
+	bench_data.next[0] = 0;
+	return bench_data.result = n;
+}
+#endif

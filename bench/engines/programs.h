@@ -50,7 +50,8 @@ struct bench_packet {
 	X(helpers, "64 calls of a helper", 1)                   \
 	X(array, "64 lookups in an array, and additions", 1)    \
 	X(percpu, "64 lookups in a per-CPU array, and adds", 1) \
-	X(hash, "64 lookups in a hash of 1,000", 1)
+	X(hash, "64 lookups in a hash of 1,000", 1)             \
+	X(tails, "33 tail calls", 1)
 
 /* Maps of the programs, by name. Those of class VALUE are named by the address of their value. */
 #define BENCH_MAPS_LIST(X)                                              \
@@ -58,7 +59,8 @@ struct bench_packet {
 	X(bench_array, ARRAY, 4, 8, BENCH_ARRAY_ENTRIES, false)         \
 	X(bench_percpu, PERCPU_ARRAY, 4, 8, BENCH_ARRAY_ENTRIES, false) \
 	X(bench_hash, HASH, 8, 8, BENCH_HASH_ENTRIES, false)            \
-	X(bench_ring, RINGBUF, 0, 0, 1 << 16, false)
+	X(bench_ring, RINGBUF, 0, 0, 1 << 16, false)                    \
+	X(bench_tails, PROG_ARRAY, 4, 4, 1, false)
 #define BENCH_ARRAY_ENTRIES 64
 #define BENCH_HASH_ENTRIES  1000
 
@@ -66,8 +68,10 @@ struct bench_packet {
  * indexed where they are, a hash is searched and a ring asked by the functions that BPF's helpers
  * use. */
 #define BENCH_LOOKUP     1
+#define BENCH_TAIL_CALL  12
 #define BENCH_RING_QUERY 134
 extern uint8_t *bench_array_values, *bench_percpu_values;
 extern uint64_t bench_percpu_bytes; /* of one processor */
 void *bench_native_search(const void *key);
+extern uint64_t (*bench_native_next)(const struct bench_packet *packet); /* in place of an array */
 uint64_t bench_native_query(void *map, uint64_t what);

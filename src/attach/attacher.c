@@ -9,7 +9,7 @@
 
 #include "attach/attachee.h"
 #include "attach/target.h"
-#include "map/map.h"
+#include "map/prog_array.h"
 
 /* One program at one place; for every process (pid -1), in several. */
 struct attachment {
@@ -229,6 +229,14 @@ static int check(struct fort_attacher *attacher, const struct fort_attach_reques
 			fort_road_loaded(request->program)->crash.after);
 		return -EPERM;
 	}
+	for (uint32_t i = 0; i < request->n_maps; i++)
+		if (fort_map_is_prog_array(request->maps[i])) {
+			fort_text_add(&attacher->why,
+				      "tail calls are not supported yet in programs that are "
+				      "attached to processes (map %u is a prog_array)",
+				      i);
+			return -EOPNOTSUPP;
+		}
 	if (request->pid > 0 || request->pid == -1)
 		return 0;
 	fort_text_add(&attacher->why, "process %d cannot be attached to", (int)request->pid);

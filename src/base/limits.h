@@ -59,8 +59,10 @@
 #define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
 #define FORT_TURNS_BATCH          1024u      /* may_goto passed, until fuel is looked at */
 #define FORT_TAIL_CALLS_MAX       33u        /* K */
-#define FORT_TEST_DATA_BYTES      (1u << 20) /* packet bytes for PROG_TEST_RUN */
-#define FORT_TEST_REPEAT_MAX      100000000u
+/* What the frames of programs that call each other this way may come to. */
+#define FORT_TAIL_FRAMES_MAX ((FORT_TAIL_CALLS_MAX + 1) * FORT_FRAMES_MAX)
+#define FORT_TEST_DATA_BYTES (1u << 20) /* packet bytes for PROG_TEST_RUN */
+#define FORT_TEST_REPEAT_MAX 100000000u
 
 /* BTF */
 #define FORT_BTF_BYTES_MAX (16u << 20)      /* K */

@@ -45,6 +45,7 @@ enum fort_inline {
 	FORT_INLINE_LOOKUP, /* map in r1, pointer to a key in r2 */
 	FORT_INLINE_CPU,    /* the number of the current processor */
 	FORT_INLINE_CACHED, /* the 64-bit word at `offset` of *run->services, unless that is 0 */
+	FORT_INLINE_TAIL,   /* not inlined: calls where r0 is not 0 then go on (engine/tail.h) */
 };
 
 struct fort_helper_shape {

@@ -16,7 +16,8 @@
  *             does not confine them, anywhere; else only fields of the run and the entry are named
  *   control   jumps and calls lead to labels of the same function or image; the host is entered
  *             through slots only, with the stack aligned and fuel saved; returns take return
- *             addresses that calls put there, and the host gets its registers back
+ *             addresses that calls put there, and the host gets its registers back; so it does
+ *             before the jump that ends a program by a tail call
  *   time      no way round, and no call, without fuel for it; how much each costs is not checked
  *   depth     calls nest no deeper than FORT_FRAMES_MAX, counted here or when they are made
  *   secrets   what a function of the host left in registers is never read
@@ -78,6 +79,9 @@ struct fort_inspect {
 	const uint8_t *code;
 	uint32_t bytes;   /* whole pages, filled up with int3 */
 	uint32_t n_slots; /* words before the code */
+	/* Of these, the only one that is jumped through, and never called; counted from the code,
+	 * the nearest is 1. 0: none. */
+	uint32_t tail_slot;
 	enum fort_isolation isolation;
 	const struct fort_inspect_label *labels; /* ascending */
 	uint32_t n_labels;

@@ -639,6 +639,27 @@ static bool ask_abort(struct fort_inspect_reader *reader)
 	return true;
 }
 
+/* The slot that an instruction names, counted from the code. */
+static uint32_t slot_of(const struct fort_inspect_reader *reader)
+{
+	return (uint32_t)(-((int64_t)reader->next + reader->operands[0].mem.disp.value) / 8);
+}
+
+/* The end of the image by a tail call: a return, but for where it goes; the run is told what fuel
+ * is left, as nobody reads r12 any more. */
+static bool tail(struct fort_inspect_reader *reader)
+{
+	const struct fort_inspect_state *state = &reader->state;
+
+	if (state->depth || state->reg[FORT_X64_R9] != FORT_TAG_RUN ||
+	    slot_of(reader) != reader->image->tail_slot)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
+	if (reader->base[FORT_X64_R12] == FORT_TAG_FUEL && !state->saved)
+		return fort_inspect_refuse(reader, FORT_INSPECT_FUEL);
+	fort_inspect_nowhere(reader);
+	return true;
+}
+
 /* What a function of the host may change and leave something in; and fuel is in the run then. */
 static bool call_host(struct fort_inspect_reader *reader)
 {
@@ -646,6 +667,8 @@ static bool call_host(struct fort_inspect_reader *reader)
 				       FORT_X64_R8,  FORT_X64_R10, FORT_X64_R11};
 	struct fort_inspect_state *state = &reader->state;
 
+	if (slot_of(reader) == reader->image->tail_slot)
+		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
 	if (state->deeper || state->unchecked || state->owed || !is_aligned(reader) ||
 	    state->reg[FORT_X64_R9] != FORT_TAG_RUN)
 		return fort_inspect_refuse(reader, FORT_INSPECT_STATE);
@@ -715,6 +738,7 @@ static const struct rule {
 	[FORT_RULE_POP] = {pop, BODY | CLOSING},
 	[FORT_RULE_ASK_ABORT] = {ask_abort, BODY},
 	[FORT_RULE_JUMP] = {jump, BODY | LEAVING},
+	[FORT_RULE_TAIL] = {tail, CLOSING},
 	[FORT_RULE_BRANCH] = {branch, BODY},
 	[FORT_RULE_CALL] = {call, BODY},
 	[FORT_RULE_CALL_HOST] = {call_host, BODY},

@@ -6,6 +6,7 @@
 #include "base/pages.h"
 #include "domain/scalar.h"
 #include "engine/resolve.h"
+#include "engine/tail.h"
 
 /* What two instructions have to do with each other (interp_pairs.def). */
 enum how { SAME, READ, FEED, ANY };
@@ -124,6 +125,12 @@ static void stop(struct fort_run *run, enum fort_abort_code code, uint32_t pc, u
 	run->abort.pc = pc;
 }
 
+/* The program that a tail call in the outermost frame goes on with, or NULL. */
+static const struct fort_code *enter_next(struct fort_run *run)
+{
+	return fort_tail_enter(run, &fort_engine_interp) ? run->tails.at->code : NULL;
+}
+
 static void stop_memory(struct fort_run *run, uint32_t pc, uint64_t address, uint32_t bytes)
 {
 	stop(run, FORT_ABORT_MEMORY, pc, 0);
@@ -167,14 +174,17 @@ static void stop_memory(struct fort_run *run, uint32_t pc, uint64_t address, uin
 
 static bool count(void *context, uint32_t pc, uint32_t frame, const uint64_t regs[FORT_REGS])
 {
-	((uint64_t *)context)[pc]++;
+	struct fort_run *run = context;
+
+	if (FORT_LIKELY(run->counts)) /* a program that was called may not count */
+		run->counts[pc]++;
 	return true;
 }
 
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
 	const struct fort_isolation_info *isolation = &fort_isolations[code->isolation];
-	const struct fort_observer counter = {count, run->counts};
+	const struct fort_observer counter = {count, run};
 
 	if (FORT_UNLIKELY(run->counts))
 		return fort_interp_run_observed(code, run, &counter);

@@ -20,6 +20,7 @@
 #include "engine/llvm_enter.h"
 #include "engine/llvm_object.h"
 #include "engine/resolve.h"
+#include "engine/tail.h"
 
 struct fort_code {
 	bool confined, fast_gs;
@@ -40,6 +41,28 @@ static void *address_of(fort_helper_fn *function)
 	return (void *)(uintptr_t)function;
 }
 
+/* The window's, whoever ran before on this thread; returns what the host had there, if anything. */
+static uint64_t take_gs(const struct fort_code *code, const struct fort_run *run)
+{
+	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
+
+	if (!code->confined || fort_x64_gs_is(code->fast_gs, window))
+		return 0;
+	return fort_x64_gs_enter(code->fast_gs, window);
+}
+
+/* Called as helpers are, by a function with this r10, whose end it is (llvm_tail.h). */
+static uint64_t tail_nest(uint64_t r10, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+			  struct fort_run *run)
+{
+	const struct fort_tail *tail = run->tails.next;
+	uint64_t result = fort_tail_nest(run, &fort_engine_llvm, r10);
+
+	if (tail && tail->engine == &fort_engine_llvm)
+		(void)take_gs(tail->code, run); /* back to the caller's */
+	return result;
+}
+
 void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
 {
 	uint32_t number = name[0] ? (uint32_t)strtoul(name + 1, NULL, 10) : 0;
@@ -49,6 +72,8 @@ void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
 		return (void *)(uintptr_t)fort_llvm_leave;
 	if (!strcmp(name, FORT_LLVM_BY_NUMBER))
 		return address_of(fort_x64_call_by_number);
+	if (!strcmp(name, FORT_LLVM_NEST))
+		return address_of(tail_nest);
 	if (name[0] == FORT_LLVM_HELPER)
 		return address_of(request->helper(number));
 	if (number >= domain->n_maps)
@@ -188,30 +213,42 @@ static void free_code(struct fort_code *code)
 
 /* --- running --- */
 
+/* One program. */
+static uint64_t enter(const struct fort_code *code, struct fort_run *run,
+		      struct fort_x64_entry *entry)
+{
+	entry->stack = 0;
+	entry->helper = code->helper;
+	return fort_llvm_enter(run->ctx, run->ctx_length, fort_run_stack_top(run), run, entry,
+			       run->fuel, (fort_llvm_code_fn *)(uintptr_t)code->built.start);
+}
+
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
-	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
-	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
 	struct fort_run *outer = running;
 	struct fort_x64_entry entry;
+	uint64_t gs, r0;
 
 	entry.stop = FORT_ABORT_NONE;
 	entry.detail = 0;
-	entry.stack = 0;
-	entry.helper = code->helper;
 	run->engine = &entry;
 	running = run;
-	if (code->confined && !fort_x64_gs_is(code->fast_gs, window))
-		gs = fort_x64_gs_enter(code->fast_gs, window);
-	r0 = fort_llvm_enter(run->ctx, run->ctx_length, r10, run, &entry, run->fuel,
-			     (fort_llvm_code_fn *)(uintptr_t)code->built.start);
+	gs = take_gs(code, run);
+	r0 = enter(code, run, &entry);
+	while (FORT_UNLIKELY(run->tails.next) && entry.stop == FORT_ABORT_NONE &&
+	       !run->abort.code) {
+		if (!fort_tail_enter(run, &fort_engine_llvm))
+			break;
+		(void)take_gs(run->tails.at->code, run);
+		r0 = enter(run->tails.at->code, run, &entry);
+	}
 	if (FORT_UNLIKELY(gs))
 		fort_x64_gs_leave(code->fast_gs, gs);
 	running = outer;
 	run->engine = NULL;
 	if (FORT_UNLIKELY(entry.stop != FORT_ABORT_NONE))
 		fort_x64_tell(run, &entry);
-	return r0;
+	return run->abort.code ? 0 : r0;
 }
 
 /* Where what it needs from outside is, says only the object. */

@@ -7,6 +7,7 @@
 /* Names of what a module needs from outside. */
 #define FORT_LLVM_LEAVE     "leave"  /* fort_llvm_leave */
 #define FORT_LLVM_BY_NUMBER "number" /* fort_x64_call_by_number */
+#define FORT_LLVM_NEST      "nest"   /* fort_llvm_tail_nest */
 #define FORT_LLVM_HELPER    'h'      /* and its number */
 #define FORT_LLVM_FIND      'l'      /* and a map's index: its lookups[].function */
 #define FORT_LLVM_VALUES    'm'      /* and a map's index: the address of its values */

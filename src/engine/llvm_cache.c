@@ -11,7 +11,7 @@
 #include "engine/x64_run.h"
 
 /* Counts what the engine makes of the same program. */
-#define VERSION "bpfort llvm 19 code 4"
+#define VERSION "bpfort llvm 19 code 5"
 
 #define NAME_BYTES (2 * FORT_SHA256_BYTES + 32)
 

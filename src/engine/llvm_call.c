@@ -1,5 +1,5 @@
 /* Calls: of helpers, of subprograms, and what is done instead of calling (llvm_ir.h). */
-#include "engine/llvm_ir.h"
+#include "engine/llvm_tail.h"
 #include "engine/resolve.h"
 #include "engine/x64_run.h"
 
@@ -16,7 +16,7 @@ static LLVMValueRef of_run(struct fort_llvm *x, uint64_t offset)
 
 /* --- helpers --- */
 
-static void call_host(struct fort_llvm *x, LLVMValueRef function)
+void fort_llvm_call_host(struct fort_llvm *x, LLVMValueRef function)
 {
 	LLVMValueRef fuel = of_run(x, offsetof(struct fort_run, fuel)), code, aborted;
 	LLVMValueRef none = x->api->ConstInt(x->i32, 0, false);
@@ -46,7 +46,7 @@ static void call_helper(struct fort_llvm *x, uint32_t number)
 	LLVMBasicBlockRef next;
 
 	if (x->request->helper(number)) {
-		call_host(x, fort_llvm_outside(x, FORT_LLVM_HELPER, number));
+		fort_llvm_call_host(x, fort_llvm_outside(x, FORT_LLVM_HELPER, number));
 		return;
 	}
 	next = fort_llvm_block(x); /* nobody gets there */
@@ -59,7 +59,7 @@ static void call_by_number(struct fort_llvm *x, const struct fort_insn *insn)
 {
 	fort_llvm_write(x, fort_llvm_member(x, x->entry, offsetof(struct fort_x64_entry, number)),
 			fort_llvm_get(x, insn->dst));
-	call_host(x, fort_llvm_function(x, FORT_LLVM_BY_NUMBER, x->helper));
+	fort_llvm_call_host(x, fort_llvm_function(x, FORT_LLVM_BY_NUMBER, x->helper));
 }
 
 /* --- instead of helpers --- */
@@ -194,7 +194,7 @@ static bool lookup(struct fort_llvm *x, uint32_t number)
 	if (known->n && (!known->n_cpus || x->cpu_offset))
 		array_lookup(x, number, map);
 	else if (known->function)
-		call_host(x, fort_llvm_outside(x, FORT_LLVM_FIND, map));
+		fort_llvm_call_host(x, fort_llvm_outside(x, FORT_LLVM_FIND, map));
 	else
 		return false;
 	return true;
@@ -218,6 +218,10 @@ static void helper(struct fort_llvm *x, uint32_t number)
 			call_helper(x, number);
 		break;
 	case FORT_INLINE_CACHED: cached(x, number, shape.offset); break;
+	case FORT_INLINE_TAIL:
+		call_helper(x, number);
+		fort_llvm_tail(x);
+		break;
 	default: call_helper(x, number);
 	}
 }

@@ -79,6 +79,8 @@ void fort_llvm_move(struct fort_llvm *x, const struct fort_insn *insn);
 void fort_llvm_end(struct fort_llvm *x, const struct fort_insn *insn);
 void fort_llvm_access(struct fort_llvm *x, const struct fort_insn *insn);
 void fort_llvm_call(struct fort_llvm *x, const struct fort_insn *insn);
+/* Calls a function of the host with r1 to r5, as helpers are. */
+void fort_llvm_call_host(struct fort_llvm *x, LLVMValueRef function);
 /* The condition of a jump. */
 LLVMValueRef fort_llvm_condition(struct fort_llvm *x, const struct fort_insn *insn);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "engine/llvm_ir.h"
+#include "engine/llvm_tail.h"
 #include "engine/resolve.h"
 #include "engine/x64_run.h"
 
@@ -51,7 +52,7 @@ static void branch(struct fort_llvm *x, const struct fort_insn *insn)
 	go_to(x, (uint32_t)fort_insn_target(insn, x->pc));
 }
 
-static void give_back(struct fort_llvm *x)
+void fort_llvm_give_back(struct fort_llvm *x)
 {
 	LLVMValueRef result = x->api->ConstNull(x->result);
 
@@ -122,7 +123,7 @@ static int lower_one(struct fort_llvm *x, const struct fort_insn *insn)
 	case FORT_JCC_X: branch(x, insn); return 0;
 	case FORT_CALL:
 	case FORT_CALLX: fort_llvm_call(x, insn); return 0;
-	case FORT_EXIT: give_back(x); return 0;
+	case FORT_EXIT: fort_llvm_give_back(x); return 0;
 	case FORT_LDIMM_HIGH:
 	case FORT_LDABS:
 	case FORT_LDIND:

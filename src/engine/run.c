@@ -42,9 +42,10 @@ bool fort_run_unhold(struct fort_run *run, uint64_t address, struct fort_held *o
 {
 	uint32_t i = run->n_held;
 
-	while (i && run->held[i - 1].address != address)
+	/* What the frames hold that a program returns to is not its own. */
+	while (i > run->tails.n_held && run->held[i - 1].address != address)
 		i--;
-	if (!i)
+	if (i == run->tails.n_held)
 		return false;
 	*out = run->held[i - 1];
 	for (run->n_held--; i <= run->n_held; i++)
@@ -52,11 +53,16 @@ bool fort_run_unhold(struct fort_run *run, uint64_t address, struct fort_held *o
 	return true;
 }
 
-void fort_run_release_all(struct fort_run *run)
+void fort_run_release_to(struct fort_run *run, uint32_t kept)
 {
-	while (run->n_held) {
+	while (run->n_held > kept) {
 		struct fort_held held = run->held[--run->n_held];
 
 		held.release(run, &held);
 	}
+}
+
+void fort_run_release_all(struct fort_run *run)
+{
+	fort_run_release_to(run, 0);
 }

@@ -13,6 +13,7 @@ struct fort_run;
 struct fort_held;
 struct fort_map;
 struct fort_services;
+struct fort_tail;
 
 /* Why a run ended early. ABI of reports: add at the end. */
 enum fort_abort_code {
@@ -68,6 +69,18 @@ struct fort_run_packet {
 	uint32_t data, network; /* where the program's packet, and the network header, start */
 };
 
+/* Tail calls of one run (engine/tail.h). */
+struct fort_run_tails {
+	const struct fort_tail *next; /* what is entered next: a helper has found it */
+	const struct fort_tail *at;   /* what was entered last; NULL: the run's first program */
+	uint32_t n;                   /* that were made */
+	uint32_t used;   /* bytes of the slot's stack above the program: frames it returns to */
+	uint32_t zeroed; /* bytes of it, from its top, that nobody finds anything of earlier runs in
+			  */
+	uint32_t n_held; /* of what is held: the frames' that it returns to */
+	bool told; /* the run was aborted in a program that returns to a frame: abort.pc is its */
+};
+
 struct fort_run {
 	const struct fort_domain *domain;
 	struct fort_map *const *maps; /* the program's maps, in its order */
@@ -86,7 +99,14 @@ struct fort_run {
 	uint32_t n_held;
 	struct fort_held held[FORT_CLEANUPS_MAX];
 	struct fort_services *services; /* what helpers use beyond the program: trace, clocks */
+	struct fort_run_tails tails;
 };
+
+/* r10 of the outermost frame of the program that runs. */
+static inline uint64_t fort_run_stack_top(const struct fort_run *run)
+{
+	return fort_domain_stack_top(run->domain, run->slot) - run->tails.used;
+}
 
 /* Marks the run as aborted; the first reason stays. The engine stops at the next instruction. */
 void fort_run_abort(struct fort_run *run, enum fort_abort_code code, uint32_t detail);
@@ -97,6 +117,8 @@ FORT_CHECKED bool fort_run_hold(struct fort_run *run, struct fort_held held);
 FORT_CHECKED bool fort_run_unhold(struct fort_run *run, uint64_t address, struct fort_held *out);
 /* Gives everything back, newest first. Called by whoever ran the engine, after every run. */
 void fort_run_release_all(struct fort_run *run);
+/* The same, but for the oldest `kept` of them. */
+void fort_run_release_to(struct fort_run *run, uint32_t kept);
 
 /* Registers hold maps as handles, not addresses: a tag no pointer has, and the index. */
 #define FORT_HANDLE_TAG 0xf047ull

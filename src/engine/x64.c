@@ -15,20 +15,9 @@
 #include "engine/x64_claims.h"
 #include "engine/x64_exit.h"
 #include "engine/x64_faults.h"
-#include "engine/x64_image.h"
 #include "engine/x64_keys.h"
-
-struct fort_code {
-	bool confined, fast_gs, keys;
-	struct fort_x64_image image;
-	struct fort_x64_faults faults;
-	uint32_t place;                 /* in the list of images */
-	uint32_t code_bytes, n_slots;   /* of the image, that are used */
-	fort_helper_lookup *helper;     /* for calls by register */
-	struct fort_code_place *places; /* faults.places, behind the accesses */
-	fort_helper_fn **functions;     /* of slots, behind them */
-	struct fort_x64_access accesses[];
-};
+#include "engine/x64_program.h"
+#include "engine/x64_tail.h"
 
 /* --- compiling --- */
 
@@ -217,6 +206,7 @@ static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 		return err;
 	view.labels = claims.labels;
 	view.n_labels = claims.n_labels;
+	view.tail_slot = x->tail_slot;
 	view.functions = claims.functions;
 	view.n_functions = claims.n_functions;
 	allow_cached(x->request, &view);
@@ -234,8 +224,9 @@ static void fill_slots(const struct fort_x64 *x, struct fort_x64_draft *draft,
 
 	for (uint32_t i = 0; i < x->n_helpers; i++) {
 		code->functions[i] = x->helpers[i].function;
-		slots[-1 - (int64_t)i] =
-			x->keyed ? fort_x64_gate(i, x->helpers[i].lazy) : x->helpers[i].function;
+		slots[-1 - (int64_t)i] = x->keyed && x->helpers[i].function != fort_x64_tail_enter
+						 ? fort_x64_gate(i, x->helpers[i].lazy)
+						 : x->helpers[i].function;
 	}
 }
 
@@ -349,7 +340,7 @@ static void free_code(struct fort_code *code)
 static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 {
 	fort_x64_code_fn *start = (fort_x64_code_fn *)(uintptr_t)code->image.code;
-	uint64_t r10 = fort_domain_stack_top(run->domain, run->slot), gs = 0, r0;
+	uint64_t r10 = fort_run_stack_top(run), gs = 0, r0;
 	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
 	struct fort_x64_entry entry;
 	uint32_t rights = 0;

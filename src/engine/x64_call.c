@@ -1,5 +1,5 @@
 /* Calls: of helpers, of subprograms, and what is done instead of calling. */
-#include "engine/x64_exit.h"
+#include "engine/x64_tail.h"
 
 /* --- helpers --- */
 
@@ -39,14 +39,14 @@ static bool calls_again(const struct fort_x64 *x, const struct fort_x64_op *op)
 
 /* Runs around a call of the host: fuel and the run's end are in the run, all registers but the
  * callee-saved are lost. A program that costs nothing never has its fuel in a register. */
-static void before_helper(struct fort_x64 *x)
+static void before_host(struct fort_x64 *x)
 {
 	if (x->fuel)
 		fort_x64_rm(&x->bytes, FORT_X64_MOV, 64, FORT_X64_FUEL, FORT_X64_RUN_MEM(fuel));
 	fort_x64_reg(&x->bytes, FORT_X64_PUSH, 32, FORT_X64_RUN);
 }
 
-static void after_helper(struct fort_x64 *x, const struct fort_x64_op *op)
+static void after_host(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	struct fort_x64_bytes *to = &x->bytes;
 
@@ -56,6 +56,14 @@ static void after_helper(struct fort_x64 *x, const struct fort_x64_op *op)
 	fort_x64_alu_mem_imm(to, FORT_X64_CMP, 32, FORT_X64_RUN_MEM(abort.code), 0);
 	fort_x64_leave(x, FORT_X64_NOT_EQUAL, op->pc, FORT_X64_STOP_HELPER);
 	poison(x, op);
+}
+
+void fort_x64_call_around(struct fort_x64 *x, const struct fort_x64_op *op,
+			  fort_helper_fn *function)
+{
+	before_host(x);
+	fort_x64_call_host(x, function);
+	after_host(x, op);
 }
 
 void fort_x64_helper(struct fort_x64 *x, const struct fort_x64_op *op)
@@ -69,11 +77,12 @@ void fort_x64_helper(struct fort_x64 *x, const struct fort_x64_op *op)
 	}
 	if (op->value)
 		helper = x->request->lookups[op->target].function;
-	x->lazy = x->keyed && op->kind == FORT_X64_OP_HELPER && calls_again(x, op);
-	before_helper(x);
-	fort_x64_call_host(x, helper);
+	x->lazy = x->keyed && op->kind == FORT_X64_OP_HELPER && !fort_x64_is_tail(x, op) &&
+		  calls_again(x, op);
+	fort_x64_call_around(x, op, helper);
 	x->lazy = false;
-	after_helper(x, op);
+	if (fort_x64_is_tail(x, op))
+		fort_x64_tail(x, op);
 }
 
 /* Which helper is known only now: a function of the host finds and calls it, so that no address of
@@ -82,9 +91,7 @@ void fort_x64_callx(struct fort_x64 *x, const struct fort_x64_op *op)
 {
 	fort_x64_load_entry(x);
 	fort_x64_rm(&x->bytes, FORT_X64_MOV, 64, fort_x64_home(op->a), FORT_X64_ENTRY_MEM(number));
-	before_helper(x);
-	fort_x64_call_host(x, fort_x64_call_by_number);
-	after_helper(x, op);
+	fort_x64_call_around(x, op, fort_x64_call_by_number);
 }
 
 /* --- instead of helpers --- */

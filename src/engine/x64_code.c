@@ -61,7 +61,7 @@ struct fort_x64_room fort_x64_room(const struct fort_x64 *x)
 		.stops = simple + other * 3 + x->n_joins,
 		.colds = other * 3,
 		.accesses = 2 * n,
-		.helpers = 2 * other,
+		.helpers = 2 * other + 1,
 	};
 }
 
@@ -107,6 +107,7 @@ static void emit_one(struct fort_x64 *x, const struct fort_x64_op *op)
 void fort_x64_emit(struct fort_x64 *x)
 {
 	x->bytes.at = x->n_accesses = x->n_stops = x->n_colds = x->n_helpers = x->epilogue = 0;
+	x->tail_exit = x->tail_slot = 0;
 	x->layout->n_jumps = x->layout->n_labels = x->layout->n_aligns = 0;
 	x->layout->saved = x->layout->padded = 0; /* of an earlier try */
 	x->flags_of = FORT_X64_NO_REG;

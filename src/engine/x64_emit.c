@@ -189,13 +189,23 @@ void fort_x64_call(struct fort_x64_bytes *to, int64_t distance)
 	fort_x64_word(to, (uint64_t)distance, 4);
 }
 
-void fort_x64_call_slot(struct fort_x64_bytes *to, int64_t distance)
+static void through_slot(struct fort_x64_bytes *to, enum fort_x64_row row, int64_t distance)
 {
-	const struct encoding *e = &encodings[FORT_X64_CALL_SLOT];
+	const struct encoding *e = &encodings[row];
 
 	put_opcode(to, e, 32, 0, 0, 0, 0);
 	put_modrm(to, 0, e->digit, FORT_X64_RBP); /* rip */
 	fort_x64_word(to, (uint64_t)distance, 4);
+}
+
+void fort_x64_call_slot(struct fort_x64_bytes *to, int64_t distance)
+{
+	through_slot(to, FORT_X64_CALL_SLOT, distance);
+}
+
+void fort_x64_jump_slot(struct fort_x64_bytes *to, int64_t distance)
+{
+	through_slot(to, FORT_X64_JMP_SLOT, distance);
 }
 
 /* Lengths of 3 to 8 by the forms of an operand that is not looked at; 1 and one more of each by a

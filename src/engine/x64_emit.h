@@ -135,6 +135,8 @@ void fort_x64_call(struct fort_x64_bytes *to, int64_t distance);
 void fort_x64_nops(struct fort_x64_bytes *to, unsigned n);
 /* call [rip + disp]: the word at `distance` from the instruction's end. */
 void fort_x64_call_slot(struct fort_x64_bytes *to, int64_t distance);
+/* The same as a jump. */
+void fort_x64_jump_slot(struct fort_x64_bytes *to, int64_t distance);
 
 /* The row of x64.def that takes memory for its second operand, of one that takes a register. */
 enum fort_x64_row fort_x64_load_row(enum fort_x64_row row);

@@ -1,5 +1,7 @@
 #include "engine/x64_exit.h"
 
+#include "engine/x64_tail.h"
+
 /* --- what is seldom done --- */
 
 struct fort_x64_stop *fort_x64_leave(struct fort_x64 *x, enum fort_x64_cc cc, uint32_t pc,
@@ -85,7 +87,7 @@ static bool needs_pad(const struct fort_x64 *x)
 	return (__builtin_popcount(x->saved) & 1) != x->main_is_called;
 }
 
-static void put_epilogue(struct fort_x64 *x)
+void fort_x64_put_registers_back(struct fort_x64 *x)
 {
 	struct fort_x64_bytes *to = &x->bytes;
 
@@ -96,7 +98,12 @@ static void put_epilogue(struct fort_x64 *x)
 	for (unsigned i = FORT_LEN(saved); i-- > 0;)
 		if (x->saved & 1u << i)
 			fort_x64_reg(to, FORT_X64_POP, 32, saved[i]);
-	fort_x64_plain(to, FORT_X64_RET, 32);
+}
+
+static void put_epilogue(struct fort_x64 *x)
+{
+	fort_x64_put_registers_back(x);
+	fort_x64_plain(&x->bytes, FORT_X64_RET, 32);
 }
 
 /* A function of (ctx, ctx_length, r10, run, entry, fuel): the first two are where r1 and r2 are.
@@ -209,9 +216,12 @@ void fort_x64_endings(struct fort_x64 *x)
 
 		fort_x64_bind(x, cold->from);
 		cold->emit(x, cold->op);
-		fort_x64_jump_to(x, FORT_X64_ALWAYS, cold->back);
+		if (!x->colds[x->cold_at].ends)
+			fort_x64_jump_to(x, FORT_X64_ALWAYS, cold->back);
 	}
 	x->stops_at = x->bytes.at;
+	if (x->tail_exit)
+		fort_x64_tail_exit(x);
 	put_out_of_fuel(x);
 	x->way_out = fort_x64_label(x);
 	for (uint32_t i = 0; i < x->n_stops; i++) {

@@ -23,6 +23,7 @@ struct fort_x64_stop {
 struct fort_x64_cold {
 	uint32_t from, back; /* labels */
 	bool keeps_free;     /* r10 and r11 hold something all the way */
+	bool ends;           /* it does not come back: set by who emits */
 	const struct fort_x64_op *op;
 	fort_x64_emitter *emit;
 };
@@ -42,5 +43,8 @@ void fort_x64_load_entry(struct fort_x64 *x);
 /* Which registers of the host the program changes. */
 void fort_x64_find_saved(struct fort_x64 *x);
 void fort_x64_prologue(struct fort_x64 *x);
+/* The host's registers and stack, as they were where the image was entered; fuel is told the run.
+ */
+void fort_x64_put_registers_back(struct fort_x64 *x);
 /* What all the jumps above lead to, after everything else. */
 void fort_x64_endings(struct fort_x64 *x);

@@ -70,6 +70,15 @@ void fort_x64_call_host(struct fort_x64 *x, fort_helper_fn *function)
 	fort_x64_call_slot(&x->bytes, 0);
 }
 
+uint32_t fort_x64_jump_host(struct fort_x64 *x, fort_helper_fn *function)
+{
+	uint32_t at = (uint32_t)-fort_x64_slot_of(x, function);
+
+	note_jump(x, FORT_X64_JUMP_HOST, at);
+	fort_x64_jump_slot(&x->bytes, 0);
+	return at / (uint32_t)sizeof(function);
+}
+
 void fort_x64_align_here(struct fort_x64 *x, uint32_t last)
 {
 	struct fort_x64_layout *layout = x->layout;
@@ -83,7 +92,7 @@ void fort_x64_align_here(struct fort_x64 *x, uint32_t last)
 
 static uint32_t long_size(const struct fort_x64_jump *jump)
 {
-	return jump->cc < FORT_X64_ALWAYS || jump->cc == FORT_X64_CALL_HOST ? 6 : 5;
+	return jump->cc < FORT_X64_ALWAYS || jump->cc >= FORT_X64_CALL_HOST ? 6 : 5;
 }
 
 static uint32_t size_of(const struct fort_x64_jump *jump)
@@ -209,6 +218,8 @@ static void put_jump(const struct fort_x64 *x, struct fort_x64_bytes *to,
 
 	if (jump->cc == FORT_X64_CALL_HOST)
 		fort_x64_call_slot(to, -(int64_t)jump->label - end);
+	else if (jump->cc == FORT_X64_JUMP_HOST)
+		fort_x64_jump_slot(to, -(int64_t)jump->label - end);
 	else if (jump->cc == FORT_X64_CALL_LABEL)
 		fort_x64_call(to, label_at(x->layout, jump->label) - end);
 	else

@@ -23,6 +23,7 @@
 /* In place of a condition: not a jump, but takes its displacement the same way. */
 #define FORT_X64_CALL_LABEL 0x11 /* call of a label */
 #define FORT_X64_CALL_HOST  0x12 /* call through slot `label` before the image */
+#define FORT_X64_JUMP_HOST  0x13 /* jump through it */
 
 struct fort_x64_jump {
 	uint32_t at, label;
@@ -58,6 +59,8 @@ uint32_t fort_x64_label_here(struct fort_x64 *x);
 void fort_x64_jump_to(struct fort_x64 *x, enum fort_x64_cc cc, uint32_t label);
 void fort_x64_call_label(struct fort_x64 *x, uint32_t label);
 void fort_x64_call_host(struct fort_x64 *x, fort_helper_fn *function);
+/* Returns the slot, counted from 1. */
+uint32_t fort_x64_jump_host(struct fort_x64 *x, fort_helper_fn *function);
 /* What comes next is the head of a loop, which ends with operation `last`. */
 void fort_x64_align_here(struct fort_x64 *x, uint32_t last);
 

@@ -213,6 +213,8 @@ struct fort_x64 {
 	uint32_t way_out;     /* label: ends the run, entry is filled in */
 	uint32_t stops_at;    /* what comes from here on in `bytes` only leaves */
 	uint32_t epilogue;    /* label: ends the run well; 0: not yet */
+	uint32_t tail_exit;   /* label: goes on with another program; 0: none does (x64_tail.h) */
+	uint32_t tail_slot;   /* through which; counted from 1 */
 	int32_t cpu_offset;   /* from fs, of the current processor's number; 0: not known */
 	bool window;          /* all accesses are confined to the window */
 	bool fuel;            /* something costs fuel */

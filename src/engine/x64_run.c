@@ -28,7 +28,8 @@ void fort_x64_tell(struct fort_run *run, const struct fort_x64_entry *entry)
 {
 	if (entry->stop != FORT_X64_STOP_HELPER)
 		fort_run_abort(run, entry->stop, entry->detail);
-	run->abort.pc = entry->pc;
+	if (!run->tails.told)
+		run->abort.pc = entry->pc;
 	if (entry->stop == FORT_ABORT_MEMORY) {
 		run->abort.address = entry->address;
 		run->abort.bytes = entry->bytes;

@@ -21,6 +21,7 @@ struct fort_x64_entry {
 	 * runs, and while code of the program does. */
 	fort_helper_fn *const *functions;
 	uint32_t open, closed;
+	uint64_t r10; /* of what a tail call enters (x64_tail.c) */
 };
 
 /* The helper whose number the entry has, called with these arguments; or the end of the run. */

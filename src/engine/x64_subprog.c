@@ -1,5 +1,5 @@
 /* Subprograms: what a call of one must keep, and how deep calls nest. */
-#include "engine/x64_op.h"
+#include "engine/x64_tail.h"
 
 #include <string.h>
 
@@ -13,11 +13,12 @@ static bool names(const struct fort_x64_op *op, uint8_t reg)
 	return op->a == reg || op->b == reg || op->base == reg || op->index == reg;
 }
 
-static void look_at(struct fort_x64_subprog *subprog, const struct fort_x64_op *op)
+/* A program that a tail call enters has its frames from there on. */
+static void look_at(struct fort_x64_subprog *subprog, const struct fort_x64_op *op, bool is_tail)
 {
 	if (op->dst >= FORT_R6 && op->dst < FORT_R10)
 		subprog->changes |= (uint8_t)(1u << (op->dst - FORT_R6));
-	subprog->frame |= names(op, FORT_R10);
+	subprog->frame |= names(op, FORT_R10) || is_tail;
 	subprog->helpers |= op->kind == FORT_X64_OP_HELPER || op->kind == FORT_X64_OP_CALLX;
 }
 
@@ -33,7 +34,7 @@ static void collect(struct fort_x64 *x, struct calls *calls)
 
 		while (op->pc >= program->subprogs[current].end)
 			current++;
-		look_at(&x->subprogs[current], op);
+		look_at(&x->subprogs[current], op, fort_x64_is_tail(x, op));
 		if (op->kind == FORT_X64_OP_EXIT)
 			op->target = current;
 		if (op->kind == FORT_X64_OP_LOCAL) {

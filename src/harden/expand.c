@@ -378,10 +378,15 @@ static void find_targets(struct fort_write *w)
 	}
 }
 
+bool fort_expands_hidden(const struct fort_insn *insn)
+{
+	return calls_back(insn) || insn->kind == FORT_MAY_GOTO;
+}
+
 static bool needs_hidden(const struct fort_program *program)
 {
 	for (uint32_t pc = 0; pc < program->n_insns; pc++)
-		if (calls_back(&program->insns[pc]) || program->insns[pc].kind == FORT_MAY_GOTO)
+		if (fort_expands_hidden(&program->insns[pc]))
 			return true;
 	return false;
 }

@@ -30,6 +30,7 @@ struct fort_helper_shape fort_helper_shape(uint32_t number)
 		shape.inlines = FORT_INLINE_CACHED;
 		shape.offset = offsetof(struct fort_services, pid_tgid);
 		break;
+	case FORT_HELPER_TAIL_CALL: shape.inlines = FORT_INLINE_TAIL; break;
 	default: break;
 	}
 	return shape;

@@ -7,8 +7,6 @@
 #include "base/sys.h"
 #include "harden/expand.h"
 
-#define STACK_BYTES (FORT_FRAMES_MAX * FORT_STACK_BYTES)
-
 /* Where the frames' own stack pointers lead to it. */
 static int add_hidden(struct fort_domain *domain, uint32_t stack)
 {
@@ -17,14 +15,14 @@ static int add_hidden(struct fort_domain *domain, uint32_t stack)
 
 	if (err)
 		return err;
-	return hidden == stack + STACK_BYTES + FORT_PAGE_BYTES ? 0 : -EINVAL;
+	return hidden == stack + domain->stack_bytes + FORT_PAGE_BYTES ? 0 : -EINVAL;
 }
 
 /* Stack, guard, hidden memory, guard, context image, guard; equal slots give equal strides. */
 static int add_slot(struct fort_domain *domain, bool with_hidden, uint32_t *stack)
 {
 	uint32_t ctx;
-	int err = fort_window_add(&domain->window, STACK_BYTES, FORT_RW, stack);
+	int err = fort_window_add(&domain->window, domain->stack_bytes, FORT_RW, stack);
 
 	if (!err && with_hidden)
 		err = add_hidden(domain, *stack);
@@ -39,7 +37,8 @@ static int add_slot(struct fort_domain *domain, bool with_hidden, uint32_t *stac
 
 static int add_slots(struct fort_domain *domain, bool with_hidden)
 {
-	domain->ctx_from_stack = STACK_BYTES; /* without an image: where nothing is mapped */
+	domain->ctx_from_stack =
+		domain->stack_bytes; /* without an image: where nothing is mapped */
 	for (uint32_t i = 0; i < domain->n_slots; i++) {
 		uint32_t stack;
 		int err = add_slot(domain, with_hidden, &stack);
@@ -114,10 +113,13 @@ int fort_domain_open(const struct fort_domain_layout *layout, const struct fort_
 		.ctx_bytes = layout->ctx_bytes,
 		.packet_bytes = layout->packet_bytes,
 		.n_maps = n_maps,
+		.stack_bytes =
+			FORT_STACK_BYTES * (layout->n_frames ? layout->n_frames : FORT_FRAMES_MAX),
 	};
 	int err;
 
-	if (!layout->n_slots || layout->n_slots > FORT_SLOTS_MAX)
+	if (!layout->n_slots || layout->n_slots > FORT_SLOTS_MAX ||
+	    layout->n_frames > FORT_TAIL_FRAMES_MAX)
 		return -EINVAL;
 	if (n_maps > FORT_MAPS_PER_PROG_MAX)
 		return -E2BIG;
@@ -137,6 +139,40 @@ int fort_domain_open(const struct fort_domain_layout *layout, const struct fort_
 	}
 	*out = domain;
 	return 0;
+}
+
+static uint32_t packet_end(const struct fort_domain *domain)
+{
+	return domain->packet_start +
+	       (uint32_t)fort_round_up(domain->packet_bytes, FORT_PAGE_BYTES);
+}
+
+uint32_t fort_domain_shared_bytes(const struct fort_domain *domain)
+{
+	uint32_t slot_end = domain->slot_start + domain->slot_stride;
+
+	return (domain->packet_start ? packet_end(domain) : slot_end) - domain->slot_start;
+}
+
+static int share(const struct fort_domain *domain, int fd, uint32_t start, uint32_t bytes)
+{
+	return bytes ? fort_window_replace(&domain->window, fd, start - domain->slot_start, bytes,
+					   start)
+		     : 0;
+}
+
+int fort_domain_share(const struct fort_domain *domain, int fd)
+{
+	uint32_t before = fort_domain_enter(domain);
+	int err = share(domain, fd, domain->slot_start, domain->stack_bytes);
+
+	if (!err)
+		err = share(domain, fd, domain->slot_start + domain->ctx_from_stack,
+			    domain->ctx_bytes);
+	if (!err && domain->packet_start)
+		err = share(domain, fd, domain->packet_start, domain->packet_bytes);
+	fort_domain_leave(domain, before);
+	return err;
 }
 
 /* Leaves the key as it is: mprotect does. */

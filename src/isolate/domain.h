@@ -3,7 +3,9 @@
  * Each run takes a slot: a stack of FORT_FRAMES_MAX frames and a context image, apart from each
  * other and from the other slots by unmapped pages; and if the layout says so, hidden memory for
  * what programs are expanded to (harden/expand.h). Packet bytes (test runs, plugins) have one area
- * per domain, used by slot 0. Values of each map the program names are mapped at map_start[];
+ * per domain, used by slot 0. Domains of programs that call each other by tail calls have the same
+ * layout up to here, and this memory in common: what one leaves in it the next one finds at the
+ * same place of its own window. Values of each map the program names are mapped at map_start[];
  * metadata of maps, code and tables are never in the window.
  */
 #pragma once
@@ -15,6 +17,7 @@ struct fort_domain {
 	struct fort_window window;
 	uint32_t n_slots, ctx_bytes, packet_bytes;
 	uint32_t slot_start, slot_stride;           /* of slot 0's stack; between slots */
+	uint32_t stack_bytes;                       /* of a slot */
 	uint32_t ctx_from_stack;                    /* ctx image, relative to the slot's stack */
 	uint32_t packet_start;                      /* 0 when there is no packet area */
 	uint32_t map_start[FORT_MAPS_PER_PROG_MAX]; /* 0: nothing of this map is in the window */
@@ -27,6 +30,7 @@ struct fort_domain {
 
 struct fort_domain_layout {
 	uint32_t n_slots;      /* 1 to FORT_SLOTS_MAX */
+	uint32_t n_frames;     /* of a slot's stack, to FORT_TAIL_FRAMES_MAX; 0: FORT_FRAMES_MAX */
 	uint32_t ctx_bytes;    /* of the context image, rounded up to pages; 0 for none */
 	uint32_t packet_bytes; /* largest packet, with head and tail room; 0 for none */
 	bool packet_writable;
@@ -55,6 +59,13 @@ void fort_domain_close(struct fort_domain *domain);
  */
 FORT_CHECKED int fort_domain_put_packet(const struct fort_domain *domain, uint32_t at,
 					const void *data, uint32_t bytes);
+
+/* Of a domain with one slot: the bytes from the slot's start to the end of the packet area. */
+uint32_t fort_domain_shared_bytes(const struct fort_domain *domain);
+/* Puts the slot and the packet area into an object of that many bytes, as fort_window_add_fd has
+ * them, so that other domains of the same layout see the same there. What was in them is gone. Not
+ * while a program runs. Returns 0 or the system call's error. */
+FORT_CHECKED int fort_domain_share(const struct fort_domain *domain, int fd);
 
 /* Opens what of the domain is closed to the thread, where it is under protection keys, and closes
  * it again. Around all work with the window; may be nested. */
@@ -85,7 +96,7 @@ static inline uint64_t fort_domain_address(const struct fort_domain *domain, uin
 static inline uint64_t fort_domain_stack_top(const struct fort_domain *domain, uint32_t slot)
 {
 	return fort_domain_address(domain, domain->slot_start + slot * domain->slot_stride +
-						   FORT_FRAMES_MAX * FORT_STACK_BYTES);
+						   domain->stack_bytes);
 }
 
 static inline uint64_t fort_domain_ctx(const struct fort_domain *domain, uint32_t slot)

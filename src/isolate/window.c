@@ -200,29 +200,46 @@ static int check_file(int fd, uint64_t end)
 	return end > (uint64_t)status.st_size ? -EINVAL : 0;
 }
 
-int fort_window_add_fd(struct fort_window *window, int fd, uint64_t file_offset, uint64_t bytes,
-		       enum fort_rights rights, uint32_t *start)
+/* Whole pages, which are the caller's to put something into. */
+static int map_file(const struct fort_window *window, int fd, uint64_t file_offset, uint64_t bytes,
+		    enum fort_rights rights, uint64_t start)
 {
-	uint64_t rounded, end;
-	int err = find_room(window, bytes, &rounded);
+	uint64_t end;
 	long at;
+	int err;
 
-	if (err)
-		return err;
-	if (__builtin_add_overflow(file_offset, rounded, &end))
+	if (__builtin_add_overflow(file_offset, bytes, &end))
 		return -EINVAL;
 	err = check_file(fd, end);
 	if (err)
 		return err;
-	at = fort_sys6(SYS_mmap, (long)(window->base + window->next), (long)rounded,
-		       protection(rights), MAP_SHARED | MAP_FIXED, fd, (long)file_offset);
+	at = fort_sys6(SYS_mmap, (long)(window->base + start), (long)bytes, protection(rights),
+		       MAP_SHARED | MAP_FIXED, fd, (long)file_offset);
 	if (is_error(at))
 		return (int)at;
-	err = window->key ? protect(window, window->next, rounded, protection(rights)) : 0;
+	return window->key ? protect(window, start, bytes, protection(rights)) : 0;
+}
+
+int fort_window_add_fd(struct fort_window *window, int fd, uint64_t file_offset, uint64_t bytes,
+		       enum fort_rights rights, uint32_t *start)
+{
+	uint64_t rounded;
+	int err = find_room(window, bytes, &rounded);
+
+	err = err ? err : map_file(window, fd, file_offset, rounded, rights, window->next);
 	if (err)
 		return err;
 	give(window, rounded, rights, start);
 	return 0;
+}
+
+int fort_window_replace(const struct fort_window *window, int fd, uint64_t file_offset,
+			uint64_t bytes, uint32_t start)
+{
+	enum fort_rights rights = window->rights[start / FORT_PAGE_BYTES];
+
+	return map_file(window, fd, file_offset, fort_round_up(bytes, FORT_PAGE_BYTES), rights,
+			start);
 }
 
 bool fort_window_allows(const struct fort_window *window, uint64_t address, uint64_t bytes,

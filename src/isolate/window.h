@@ -49,6 +49,11 @@ FORT_CHECKED int fort_window_add(struct fort_window *window, uint64_t bytes,
 FORT_CHECKED int fort_window_add_fd(struct fort_window *window, int fd, uint64_t file_offset,
 				    uint64_t bytes, enum fort_rights rights, uint32_t *start);
 
+/* Puts bytes of a file, as fort_window_add_fd has them, in place of what was given away at `start`,
+ * with the same rights. Returns 0 or the errors of fort_window_add_fd. */
+FORT_CHECKED int fort_window_replace(const struct fort_window *window, int fd, uint64_t file_offset,
+				     uint64_t bytes, uint32_t start);
+
 /* Where an address from a program points, whatever it is: always inside the window. */
 static inline void *fort_window_at(const struct fort_window *window, uint64_t address)
 {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/uapi.h"
+#include "base/sys.h"
 #include "engine/watch.h"
 #include "helper/helper.h"
 #include "helper/services.h"
@@ -39,6 +40,7 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 	struct fort_domain_map windows[FORT_MAPS_PER_PROG_MAX];
 	struct fort_domain_layout layout = {
 		.n_slots = request->n_slots,
+		.n_frames = request->tails ? FORT_TAIL_FRAMES_MAX : 0,
 		.ctx_bytes = prog->ctx->image_bytes,
 		.packet_bytes = prog->packet != FORT_PACKET_NONE ? request->packet_bytes : 0,
 		.packet_writable = prog->packet == FORT_PACKET_RW,
@@ -92,6 +94,24 @@ static int keep_program(struct fort_loaded *loaded, const struct fort_load_reque
 	return 0;
 }
 
+/* As others call it. `domain` lies in `loaded`, and stays there. */
+static void describe(struct fort_loaded *loaded)
+{
+	bool stops = loaded->crash.actions & FORT_CRASH_STOPPING;
+
+	loaded->tail = (struct fort_tail){.engine = loaded->engine,
+					  .code = loaded->code,
+					  .domain = &loaded->domain,
+					  .maps = loaded->maps,
+					  .n_maps = loaded->n_maps,
+					  .counts = loaded->counts,
+					  .stack_bytes = loaded->stack_bytes,
+					  .isolation = loaded->isolation,
+					  .crashes_max = stops ? loaded->crash.after : 0,
+					  .crashes = loaded->crashes.word,
+					  .generation = loaded->crashes.place.generation};
+}
+
 /* How an engine may look up in a map. */
 static struct fort_map_lookup lookup_of(const struct fort_map *map)
 {
@@ -134,6 +154,8 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 	err = loaded->engine->compile(&compile, &loaded->code);
 	if (err)
 		fort_domain_close(&loaded->domain);
+	else
+		describe(loaded);
 	return err;
 }
 
@@ -191,6 +213,40 @@ void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot)
 	return fort_window_at(&loaded->domain.window, fort_domain_ctx(&loaded->domain, slot));
 }
 
+/* --- running --- */
+
+static void enter_grace(struct fort_grace *grace)
+{
+	if (grace)
+		__atomic_fetch_add(&grace->serial, 1, __ATOMIC_SEQ_CST);
+}
+
+static void leave_grace(struct fort_grace *grace)
+{
+	if (grace)
+		__atomic_fetch_add(&grace->serial, 1, __ATOMIC_RELEASE);
+}
+
+void fort_grace_wait(const struct fort_grace *grace)
+{
+	const long moment[2] = {0, 20000}; /* struct timespec */
+	uint64_t serial = __atomic_load_n(&grace->serial, __ATOMIC_SEQ_CST);
+
+	while (serial & 1 && __atomic_load_n(&grace->serial, __ATOMIC_ACQUIRE) == serial)
+		fort_sys2(SYS_nanosleep, (long)moment, 0);
+}
+
+/* The program that a run ended in. */
+static const struct fort_loaded *ended_in(const struct fort_loaded *first,
+					  const struct fort_run *run)
+{
+	const struct fort_tail *at = run->tails.at;
+
+	if (!at)
+		return first;
+	return (const void *)((const char *)at - offsetof(struct fort_loaded, tail));
+}
+
 uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 			 struct fort_services *services, struct fort_run *run)
 {
@@ -216,6 +272,8 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	run->abort = (struct fort_abort){0};
 	run->n_held = 0; /* what `held` holds beyond means nothing: it is not cleared */
 	run->services = services;
+	run->tails = (struct fort_run_tails){.zeroed = loaded->stack_bytes};
+	enter_grace(loaded->grace);
 	if (loaded->pins)
 		fort_services_enter(services);
 	if (services->watched)
@@ -227,8 +285,14 @@ uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 	if (loaded->pins)
 		fort_services_leave(services);
 	fort_domain_leave(&loaded->domain, rights);
-	run->abort.pc = fort_hardened_origin(&loaded->hardened, run->abort.pc);
-	if (FORT_UNLIKELY(run->abort.code))
-		fort_crash_note(&loaded->crash, &loaded->crashes, run);
+	if (FORT_UNLIKELY(run->abort.code)) {
+		const struct fort_loaded *ended = ended_in(loaded, run);
+
+		run->abort.pc = fort_hardened_origin(&ended->hardened, run->abort.pc);
+		run->maps = ended->maps;
+		run->n_maps = ended->n_maps;
+		fort_crash_note(&ended->crash, &ended->crashes, run);
+	}
+	leave_grace(loaded->grace);
 	return result;
 }

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "engine/engine.h"
+#include "engine/tail.h"
 #include "harden/harden.h"
 #include "load/crash.h"
 
@@ -11,6 +11,12 @@ struct fort_map;
 struct fort_services;
 
 struct fort_loaded;
+
+/* Which of its runs a thread is in: odd while it is in one. Programs that were called by tail calls
+ * may go once the number is another one, or even. One thread runs at a time. */
+struct fort_grace {
+	uint64_t serial;
+};
 
 struct fort_load_request {
 	const struct fort_proven *proven; /* only for the call: what is needed is copied */
@@ -30,6 +36,7 @@ struct fort_load_request {
 	bool counts;                /* how often instructions run is counted (engine/run.h) */
 	const char *cache;          /* as in struct fort_compile */
 	struct fort_arena *scratch; /* the same */
+	bool tails;                 /* it may be part of tail calls: stacks have room for that */
 };
 
 struct fort_loaded {
@@ -44,10 +51,12 @@ struct fort_loaded {
 	uint64_t fuel;
 	struct fort_crash_policy crash;
 	struct fort_crash_counter crashes;
-	uint64_t own_crashes; /* counted here without a place */
-	uint64_t *counts;     /* of each slot of the program, by all runs; or NULL */
-	uint32_t stack_bytes; /* to be zeroed before a run */
-	bool pins;            /* some map needs a seat to be entered */
+	uint64_t own_crashes;     /* counted here without a place */
+	uint64_t *counts;         /* of each slot of the program, by all runs; or NULL */
+	uint32_t stack_bytes;     /* to be zeroed before a run */
+	struct fort_tail tail;    /* itself, for those that call it */
+	struct fort_grace *grace; /* of runs that may make tail calls, not owned; or NULL */
+	bool pins;                /* some map needs a seat to be entered */
 	uint8_t binding[FORT_SHA256_BYTES];
 };
 
@@ -69,6 +78,9 @@ void *fort_loaded_ctx(const struct fort_loaded *loaded, uint32_t slot);
  */
 uint64_t fort_loaded_run(const struct fort_loaded *loaded, uint32_t slot,
 			 struct fort_services *services, struct fort_run *run);
+
+/* Waits until no run is under way that was when this is called: not by a thread that runs. */
+void fort_grace_wait(const struct fort_grace *grace);
 
 /* Did its policy end its runs, after too many that ended early? */
 static inline bool fort_loaded_is_stopped(const struct fort_loaded *loaded)

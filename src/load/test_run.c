@@ -260,6 +260,8 @@ int fort_test_run(struct fort_loaded *loaded, struct fort_services *services,
 	while (result.runs < input->repeat && !run.abort.code) {
 		result.result = fort_loaded_run(loaded, 0, services, &run);
 		result.runs++;
+		if (run.abort.code && run.tails.at)
+			result.ended_in = run.tails.at->id;
 	}
 	result.total_ns = now_ns() - start;
 	result.ns = result.total_ns / result.runs;

@@ -21,6 +21,7 @@ struct fort_test_output {
 	uint64_t result;                /* r0 of the last run */
 	uint64_t ns, total_ns;          /* of one run, averaged; of all */
 	struct fort_abort abort;        /* of the run that ended early; code 0: none */
+	uint32_t ended_in;              /* id of the program that it was in, if another; or 0 */
 	uint32_t runs;                  /* that were started */
 	uint32_t data_bytes, ctx_bytes; /* written to the rooms given */
 };

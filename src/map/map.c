@@ -15,10 +15,8 @@
 #define META_VERSION 1u
 
 static const struct fort_map_ops *const all_ops[] = {
-	&fort_map_array,
-	&fort_map_percpu_array,
-	&fort_map_hash,
-	&fort_map_ringbuf,
+	&fort_map_array,   &fort_map_percpu_array, &fort_map_hash,
+	&fort_map_ringbuf, &fort_map_prog_array,
 };
 
 static const struct fort_map_ops *ops_of(uint32_t type)
@@ -113,6 +111,8 @@ void fort_map_close(struct fort_map *map)
 {
 	if (!map)
 		return;
+	if (map->ops->stop)
+		map->ops->stop(map);
 	fort_memfd_unmap(map->values, map->values_bytes);
 	fort_memfd_unmap(map->meta, map->meta_bytes);
 	close_fd(map->values_fd);

@@ -42,6 +42,14 @@ struct fort_ring {
 	uint32_t bytes;
 };
 
+struct fort_tail; /* engine/tail.h */
+
+/* Programs by index (map/prog_array.h): of this process, so in its own memory. */
+struct fort_progs {
+	const struct fort_tail **tails;
+	uint64_t bytes;
+};
+
 struct fort_map {
 	struct fort_map_shape shape;
 	const struct fort_map_info *info;
@@ -59,6 +67,7 @@ struct fort_map {
 	union {
 		struct fort_hash hash;
 		struct fort_ring ring;
+		struct fort_progs progs;
 	};
 };
 
@@ -91,6 +100,9 @@ struct fort_map_ops {
 	/* Both objects are mapped; `fresh`: they are new and zeroed. -EBADMSG if they make no
 	 * sense. */
 	int (*start)(struct fort_map *map, bool fresh);
+	/* What start took beyond the objects goes; also where it never came to that. NULL: nothing.
+	 */
+	void (*stop)(struct fort_map *map);
 	/* Offset in the values object of the value of `key` (per-CPU types: on processor `cpu`),
 	 * or -ENOENT. The value stays in place until the caller's run ends. `key` may change
 	 * while it is read. */
@@ -114,7 +126,7 @@ struct fort_map_ops {
 };
 
 extern const struct fort_map_ops fort_map_array, fort_map_percpu_array, fort_map_hash,
-	fort_map_ringbuf, fort_map_hollow;
+	fort_map_ringbuf, fort_map_prog_array, fort_map_hollow;
 
 /* Checks a shape as MAP_CREATE does. BPF_F_ZERO_SEED needs a right that the caller checks. */
 FORT_CHECKED int fort_map_check(const struct fort_map_shape *shape, const char *name);

@@ -1,8 +1,10 @@
 /* Elements of maps: lookup, update, delete, next key, freeze. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
-#include "store/call.h"
+#include "map/prog_array.h"
+#include "store/tails.h"
 
 static bool writes(enum fort_cmd cmd)
 {
@@ -64,10 +66,24 @@ int fort_elem_decode(struct fort_call *call)
 	return call->elem.value ? 0 : -ENOMEM;
 }
 
+/* Of arrays: keys are indices. */
+static uint32_t index_of(const struct fort_call *call)
+{
+	uint32_t index;
+
+	memcpy(&index, call->elem.key, sizeof(index));
+	return index;
+}
+
 long fort_lookup_invoke(struct fort_call *call)
 {
 	struct fort_map *map = call->elem.map->map;
-	int err = fort_map_lookup(map, call->elem.key, call->elem.value, call->attr.elem.flags);
+	int err;
+
+	if (fort_map_is_prog_array(map))
+		err = fort_tails_lookup(call->elem.map, index_of(call), call->elem.value);
+	else
+		err = fort_map_lookup(map, call->elem.key, call->elem.value, call->attr.elem.flags);
 
 	if (err)
 		return err;
@@ -77,12 +93,20 @@ long fort_lookup_invoke(struct fort_call *call)
 
 long fort_update_invoke(struct fort_call *call)
 {
+	int fd;
+
+	if (fort_map_is_prog_array(call->elem.map->map)) {
+		memcpy(&fd, call->elem.value, sizeof(fd));
+		return fort_tails_update(call->elem.map, index_of(call), fd, call->attr.elem.flags);
+	}
 	return fort_map_update(call->elem.map->map, call->elem.key, call->elem.value,
 			       call->attr.elem.flags);
 }
 
 long fort_delete_invoke(struct fort_call *call)
 {
+	if (fort_map_is_prog_array(call->elem.map->map))
+		return fort_tails_delete(call->elem.map, index_of(call));
 	return fort_map_delete(call->elem.map->map, call->elem.key);
 }
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/tails.h"
+
 #define REAP_AT_ONCE 32
 
 /* Index of the first entry that is not before (inode, device). */
@@ -303,12 +305,16 @@ static void reap_maps(struct fort_store *store)
 	while ((id = fort_object_next_id(store, FORT_OBJECT_MAP, id))) {
 		struct fort_object *object = fort_object_by_id(store, FORT_OBJECT_MAP, id);
 		uint32_t gone;
+		bool last;
 
 		if (!object)
 			continue;
 		pthread_mutex_lock(&store->lock);
 		gone = drop_locks((struct fort_map_object *)object);
+		last = gone && !((struct fort_map_object *)object)->n_locks;
 		pthread_mutex_unlock(&store->lock);
+		if (last)
+			fort_tails_clear((struct fort_map_object *)object);
 		for (; gone; gone--)
 			fort_object_put(object);
 		fort_object_put(object);
@@ -334,6 +340,8 @@ void fort_handle_drop_all(struct fort_store *store)
 		if (entry.peer < 0) {
 			references = map->n_locks;
 			map->n_locks = 0;
+			if (references)
+				fort_tails_clear(map);
 		} else {
 			close(entry.peer);
 			take_out(table, &table->entries[i]);

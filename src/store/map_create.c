@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "btf/values.h"
-#include "store/call.h"
+#include "store/tails.h"
 
 static bool node_exists(uint32_t node)
 {
@@ -173,6 +173,7 @@ void fort_map_object_free(struct fort_map_object *map)
 		fort_object_put(&map->btf->object);
 	if (map->inner)
 		fort_object_put(&map->inner->object);
+	fort_tails_free(map);
 	free(map->locks);
 	free(map);
 }

@@ -1,8 +1,10 @@
 /* Objects of a store: what has an identity, a lifetime, and perhaps an id.
  *
  * A reference is held by every descriptor (handle.h), by every object that uses another, and by
- * every call in progress. The last reference frees. References go one way only, link to event to
- * program to map to inner map to BTF, so that freeing one frees a chain of at most that length.
+ * every call in progress. The last reference frees. References go one way, link to event to program
+ * to map to inner map to BTF, so that freeing one frees a chain of at most that length; but for
+ * program arrays, which refer to programs only while there is a descriptor of them (store/tails.h),
+ * so that what they free are programs alone, and these no programs.
  */
 #pragma once
 
@@ -33,6 +35,22 @@ struct fort_object {
 	uint32_t refs;
 };
 
+/* Which programs a program array takes: the first one that was put there, or that names it, decides
+ * (K: struct bpf_map_owner). */
+struct fort_tails_owner {
+	const struct fort_prog_info *type; /* NULL: there was none yet */
+	uint32_t expected_attach_type;
+	bool frags; /* XDP: packets of several parts */
+	const struct fort_engine *engine;
+	enum fort_isolation isolation;
+};
+
+/* What a program array holds: a reference each. */
+struct fort_tails {
+	struct fort_prog_object **progs; /* by index; NULL: it never held any */
+	struct fort_tails_owner owner;
+};
+
 struct fort_btf_object {
 	struct fort_object object;
 	struct fort_btf *btf;
@@ -49,6 +67,7 @@ struct fort_map_object {
 	uint64_t device, inode;        /* of the values object */
 	/* One byte of the values object per descriptor that was handed out, locked by it. */
 	uint32_t *locks, n_locks, next_lock;
+	struct fort_tails tails; /* of program arrays */
 };
 
 struct fort_prog_object {
@@ -97,6 +116,8 @@ struct fort_link_object {
 	struct fort_prog_object *prog;
 };
 
+#define FORT_AREAS_MAX 64u /* more than there are program types */
+
 /* Sorted by id. */
 struct fort_object_table {
 	struct fort_object **objects;
@@ -136,6 +157,7 @@ struct fort_store {
 	struct fort_store_attacher attacher;
 	fort_store_listener *listener;
 	void *listener_owner;
+	struct fort_area *areas[FORT_AREAS_MAX]; /* of program types; made when first needed */
 	struct fort_road_memory memory;
 	struct fort_load_report report;
 	struct fort_test_result last_run;

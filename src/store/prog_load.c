@@ -13,6 +13,7 @@
 
 #include "base/sha256.h"
 #include "store/prog.h"
+#include "store/tails.h"
 
 #define LICENSE_BYTES 128         /* K */
 #define ARENA_BYTES   (96u << 20) /* instructions of the largest program, and a line for each */
@@ -337,6 +338,9 @@ long fort_prog_load_invoke(struct fort_call *call)
 	request.crash_place = prog->crash_place;
 	err = err ? err : fort_road_load(&request, &report, &prog->road);
 
+	if (!err && prog->road)
+		err = fort_tails_check(prog);
+
 	err = end_load(call, &report, err);
 	if (err)
 		return err;
@@ -344,5 +348,6 @@ long fort_prog_load_invoke(struct fort_call *call)
 	prog->uid = getuid();
 	prog->verified_insns = (uint32_t)report.insns_processed;
 	err = fort_object_publish(&prog->object);
+	err = err || !prog->road ? err : fort_tails_prepare(prog);
 	return err ? err : fort_handle_open(&prog->object, O_RDWR);
 }

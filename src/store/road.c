@@ -15,13 +15,15 @@
 #include "load/runs.h"
 #include "load/test_run.h"
 #include "step/kernel.h"
+#include "store/area.h"
 #include "store/report.h"
 
 struct fort_road_program {
 	struct fort_loaded *loaded;
 	struct fort_buf package;
 	struct fort_host *host;
-	pthread_mutex_t lock; /* of test runs: there is one slot */
+	pthread_mutex_t lock;   /* of test runs: there is one slot */
+	struct fort_area *area; /* whose slot that is, or NULL: its own. Set once, with the lock */
 };
 
 /* One load: what lives until it ends. */
@@ -218,6 +220,7 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.seal = request->seal,
 		.counts = request->counts,
 		.cache = fort_cache_directory(directory),
+		.tails = true,
 		.scratch = &load->memory.scratch,
 	};
 	uint64_t start = now_ns();
@@ -311,6 +314,8 @@ void fort_road_unload(struct fort_road_program *program)
 {
 	if (!program)
 		return;
+	if (program->area) /* no table has it any more; who found it there may be in it */
+		fort_grace_wait(&program->area->grace);
 	fort_loaded_close(program->loaded);
 	fort_buf_free(&program->package);
 	pthread_mutex_destroy(&program->lock);
@@ -325,6 +330,48 @@ const struct fort_loaded *fort_road_loaded(const struct fort_road_program *progr
 struct fort_span fort_road_package(const struct fort_road_program *program)
 {
 	return (struct fort_span){program->package.data, program->package.bytes};
+}
+
+int fort_road_join(struct fort_road_program *program, struct fort_area *area, uint32_t id)
+{
+	int err = 0;
+
+	if (__atomic_load_n(&program->area, __ATOMIC_ACQUIRE))
+		return 0;
+	pthread_mutex_lock(&program->lock);
+	if (!program->area)
+		err = fort_area_admit(area, &program->loaded->domain);
+	if (!err) {
+		program->loaded->tail.id = id;
+		program->loaded->grace = &area->grace;
+		__atomic_store_n(&program->area, area, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&program->lock);
+	return err;
+}
+
+int fort_road_rejoin(struct fort_road_program *program)
+{
+	return program->area ? fort_area_admit(program->area, &program->loaded->domain) : 0;
+}
+
+const struct fort_tail *fort_road_tail(const struct fort_road_program *program)
+{
+	return &program->loaded->tail;
+}
+
+static void lock_slot(struct fort_road_program *program)
+{
+	pthread_mutex_lock(&program->lock);
+	if (program->area)
+		pthread_mutex_lock(&program->area->lock);
+}
+
+static void unlock_slot(struct fort_road_program *program)
+{
+	if (program->area)
+		pthread_mutex_unlock(&program->area->lock);
+	pthread_mutex_unlock(&program->lock);
 }
 
 int fort_road_test_run(struct fort_road_program *program, const struct fort_test_request *request,
@@ -342,10 +389,10 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 	if (err)
 		return err;
 	services.watched = fort_watch_take(program->host->watch);
-	pthread_mutex_lock(&program->lock);
+	lock_slot(program);
 	err = fort_test_run(program->loaded, &services, &input, request->data_out, request->ctx_out,
 			    &out);
-	pthread_mutex_unlock(&program->lock);
+	unlock_slot(program);
 	fort_watch_give(program->host->watch, services.watched);
 	fort_services_end(&services);
 	if (err)
@@ -357,6 +404,7 @@ int fort_road_test_run(struct fort_road_program *program, const struct fort_test
 					    .ctx_out_bytes = out.ctx_bytes,
 					    .runs = out.runs,
 					    .total_ns = out.total_ns,
-					    .abort = out.abort};
+					    .abort = out.abort,
+					    .ended_in = out.ended_in};
 	return out.abort.code ? -EFAULT : 0;
 }

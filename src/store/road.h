@@ -189,6 +189,7 @@ struct fort_test_result {
 	uint32_t runs; /* that were started */
 	uint64_t total_ns;
 	struct fort_abort abort;
+	uint32_t ended_in; /* id of the program that was aborted, when another was entered; or 0 */
 };
 
 /* Runs a program. Returns 0, or -EINVAL for a context that its type does not take, -EFAULT when
@@ -197,6 +198,20 @@ struct fort_test_result {
 FORT_CHECKED int fort_road_test_run(struct fort_road_program *program,
 				    const struct fort_test_request *request,
 				    struct fort_test_result *result);
+
+/* What programs of one type that may call each other have in common (store/area.h). */
+struct fort_area;
+
+/* Makes the program one of an area; `id` is its own. Not while it runs: waits for test runs. `area`
+ * must outlive it. Returns 0, -ENOTSUP for programs that are only judged, or the system call's
+ * error.
+ */
+FORT_CHECKED int fort_road_join(struct fort_road_program *program, struct fort_area *area,
+				uint32_t id);
+/* The same once more, when the area has other memory; there are no other threads. */
+FORT_CHECKED int fort_road_rejoin(struct fort_road_program *program);
+/* As others call it. */
+const struct fort_tail *fort_road_tail(const struct fort_road_program *program);
 
 /* What runs, for those who look at it (load/loaded.h); valid while it is loaded. */
 const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program);

@@ -14,6 +14,7 @@
 #include "store/crash.h"
 #include "store/event.h"
 #include "store/handle.h"
+#include "store/tails.h"
 
 static int start(struct fort_store *store)
 {
@@ -64,6 +65,7 @@ void fort_store_free(struct fort_store *store)
 	if (!store)
 		return;
 	fort_handle_drop_all(store);
+	fort_tails_close(store);
 	if (store->keys.runtime)
 		fort_keys_close(&store->keys);
 	fort_watch_close(store->host.watch);
@@ -112,6 +114,7 @@ void fort_store_after_fork(struct fort_store *store, bool child)
 	/* Without an epoll of its own the child only does not notice closed descriptors. */
 	if (fort_handle_forked(store))
 		store->epoll = -1;
+	fort_tails_forked(store);
 }
 
 void fort_store_set_attacher(struct fort_store *store, const struct fort_store_attacher *attacher)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/cmds.h"
 #include "abi/uapi.h"
 #include "helper/trace_text.h"
 #include "map/map.h"
@@ -296,6 +297,36 @@ static void refusals_have_words(void **state)
 	harness_end(&victim);
 }
 
+/* Arrays of programs are of this process: programs that name one run here only. What is in one is
+ * attached like any other. */
+static void tail_calls_stay_here(void **state)
+{
+	struct victim victim = harness_start("VICTIM", "step", 1);
+	struct loader loader = loader_open();
+	struct loader_place place = {victim.pid, victim.pid, "victim_work", false, 0};
+	int map = loader_map(&loader, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 1);
+	int caller = loader_prog(&loader, BPF_PROG_TYPE_KPROBE,
+				 "lddw r2, map_fd %d\nmov r3, 0\ncall 12\nmov r0, 0\nexit", map);
+	int callee = loader_prog(&loader, BPF_PROG_TYPE_KPROBE, "mov r0, 0\nexit");
+	union fort_attr attr = {.elem = {.map_fd = (uint32_t)map,
+					 .key = (uintptr_t) & (uint32_t){0},
+					 .value = (uintptr_t)&callee}};
+	struct fort_text why = fort_text_new();
+
+	assert_int_equal(
+		fort_store_bpf(loader.store, FORT_CMD_MAP_UPDATE_ELEM, &attr, sizeof(attr)), 0);
+	assert_int_equal(loader_attach(&loader, caller, &place), -EOPNOTSUPP);
+	fort_attacher_why(loader.attacher, &why);
+	assert_non_null(strstr(why.data, "tail calls are not supported yet"));
+	close(loader_link(&loader, callee, &place));
+	close(caller);
+	close(callee);
+	close(map);
+	loader_close(&loader);
+	fort_text_free(&why);
+	harness_end(&victim);
+}
+
 int main(void)
 {
 	struct CMUnitTest tests[] = {
@@ -306,6 +337,7 @@ int main(void)
 		cmocka_unit_test(exit_and_exec_end_attachments),
 		cmocka_unit_test(every_process_means_those_that_were_named),
 		cmocka_unit_test(refusals_have_words),
+		cmocka_unit_test(tail_calls_stay_here),
 	};
 
 	return HARNESS_MAIN(tests);

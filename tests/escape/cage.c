@@ -3,6 +3,7 @@
 #include <dirent.h>
 
 #include "isolate/signals.h"
+#include "map/ring.h"
 
 const struct fort_engine *const cage_engines[2] = {&fort_engine_interp, &fort_engine_x64};
 
@@ -59,7 +60,8 @@ static void add_map(struct cage *cage, uint32_t index)
 	if (map->shape.type != BPF_MAP_TYPE_HASH && map->shape.type != BPF_MAP_TYPE_RINGBUF &&
 	    !(map->shape.flags & BPF_F_RDONLY_PROG))
 		fill(map->values, map->values_bytes, index);
-	add(cage->own, &cage->n_own, "values", map->values, map->values_bytes);
+	if (map->values_bytes)
+		add(cage->own, &cage->n_own, "values", map->values, map->values_bytes);
 	add(cage->own, &cage->n_own, "metadata", map->meta, map->meta_bytes);
 }
 
@@ -123,6 +125,7 @@ static struct fort_map *make_map(struct fort_shared *shared, uint32_t index)
 	case CAGE_RODATA:
 		return new_map(shared, BPF_MAP_TYPE_ARRAY, 4, CAGE_VALUE_BYTES, 1,
 			       BPF_F_RDONLY_PROG);
+	case CAGE_PROGS: return new_map(shared, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, CAGE_TAILS, 0);
 	default:
 		return new_map(shared, BPF_MAP_TYPE_ARRAY, 4, CAGE_VALUE_BYTES, 1,
 			       BPF_F_WRONLY_PROG);
@@ -250,6 +253,15 @@ void caged_free(struct caged *caged)
 	fort_arena_free(&caged->arena);
 }
 
+struct fort_helper_shape cage_shape(uint32_t number)
+{
+	struct fort_helper_shape shape = {.n_args = 5};
+
+	if (fort_helper_shape(number).inlines == FORT_INLINE_TAIL)
+		shape.inlines = FORT_INLINE_TAIL;
+	return shape;
+}
+
 struct fort_compile cage_compile(const struct cage *cage, enum fort_isolation isolation,
 				 bool proven, const struct caged *caged)
 {
@@ -258,6 +270,7 @@ struct fort_compile cage_compile(const struct cage *cage, enum fort_isolation is
 		.domain = &cage->world.domain,
 		.isolation = isolation,
 		.helper = fort_helper_function,
+		.shape = cage_shape,
 		.proven = proven,
 		.inspect = true,
 	};
@@ -292,6 +305,7 @@ struct outcome cage_run_code(struct cage *cage, const struct fort_engine *engine
 	w->run.ctx_length = CAGE_CTX_BYTES;
 	w->run.abort = (struct fort_abort){0};
 	w->run.n_held = 0;
+	w->run.tails = (struct fort_run_tails){.zeroed = FORT_FRAMES_MAX * FORT_STACK_BYTES};
 	fort_services_enter(&w->services);
 	outcome.r0 = run_here(cage, engine, code);
 	fort_run_release_all(&w->run);
@@ -320,6 +334,28 @@ struct outcome cage_run(struct cage *cage, const struct fort_engine *engine,
 	outcome = cage_run_code(cage, engine, code, fuel);
 	engine->free(code);
 	return outcome;
+}
+
+void cage_ring_is_free(struct cage *cage, const char *what)
+{
+	struct fort_map *ring = cage->world.maps[CAGE_RING];
+	struct fort_ring_reader reader;
+	uint8_t record[64];
+	uint32_t bytes, offset;
+	int err;
+
+	fort_ring_reader_init(&reader, ring);
+	do
+		err = fort_ring_read(&reader, record, sizeof(record), &bytes);
+	while (err == 1);
+	if (err || reader.position != ring->ring.meta->producer_pos)
+		fail_msg("%s: the ring is stuck: %d", what, err);
+	/* All of it can be reserved again. */
+	err = fort_ring_reserve(ring, &cage->world.services.seat,
+				ring->ring.bytes - 2 * FORT_RING_HEADER_BYTES, &offset);
+	if (err)
+		fail_msg("%s: the ring is full: %d", what, err);
+	fort_ring_discard(ring, offset, ring->ring.bytes - 2 * FORT_RING_HEADER_BYTES, 0);
 }
 
 /* --- what a process has --- */

@@ -11,7 +11,17 @@
 #include "isa/asm.h"
 #include "isa/graph.h"
 
-enum { CAGE_HASH, CAGE_ARRAY, CAGE_PERCPU, CAGE_RING, CAGE_RODATA, CAGE_WRONLY, CAGE_MAPS };
+enum {
+	CAGE_HASH,
+	CAGE_ARRAY,
+	CAGE_PERCPU,
+	CAGE_RING,
+	CAGE_RODATA,
+	CAGE_WRONLY,
+	CAGE_PROGS, /* of CAGE_TAILS entries, empty unless a test fills them */
+	CAGE_MAPS
+};
+#define CAGE_TAILS 4u
 
 #define CAGE_CTX_BYTES    64u
 #define CAGE_PACKET_BYTES 4096u
@@ -75,6 +85,13 @@ struct outcome cage_run_code(struct cage *cage, const struct fort_engine *engine
 			     const struct fort_code *code, uint64_t fuel);
 struct fort_compile cage_compile(const struct cage *cage, enum fort_isolation isolation,
 				 bool proven, const struct caged *caged);
+
+/* Fails the test unless everything that was reserved in the ring is there, discarded, and the
+ * consumer gets past it. */
+void cage_ring_is_free(struct cage *cage, const char *what);
+
+/* The helpers' shapes in a request: nothing but what makes a tail call. */
+struct fort_helper_shape cage_shape(uint32_t number);
 
 /* What the context will hold when a program starts. */
 uint64_t *cage_ctx(struct cage *cage);

@@ -79,6 +79,8 @@ static uint32_t map_for(const struct fort_helper_info *info)
 {
 	if (info->map_classes & FORT_CLASS_RING)
 		return CAGE_RING;
+	if (info->map_classes & FORT_CLASS_PROGS)
+		return CAGE_PROGS;
 	return info->map_classes & FORT_CLASS_PERCPU && !(info->map_classes & FORT_CLASS_KEYED)
 		       ? CAGE_PERCPU
 		       : CAGE_ARRAY;

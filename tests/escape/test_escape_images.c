@@ -68,6 +68,11 @@ static const struct {
 	 "add r2, -16\nmov r3, r0\nmov r4, 0\ncall 2\nlddw r1, map_idx 3\nmov r2, 16\nmov r3, 0\n"
 	 "call 131\njeq r0, 0, e\nstxdw [r0], r7\nmov r1, r0\nmov r2, 0\ncall 132\ncall 14\n"
 	 "e: mov r0, 0\nexit"},
+	{"tail calls",
+	 "mov r6, r1\nmov r7, 3\nl: mov r1, r6\nlddw r2, map_idx 6\nmov r3, r7\ncall 12\n"
+	 "sub r7, 1\njne r7, 0, l\nmov r1, r6\ncall local f\nadd r0, r7\nexit\n"
+	 "f: mov r6, r1\nstdw [r10-8], 3\nlddw r2, map_idx 6\nmov r3, 1\ncall 12\n"
+	 "ldxdw r0, [r10-8]\nexit"},
 };
 
 /* r1 of every program: addresses of the host, for its registers to hold. */

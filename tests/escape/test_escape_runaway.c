@@ -225,29 +225,6 @@ static void write_source(struct fort_text *text, const char *end)
 		      HELD, CAGE_RING, end);
 }
 
-/* Everything that was reserved is there, discarded, and the consumer gets past it. */
-static void ring_is_free(const char *what)
-{
-	struct fort_map *ring = cage.world.maps[CAGE_RING];
-	struct fort_ring_reader reader;
-	uint8_t record[64];
-	uint32_t bytes, offset;
-	int err;
-
-	fort_ring_reader_init(&reader, ring);
-	do
-		err = fort_ring_read(&reader, record, sizeof(record), &bytes);
-	while (err == 1);
-	if (err || reader.position != ring->ring.meta->producer_pos)
-		fail_msg("%s: the ring is stuck: %d", what, err);
-	/* All of it can be reserved again. */
-	err = fort_ring_reserve(ring, &cage.world.services.seat,
-				ring->ring.bytes - 2 * FORT_RING_HEADER_BYTES, &offset);
-	if (err)
-		fail_msg("%s: the ring is full: %d", what, err);
-	fort_ring_discard(ring, offset, ring->ring.bytes - 2 * FORT_RING_HEADER_BYTES, 0);
-}
-
 static void hash_is_free(const char *what)
 {
 	uint8_t value[CAGE_VALUE_BYTES] = {0};
@@ -274,7 +251,7 @@ static void what_was_held_is_given_back(void **state)
 			if (outcome.abort.code != ends[i].code)
 				fail_msg("%s on %s: %s at %u", ends[i].what, cage_engines[e]->name,
 					 fort_abort_name(outcome.abort.code), outcome.abort.pc);
-			ring_is_free(ends[i].what);
+			cage_ring_is_free(&cage, ends[i].what);
 			hash_is_free(ends[i].what);
 			caged_free(&caged);
 		}

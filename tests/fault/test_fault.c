@@ -25,16 +25,16 @@
 #define PTR(p)     ((uint64_t)(uintptr_t)(p))
 #define ROUNDS_MAX 5000u
 
-enum { ARRAY, HASH, PERCPU, RING, MAPS };
+enum { ARRAY, HASH, PERCPU, RING, TAILS, MAPS };
 
 struct world {
 	struct fort_store *store;
-	int maps[MAPS], btf, prog, event, link;
+	int maps[MAPS], btf, prog, caller, event, link;
 	unsigned attached;
 };
 
 static struct btf_build sample;
-static struct fort_assembly program;
+static struct fort_assembly program, caller;
 
 /* Finds 5 in the hash, adds what is there to the array's value, sends both. */
 static const char program_text[] =
@@ -48,6 +48,9 @@ static const char program_text[] =
 	"stxdw [r0+0], r6\nstxdw [r0+8], r8\nmov r1, r0\nmov r2, 1\ncall 132\n"
 	"mov r0, r8\nexit\n"
 	"none: mov r0, 0\nexit\n";
+
+/* Leaves all that to the program in the array. */
+static const char caller_text[] = "lddw r2, map_idx 4\nmov r3, 1\ncall 12\nmov r0, 1\nexit\n";
 
 static long call(struct world *w, int cmd, union fort_attr *attr)
 {
@@ -183,6 +186,54 @@ static int run_program(struct world *w)
 	return err;
 }
 
+static int make_tails(struct world *w)
+{
+	return make_map(w, TAILS, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 2);
+}
+
+static int tail(struct world *w, int cmd, int *fd)
+{
+	uint32_t key = 1;
+	union fort_attr attr = {
+		.elem = {.map_fd = (uint32_t)w->maps[TAILS], .key = PTR(&key), .value = PTR(fd)}};
+
+	return (int)call(w, cmd, &attr);
+}
+
+static int put_program(struct world *w)
+{
+	return tail(w, FORT_CMD_MAP_UPDATE_ELEM, &w->prog);
+}
+
+static int load_caller(struct world *w)
+{
+	union fort_attr attr = {.prog_load = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+					      .insns = PTR(caller.insns),
+					      .insn_cnt = caller.n_insns,
+					      .license = PTR("GPL"),
+					      .fd_array = PTR(w->maps)}};
+
+	return keep(call(w, FORT_CMD_PROG_LOAD, &attr), &w->caller);
+}
+
+static int run_caller(struct world *w)
+{
+	static const uint8_t packet[64];
+	union fort_attr attr = {.test = {.prog_fd = (uint32_t)w->caller,
+					 .data_in = PTR(packet),
+					 .data_size_in = sizeof(packet)}};
+	int err = (int)call(w, FORT_CMD_PROG_TEST_RUN, &attr);
+
+	if (!err)
+		assert_int_equal(attr.test.retval, 2 * 37);
+	return err;
+}
+
+static int take_program_out(struct world *w)
+{
+	return tail(w, FORT_CMD_MAP_DELETE_ELEM, NULL);
+}
+
 /* The map is only the program's now: it comes back by its id. */
 static int reopen_map(struct world *w)
 {
@@ -296,6 +347,11 @@ static const struct {
 	{"load_btf", load_btf},
 	{"load_program", load_program},
 	{"run_program", run_program},
+	{"make_tails", make_tails},
+	{"put_program", put_program},
+	{"load_caller", load_caller},
+	{"run_caller", run_caller},
+	{"take_program_out", take_program_out},
 	{"reopen_map", reopen_map},
 	{"program_info", program_info},
 	{"load_probe", load_probe},
@@ -308,8 +364,8 @@ static const struct {
 
 static void close_all(struct world *w)
 {
-	const int fds[] = {w->maps[0], w->maps[1], w->maps[2], w->maps[3],
-			   w->btf,     w->prog,    w->event,   w->link};
+	const int fds[] = {w->maps[0], w->maps[1], w->maps[2], w->maps[3], w->maps[4],
+			   w->btf,     w->prog,    w->caller,  w->event,   w->link};
 
 	for (unsigned i = 0; i < FORT_LEN(fds); i++)
 		if (fds[i] >= 0)
@@ -328,7 +384,12 @@ static bool speaks_of_resources(int err, const struct fault_report *report)
 /* Lives once. Returns whether the n-th was reached. */
 static bool live(enum fault_kind kind, uint32_t n)
 {
-	struct world w = {.maps = {-1, -1, -1, -1}, .btf = -1, .prog = -1, .event = -1, .link = -1};
+	struct world w = {.maps = {-1, -1, -1, -1, -1},
+			  .btf = -1,
+			  .prog = -1,
+			  .caller = -1,
+			  .event = -1,
+			  .link = -1};
 	struct fault_report report;
 	bool reached = false;
 
@@ -412,7 +473,8 @@ int main(void)
 
 	build_sample(&sample);
 	fort_arena_init(&arena, 1 << 20);
-	if (fort_assemble(&arena, program_text, strlen(program_text), &program, &error))
+	if (fort_assemble(&arena, program_text, strlen(program_text), &program, &error) ||
+	    fort_assemble(&arena, caller_text, strlen(caller_text), &caller, &error))
 		return 2;
 	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
 }

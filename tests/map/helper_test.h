@@ -8,7 +8,7 @@
 #include "helper/services.h"
 #include "helper/trace.h"
 
-#define WORLD_MAPS_MAX 6u
+#define WORLD_MAPS_MAX 7u
 
 struct world {
 	struct fort_shared *shared;

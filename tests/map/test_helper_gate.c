@@ -5,7 +5,7 @@
 
 #include "abi/helpers.h"
 
-enum { HASH, ARRAY, PERCPU, RING, RODATA, WRONLY, MAPS };
+enum { HASH, ARRAY, PERCPU, RING, RODATA, WRONLY, PROGS, MAPS };
 
 #define BIG (1u << 16)
 
@@ -21,6 +21,7 @@ static void open_world(void)
 		[RING] = new_map(shared, BPF_MAP_TYPE_RINGBUF, 0, 0, 4096, 0),
 		[RODATA] = new_map(shared, BPF_MAP_TYPE_ARRAY, 4, 4096, 1, BPF_F_RDONLY_PROG),
 		[WRONLY] = new_map(shared, BPF_MAP_TYPE_ARRAY, 4, 16, 1, BPF_F_WRONLY_PROG),
+		[PROGS] = new_map(shared, BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 4, 0),
 	};
 
 	world_open(&world, shared, maps, MAPS);
@@ -31,6 +32,8 @@ static uint32_t map_for(const struct fort_helper_info *info)
 {
 	if (info->map_classes & FORT_CLASS_RING)
 		return RING;
+	if (info->map_classes & FORT_CLASS_PROGS)
+		return PROGS;
 	return info->map_classes & FORT_CLASS_PERCPU && !(info->map_classes & FORT_CLASS_KEYED)
 		       ? PERCPU
 		       : ARRAY;

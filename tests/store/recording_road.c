@@ -57,3 +57,18 @@ struct fort_span fort_road_package(const struct fort_road_program *program)
 	(void)program;
 	return (struct fort_span){0};
 }
+
+int fort_road_join(struct fort_road_program *program, struct fort_area *area, uint32_t id)
+{
+	return -EOPNOTSUPP; /* nothing runs */
+}
+
+int fort_road_rejoin(struct fort_road_program *program)
+{
+	return 0;
+}
+
+const struct fort_tail *fort_road_tail(const struct fort_road_program *program)
+{
+	return NULL;
+}

@@ -31,7 +31,7 @@ static void idle_programs_are_named(void **state)
 		uint32_t pc;
 	} rows[] = {
 		{"sched_act", "mov r0, 0\nexit", "F1002", 0},
-		{"xdp", "lddw r1, map_idx 12\nmov r0, 2\nexit", "F1004", 0},
+		{"xdp", "lddw r1, map_idx 13\nmov r0, 2\nexit", "F1004", 0},
 		{"xdp", "mov r0, 2\nlddw r1, map_idx 16\nexit", "F1004", 1},
 		{"sched_cls", "ldxdw r0, [r1+168]\nmov r0, 0\nexit", "F0604", 0},
 		{"socket_filter", "call 42\nmov r0, 0\nexit", "F0702", 0},
@@ -41,6 +41,10 @@ static void idle_programs_are_named(void **state)
 		 "mov r2, 0\nmov r3, r10\nadd r3, -16\n"
 		 "call kfunc bpf_dynptr_from_xdp\nmov r0, 2\nexit",
 		 "F0717", 3},
+		{"xdp",
+		 "mov r6, r1\nmov r7, 0\nloop: may_goto out\nadd r7, 1\nja loop\n"
+		 "out: mov r1, r6\nlddw r2, map_idx 12\nmov r3, 1\ncall 12\nmov r0, 2\nexit",
+		 "F1007", 9},
 	};
 
 	(void)state;
