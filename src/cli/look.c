@@ -102,9 +102,8 @@ bool fort_look_line(const struct fort_look *look, uint32_t before, uint32_t pc,
 
 	if (!place_of(look, pc, out))
 		return false;
-	return before >= look->code->n_insns ||
-	       !place_of(look, before, &last) || last.line != out->line ||
-	       strcmp(last.file, out->file) != 0;
+	return before >= look->code->n_insns || !place_of(look, before, &last) ||
+	       last.line != out->line || strcmp(last.file, out->file) != 0;
 }
 
 /* --- machine code --- */
