@@ -319,7 +319,7 @@ static void loops_of_the_runtime_are_not_put(void **state)
 	int tails, fd;
 
 	(void)state;
-	open_side(&fort_interp, isolation);
+	open_side(&fort_engine_interp, FORT_ISOLATION_SFI);
 	tails = new_tails();
 	fd = load("mov r6, 0\nl: may_goto out\nadd r6, 1\nja l\nout: mov r0, 3\nexit", tails);
 	assert_int_equal(put(tails, 1, fd), -EOPNOTSUPP);
