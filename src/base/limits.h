@@ -55,10 +55,10 @@
 #define FORT_SEALED_MAX           4096u      /* compiled programs of a store that stay for ever */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
-#define FORT_SIGNAL_ENTRIES_MAX   256u       /* times that a handler of ours goes before a host's */
-#define FORT_SIGNAL_LISTENERS_MAX 16u        /* of stop signals, of a process */
-#define FORT_TURNS_BATCH          1024u      /* may_goto passed, until fuel is looked at */
-#define FORT_TAIL_CALLS_MAX       33u        /* K */
+#define FORT_SIGNAL_ENTRIES_MAX   256u  /* times that a handler of ours goes before a host's */
+#define FORT_SIGNAL_LISTENERS_MAX 16u   /* of stop signals, of a process */
+#define FORT_TURNS_BATCH          1024u /* may_goto passed, until fuel is looked at */
+#define FORT_TAIL_CALLS_MAX       33u   /* K */
 /* What the frames of programs that call each other this way may come to. */
 #define FORT_TAIL_FRAMES_MAX ((FORT_TAIL_CALLS_MAX + 1) * FORT_FRAMES_MAX)
 #define FORT_TEST_DATA_BYTES (1u << 20) /* packet bytes for PROG_TEST_RUN */

@@ -155,7 +155,8 @@ uint64_t fort_state_shape(const struct fort_state *state, bool reads_all)
 		for (uint32_t s = 0; s < frame->n_slots; s++) {
 			uint64_t shape = slot_shape(state, &frame->slots[s]);
 
-			if (shape != ALL_INVALID && (!reads_all || shape & 1)) /* a slot like none */
+			if (shape != ALL_INVALID &&
+			    (!reads_all || shape & 1)) /* a slot like none */
 				hash = mix(hash, shape + ((uint64_t)s << 32));
 		}
 	}

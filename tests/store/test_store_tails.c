@@ -312,8 +312,8 @@ static void counts_are_kept_apart(void **state)
 
 /* Parent and child run at once, each on memory of its own: the context of one never shows in the
  * other. */
-/* What keeps counters beside its frames is called by nobody (CAVEATS): a clear no, and the array as it
- * was. */
+/* What keeps counters beside its frames is called by nobody (CAVEATS): a clear no, and the array as
+ * it was. */
 static void loops_of_the_runtime_are_not_put(void **state)
 {
 	int tails, fd;
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arrays_change), cmocka_unit_test(functions_are_returned_from),
 		cmocka_unit_test(ends_are_told), cmocka_unit_test(counts_are_kept_apart),
-		cmocka_unit_test(children_run), cmocka_unit_test(loops_of_the_runtime_are_not_put),
+		cmocka_unit_test(children_run),  cmocka_unit_test(loops_of_the_runtime_are_not_put),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--isolation")) {
