@@ -269,6 +269,31 @@ static bool run_engine(struct our_side *ours, const struct fort_engine *engine,
 	return true;
 }
 
+/* Tail calls go to programs that the kernel's map has, and ours has not: test_kernel_tails. */
+static bool names_programs(const struct our_side *ours)
+{
+	for (uint32_t i = 0; i < ours->unit.n_maps; i++)
+		if (ours->unit.maps[i].type == BPF_MAP_TYPE_PROG_ARRAY)
+			return true;
+	return false;
+}
+
+/* Does it get what is another number each time? */
+static bool is_moody(const struct our_side *ours)
+{
+	const struct fort_program *program = &ours->unit.unit.graph.program;
+
+	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
+		const struct fort_insn *insn = &program->insns[pc];
+
+		if (insn->kind == FORT_CALL && insn->op == FORT_OP_HELPER &&
+		    (insn->imm == BPF_FUNC_get_prandom_u32 || insn->imm == BPF_FUNC_ktime_get_ns ||
+		     insn->imm == BPF_FUNC_get_smp_processor_id))
+			return true;
+	}
+	return false;
+}
+
 /* All engines say the same, each with maps of its own. The first one is what is told. */
 static void run_engines(struct our_side *ours, const struct oracle_wants *wants, struct side *side)
 {
@@ -285,7 +310,7 @@ static void run_engines(struct our_side *ours, const struct oracle_wants *wants,
 			memcpy(side->values, values, sizeof(values));
 			side->n_values = n;
 		} else if (n != side->n_values ||
-			   memcmp(values, side->values, n * sizeof(*values))) {
+			   (!is_moody(ours) && memcmp(values, side->values, n * sizeof(*values)))) {
 			snprintf(side->fault, sizeof(side->fault), "%s returns something else",
 				 fort_engines[e]->name);
 		}
@@ -320,7 +345,7 @@ static void run(struct our_side *ours, const struct oracle_wants *wants, struct 
 		embed_close(&ours->embed);
 	}
 	embed_world_close(&ours->world);
-	if (good && wants->n_runs)
+	if (good && wants->n_runs && !names_programs(ours))
 		run_engines(ours, wants, side);
 }
 

@@ -4,6 +4,7 @@
 #include "helper_test.h"
 
 #include "abi/helpers.h"
+#include "harden/expand.h"
 
 enum { HASH, ARRAY, PERCPU, RING, RODATA, WRONLY, PROGS, MAPS };
 
@@ -198,6 +199,17 @@ static void bad_reservations(const struct fort_helper_info *info, const uint64_t
 	assert_int_equal(world.run.n_held, 1); /* the good one is still held */
 }
 
+/* Programs are expanded instead of calling these. */
+static bool is_expanded(const struct fort_helper_info *info)
+{
+	struct fort_insn call = {.row = FORT_ROW_CALL,
+				 .kind = FORT_CALL,
+				 .op = FORT_OP_HELPER,
+				 .imm = (int32_t)info->number};
+
+	return fort_expands_hidden(&call);
+}
+
 static void every_argument_is_checked(void **state)
 {
 	for (unsigned h = 0; h < FORT_HELPERS; h++) {
@@ -224,7 +236,7 @@ static void every_argument_is_checked(void **state)
 		}
 		/* And with good arguments it does not end the run. */
 		call(&world, info->number, good[0], good[1], good[2], good[3], good[4]);
-		assert_int_equal(refused(&world), 0);
+		assert_int_equal(refused(&world), is_expanded(info) ? 2 : 0);
 		world_close(&world);
 	}
 }
