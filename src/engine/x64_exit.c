@@ -231,6 +231,8 @@ void fort_x64_endings(struct fort_x64 *x)
 			*way_out = fort_x64_label(x);
 		put_stop(x, &x->stops[i], *way_out);
 	}
+	if (x->tries)
+		fort_x64_pad(x); /* nor is one stop as far from its way out as before */
 	for (uint8_t code = 0; code < FORT_X64_STOPS; code++)
 		if (ways_out[code])
 			put_way_out(x, ways_out[code], code);
