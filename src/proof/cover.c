@@ -217,14 +217,15 @@ static const struct fort_ghost *ghost_of(const struct fort_state *state, uint32_
 	return NULL;
 }
 
+/* A ghost that is claimed was set on every way: one that was not would have to be a number for
+ * which all that is claimed of it holds at once, and what follows from that of other numbers. */
 static bool covers_ghosts(struct cover *cover)
 {
 	for (uint32_t i = 0; i < cover->claimed->n_ghosts; i++) {
 		const struct fort_ghost *claimed = &cover->claimed->ghosts[i];
 		const struct fort_ghost *actual = ghost_of(cover->actual, claimed->owner);
 
-		if (actual ? !covers_value(cover, &claimed->value, &actual->value)
-			   : claimed->owner >= cover->actual->unset_below)
+		if (!actual || !covers_value(cover, &claimed->value, &actual->value))
 			return false;
 	}
 	return true;
@@ -250,26 +251,11 @@ static bool carrier(const struct cover *cover, uint32_t sym, const struct fort_v
 	       !__builtin_sub_overflow(fort_scalar_smax(&symbol->claimed->num), *delta, &high);
 }
 
-/* A fact about a ghost that was never set holds of any number that it might have. */
-static bool is_unset(const struct cover *cover, uint32_t sym)
-{
-	for (uint32_t i = 0; i < cover->claimed->n_ghosts; i++) {
-		const struct fort_ghost *ghost = &cover->claimed->ghosts[i];
-
-		if (ghost->value.sym == sym && !ghost_of(cover->actual, ghost->owner))
-			return cover->symbols[sym].kind == UNSEEN;
-	}
-	return false;
-}
-
 static bool covers_fact(const struct cover *cover, const struct fort_fact *fact)
 {
 	const struct fort_value *a, *b, *c;
 	int64_t da, db, dc, most;
 
-	if ((fact->a && is_unset(cover, fact->a)) || (fact->b && is_unset(cover, fact->b)) ||
-	    (fact->c && is_unset(cover, fact->c)))
-		return true;
 	if (!carrier(cover, fact->a, &a, &da) || !carrier(cover, fact->b, &b, &db) ||
 	    !carrier(cover, fact->c, &c, &dc))
 		return false;
@@ -288,8 +274,6 @@ static bool covers_rate(const struct cover *cover, const struct fort_rate *rate)
 	for (unsigned k = 0; k < FORT_RATE_TERMS; k++) {
 		int64_t delta, moved;
 
-		if (rate->sym[k] && is_unset(cover, rate->sym[k]))
-			return true;
 		if (!carrier(cover, rate->sym[k], &form.of[k], &delta) ||
 		    __builtin_mul_overflow(rate->factor[k], delta, &moved) ||
 		    __builtin_add_overflow(deltas, moved, &deltas))
