@@ -458,18 +458,20 @@ const struct fort_ghost *fort_join_ghost(const struct fort_state *state, uint32_
 	return NULL;
 }
 
-/* A ghost that one of the two never set is as the other has it. */
+/* Of a ghost that one of the two never set nothing is known. */
 static void join_ghosts(struct fort_join *join)
 {
-	/* Both lists are of the same loops, so what is in one is in the other, or was never set. */
 	join->out->n_ghosts = 0;
 	for (uint32_t i = 0; i < join->a->n_ghosts; i++) {
 		const struct fort_ghost *a = &join->a->ghosts[i];
 		const struct fort_ghost *b = fort_join_ghost(join->b, a->owner);
-		struct fort_ghost *out = &join->out->ghosts[join->out->n_ghosts++];
+		struct fort_ghost *out;
 
+		if (!b)
+			continue;
+		out = &join->out->ghosts[join->out->n_ghosts++];
 		out->owner = a->owner;
-		join_value(join, &a->value, b ? &b->value : &a->value, &out->value);
+		join_value(join, &a->value, &b->value, &out->value);
 	}
 }
 
