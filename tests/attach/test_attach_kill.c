@@ -44,7 +44,8 @@ static void await_clean(pid_t pid, const struct remains *before)
 	uint64_t late = harness_now_us() + SETTLED_US;
 	struct remains now = harness_remains(pid);
 
-	while ((now.threads != before->threads || now.changed_bytes) && harness_now_us() < late) {
+	while ((now.threads != before->threads || now.changed_bytes || now.fds != before->fds) &&
+	       harness_now_us() < late) {
 		usleep(2000);
 		now = harness_remains(pid);
 	}
