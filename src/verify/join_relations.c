@@ -74,6 +74,10 @@ static int carrier_of(const struct fort_join *join, const struct cells *cells,
 	return -1;
 }
 
+/* Numbers that are further apart say nothing that matters; and what is so near to where integers
+ * end may not be shown again, when it comes about by other sums. */
+#define FAR_APART (INT64_MAX / 4)
+
 /* What holds in both of the values at three cells, -1 for none. */
 static void keep_order(struct fort_join *join, const struct cells *cells, const int at[3])
 {
@@ -97,7 +101,7 @@ static void keep_order(struct fort_join *join, const struct cells *cells, const 
 	}
 	most_a = fort_relate_most(join->a, in_a[0], in_a[1], in_a[2]);
 	most_b = fort_relate_most(join->b, in_b[0], in_b[1], in_b[2]);
-	if (most_a == INT64_MAX || most_b == INT64_MAX || (join->widening && most_b > most_a))
+	if (most_a > FAR_APART || most_b > FAR_APART || (join->widening && most_b > most_a))
 		return;
 	fort_relate_note(join->out, &now[0], at[1] < 0 ? NULL : &now[1], at[2] < 0 ? NULL : &now[2],
 			 most_a > most_b ? most_a : most_b);
@@ -185,7 +189,7 @@ static bool keep_rate(struct fort_join *join, const struct cells *cells, const s
 		return false;
 	most_a = fort_rate_most(join->a, &in_a);
 	most_b = fort_rate_most(join->b, &in_b);
-	if (most_a == INT64_MAX || most_b == INT64_MAX)
+	if (most_a > FAR_APART || most_b > FAR_APART)
 		return false;
 	if (join->widening && most_b > most_a)
 		return __builtin_sub_overflow(most_b, most_a, more) && false;
