@@ -214,3 +214,22 @@ int make_prog(struct side *side, const char *text)
 		fail_msg("%s: no program: %ld", side->name, fd);
 	return (int)fd;
 }
+
+char *with_numbers(const char *text, const char *const *names, const int *numbers, unsigned n)
+{
+	struct fort_text out = fort_text_new();
+
+	while (*text) {
+		bool found = false;
+
+		for (unsigned i = 0; i < n && !found; i++)
+			if (!strncmp(text, names[i], strlen(names[i]))) {
+				fort_text_add(&out, "%d", numbers[i]);
+				text += strlen(names[i]);
+				found = true;
+			}
+		if (!found)
+			fort_text_put(&out, text++, 1);
+	}
+	return out.data;
+}

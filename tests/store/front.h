@@ -57,3 +57,6 @@ const struct fort_raw_insn *program(const char *text, uint32_t *count);
 	union fort_attr name; \
 	memset(&(name), 0, sizeof(name))
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
+
+/* The text with these numbers where it has their names; the caller's to free. */
+char *with_numbers(const char *text, const char *const *names, const int *numbers, unsigned n);

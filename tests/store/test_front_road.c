@@ -102,28 +102,10 @@ struct maps {
 /* The text with this side's descriptors in it. */
 static char *with_maps(const char *text, const struct maps *maps)
 {
-	const struct {
-		const char *name;
-		int fd;
-	} names[] = {{"FD_ARRAY", maps->array},
-		     {"FD_HASH", maps->hash},
-		     {"FD_RING", maps->ring},
-		     {"FD_CONST", maps->constant}};
-	struct fort_text out = fort_text_new();
+	static const char *const names[] = {"FD_ARRAY", "FD_HASH", "FD_RING", "FD_CONST"};
+	const int numbers[] = {maps->array, maps->hash, maps->ring, maps->constant};
 
-	while (*text) {
-		bool found = false;
-
-		for (unsigned i = 0; i < FORT_LEN(names) && !found; i++)
-			if (!strncmp(text, names[i].name, strlen(names[i].name))) {
-				fort_text_add(&out, "%d", names[i].fd);
-				text += strlen(names[i].name);
-				found = true;
-			}
-		if (!found)
-			fort_text_put(&out, text++, 1);
-	}
-	return out.data;
+	return with_numbers(text, names, numbers, FORT_LEN(names));
 }
 
 static const char remark[] = "; ", first_remark[] = "; error[F";

@@ -34,28 +34,10 @@ struct maps {
 /* The text with this side's descriptors in it. */
 static char *with_maps(const char *text, const struct maps *maps)
 {
-	const struct {
-		const char *name;
-		int fd;
-	} names[] = {{"FD_TAILS", maps->tails},
-		     {"FD_OTHERS", maps->others},
-		     {"FD_COUNT", maps->count},
-		     {"FD_OWN", maps->own}};
-	struct fort_text out = fort_text_new();
+	static const char *const names[] = {"FD_TAILS", "FD_OTHERS", "FD_COUNT", "FD_OWN"};
+	const int numbers[] = {maps->tails, maps->others, maps->count, maps->own};
 
-	while (*text) {
-		bool found = false;
-
-		for (unsigned i = 0; i < FORT_LEN(names) && !found; i++)
-			if (!strncmp(text, names[i].name, strlen(names[i].name))) {
-				fort_text_add(&out, "%d", names[i].fd);
-				text += strlen(names[i].name);
-				found = true;
-			}
-		if (!found)
-			fort_text_put(&out, text++, 1);
-	}
-	return out.data;
+	return with_numbers(text, names, numbers, FORT_LEN(names));
 }
 
 /* Functions that make tail calls must be known to return a number: all are said to be such. */

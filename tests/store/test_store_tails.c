@@ -38,27 +38,6 @@ static void close_side(void)
 	fort_store_free(side.store);
 }
 
-/* The text with these numbers in it; the caller's to free. */
-static char *with_numbers(const char *text, const char *const *names, const int *numbers,
-			  unsigned n)
-{
-	struct fort_text out = fort_text_new();
-
-	while (*text) {
-		bool found = false;
-
-		for (unsigned i = 0; i < n && !found; i++)
-			if (!strncmp(text, names[i], strlen(names[i]))) {
-				fort_text_add(&out, "%d", numbers[i]);
-				text += strlen(names[i]);
-				found = true;
-			}
-		if (!found)
-			fort_text_put(&out, text++, 1);
-	}
-	return out.data;
-}
-
 /* A descriptor of the caller's. */
 static int load_with(const char *text, int tails, int array)
 {
