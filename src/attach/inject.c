@@ -249,15 +249,26 @@ static bool page_in_use(const struct work *work)
 	return false;
 }
 
-static int sweep_now(struct work *work)
+bool fort_inject_is_residue(const struct fort_process *process, const struct fort_region *region)
 {
 	char magic[FORT_GATE_MAGIC_BYTES];
+
+	return !region->inode && region->rights == (PROT_READ | PROT_EXEC) &&
+	       region->end - region->start == FORT_PAGE_BYTES &&
+	       !fort_process_read(process, region->start, magic, sizeof(magic)) &&
+	       !memcmp(magic, FORT_GATE_MAGIC, sizeof(magic));
+}
+
+/* The page may have been taken away since somebody saw it, and another agent be in its place. */
+static int sweep_now(struct work *work)
+{
+	struct fort_region region;
 	int err, end;
 
 	if (page_in_use(work))
 		return -EAGAIN;
-	if (fort_process_read(work->injection->process, work->sweep, magic, sizeof(magic)) ||
-	    memcmp(magic, FORT_GATE_MAGIC, sizeof(magic)) != 0)
+	if (!fort_regions_at(work->injection->process, work->sweep, &region) ||
+	    !fort_inject_is_residue(work->injection->process, &region))
 		return -ENOENT;
 	err = fort_borrow_begin(work->injection->process, &work->world, work->syscall_at, 0,
 				&work->borrow);

@@ -26,5 +26,10 @@ struct fort_injection {
 /* Returns 0, or an error with why: what was tried, what the kernel said. */
 FORT_CHECKED int fort_inject(struct fort_injection *injection, struct fort_text *why);
 
+/* Does the mapping look like the last page of an agent that has left: alone, and none of a file? An
+ * agent that is there has more code behind its first page.
+ */
+bool fort_inject_is_residue(const struct fort_process *process, const struct fort_region *region);
+
 /* Unmaps the page at `page`, which an agent that has left could not unmap itself. Best effort. */
 void fort_inject_sweep(const struct fort_process *process, uint64_t page);

@@ -49,6 +49,12 @@ struct fort_regions {
 FORT_CHECKED int fort_regions_read(const struct fort_process *process, struct fort_regions *out);
 void fort_regions_free(struct fort_regions *regions);
 
+/* The mapping that starts at `start` now, without its path. Allocates nothing: a process that
+ * shares the loader's memory may ask while the target stands still. False when there is none.
+ */
+FORT_CHECKED bool fort_regions_at(const struct fort_process *process, uint64_t start,
+				  struct fort_region *out);
+
 /* Room for `bytes` (whole pages) such that all of it is within `reach` of `near`, away from where
  * the heap and stacks grow. 0 when there is none.
  */

@@ -10,6 +10,9 @@
 
 #include "attach/procfs.h"
 #include "base/limits.h"
+#include "base/sys.h"
+
+#define LINE_BYTES 8192u /* of maps: a path and 100 */
 
 #define LOWEST  (64u << 10) /* vm.mmap_min_addr */
 #define HIGHEST 0x7ffffffff000ull
@@ -94,6 +97,44 @@ void fort_regions_free(struct fort_regions *regions)
 	free(regions->region);
 	free(regions->text);
 	*regions = (struct fort_regions){0};
+}
+
+/* Parses the whole lines of *text until one starts at `start`, and keeps what is behind them. */
+static bool find_line(char *text, uint64_t start, struct fort_region *out)
+{
+	char *line = text, *end;
+
+	while ((end = strchr(line, '\n'))) {
+		*end = 0;
+		if (parse_line(line, out) && out->start == start)
+			return true;
+		line = end + 1;
+	}
+	memmove(text, line, strlen(line) + 1);
+	return false;
+}
+
+bool fort_regions_at(const struct fort_process *process, uint64_t start, struct fort_region *out)
+{
+	char path[FORT_PATH_BYTES], text[LINE_BYTES] = "";
+	bool found = false;
+	long fd, got;
+
+	fort_procfs_task_path(path, process->thread, "maps");
+	fd = fort_sys4(SYS_openat, process->proc_fd, (long)path, O_RDONLY | O_CLOEXEC, 0);
+	while (fd >= 0 && !found) {
+		size_t kept = strlen(text);
+
+		got = fort_sys3(SYS_read, fd, (long)(text + kept), (long)(LINE_BYTES - 1 - kept));
+		if (got <= 0)
+			break;
+		text[kept + (size_t)got] = 0;
+		found = find_line(text, start, out);
+	}
+	if (fd >= 0)
+		fort_sys1(SYS_close, fd);
+	out->path = "";
+	return found;
 }
 
 /* Distance from `near` to the farther end of [start, start + bytes). */

@@ -166,12 +166,8 @@ static void sweep_residue(const struct fort_process *process)
 		return;
 	for (size_t i = 0; i < regions.n && swept < SWEEPS_MAX; i++) {
 		const struct fort_region *region = &regions.region[i];
-		char magic[FORT_GATE_MAGIC_BYTES];
 
-		if (region->inode || region->rights != (PROT_READ | PROT_EXEC) ||
-		    region->end - region->start != FORT_PAGE_BYTES ||
-		    fort_process_read(process, region->start, magic, sizeof(magic)) ||
-		    memcmp(magic, FORT_GATE_MAGIC, sizeof(magic)) != 0)
+		if (!fort_inject_is_residue(process, region))
 			continue;
 		fort_inject_sweep(process, region->start);
 		swept++;

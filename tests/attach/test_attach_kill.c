@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "abi/uapi.h"
+#include "attach/boot.h"
+#include "attach/inject.h"
 
 #define ROUNDS     220
 #define LATEST_US  12000 /* injection, a few probes, leaving: a round of the loader is shorter */
@@ -38,12 +40,31 @@ static void load_for_ever(pid_t victim)
 	}
 }
 
-/* Until all that a killed loader left has ended: its agents, and its injector. */
+/* An injector goes on when its loader is killed, and becomes our child. It may not yet have come to
+ * the victim, so that nothing there tells of it. */
+static void await_injectors(pid_t victim)
+{
+	char path[64];
+	FILE *children;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	children = fopen(path, "re");
+	assert_non_null(children);
+	while (fscanf(children, "%d", &pid) == 1)
+		if (pid != victim)
+			assert_int_equal(waitpid(pid, NULL, __WALL), pid);
+	fclose(children);
+}
+
+/* Until all that a killed loader left has ended: its injector, and its agents. */
 static void await_clean(pid_t pid, const struct remains *before)
 {
 	uint64_t late = harness_now_us() + SETTLED_US;
-	struct remains now = harness_remains(pid);
+	struct remains now;
 
+	await_injectors(pid);
+	now = harness_remains(pid);
 	while ((now.threads != before->threads || now.changed_bytes || now.fds != before->fds) &&
 	       harness_now_us() < late) {
 		usleep(2000);
@@ -60,6 +81,7 @@ static void loaders(const char *build, const char *mode, int threads)
 	struct remains before = harness_remains(victim.pid);
 	struct aim aim;
 
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	for (int i = 0; i < ROUNDS / 2; i++) {
 		pid_t pid = fork();
 
@@ -83,6 +105,7 @@ static void loaders(const char *build, const char *mode, int threads)
 	}
 	harness_assert_clean(victim.pid, &before);
 	harness_end(&victim);
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 static void killed_loaders(void **state)
@@ -93,6 +116,51 @@ static void killed_loaders(void **state)
 static void killed_loaders_of_a_process_that_waits(void **state)
 {
 	loaders("VICTIM_STATIC", "block", 1);
+}
+
+/* Where the agent's image starts: anonymous code with the gate's magic. */
+static uint64_t image_of(const struct fort_process *process)
+{
+	char magic[FORT_GATE_MAGIC_BYTES];
+	struct fort_regions regions;
+	uint64_t found = 0;
+
+	assert_int_equal(fort_regions_read(process, &regions), 0);
+	for (size_t i = 0; i < regions.n && !found; i++)
+		if (!regions.region[i].inode && regions.region[i].rights & PROT_EXEC &&
+		    !fort_process_read(process, regions.region[i].start, magic, sizeof(magic)) &&
+		    !memcmp(magic, FORT_GATE_MAGIC, sizeof(magic)))
+			found = regions.region[i].start;
+	fort_regions_free(&regions);
+	assert_int_not_equal(found, 0);
+	return found;
+}
+
+/* A loader saw the last page of an agent that had left. Until it could stop the threads another
+ * loader took that page away, and put its own agent in the place. */
+static void an_agent_where_a_page_was_left(void **state)
+{
+	struct victim victim = harness_start("VICTIM", "work", 2);
+	struct remains before = harness_remains(victim.pid);
+	struct fort_text why = fort_text_new();
+	struct aim aim = harness_aim(victim.pid);
+	struct fort_process process;
+	struct fort_probe *probe;
+	uint64_t image;
+
+	assert_int_equal(fort_process_open(victim.pid, &process, &why), 0);
+	image = image_of(&process);
+	fort_inject_sweep(&process, image);
+	assert_int_equal(image_of(&process), image);
+	probe = harness_probe(&aim, NULL, "victim_work", false, COUNTING_RECORD, 0);
+	harness_progress(&victim, 3);
+	harness_unprobe(probe);
+	assert_true(harness_runs(&aim) > 0);
+	harness_aim_close(&aim);
+	harness_assert_clean(victim.pid, &before);
+	harness_end(&victim);
+	fort_process_close(&process);
+	fort_text_free(&why);
 }
 
 /* Sanitizers map memory of their own as they go, without a name. */
@@ -185,6 +253,7 @@ int main(void)
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_loaders),
 		cmocka_unit_test(killed_loaders_of_a_process_that_waits),
+		cmocka_unit_test(an_agent_where_a_page_was_left),
 		cmocka_unit_test(killed_targets),
 	};
 
