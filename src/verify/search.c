@@ -61,6 +61,13 @@ static bool put_aside(struct fort_search *s, const struct fort_waiting *side)
 	return true;
 }
 
+/* Will all of this region be done again, or not at all? The rest of it must not even arrive: the
+ * layer of a spot that is dead has lost its states. */
+static bool is_in_vain(const struct fort_search *s)
+{
+	return s->again && (s->spot->dead || s->spot->pending);
+}
+
 /* The jumping side arrives at once where others may arrive too; nothing of it waits then. */
 static enum fort_progress arrive_by_jump(struct fort_search *s, const struct fort_waiting *side)
 {
@@ -79,7 +86,7 @@ static enum fort_progress arrive_by_jump(struct fort_search *s, const struct for
 	s->trail = fall.trail;
 	s->pc = fall.pc;
 	s->before = fall.from;
-	return FORT_GOES_ON;
+	return is_in_vain(s) ? FORT_ENDS : FORT_GOES_ON;
 }
 
 /* The path goes on falling through. */
@@ -209,7 +216,7 @@ static enum fort_progress walk_region(struct fort_search *s)
 			return progress;
 		fort_state_free(&s->pool, s->state);
 		s->state = NULL;
-		if (s->again && (s->spot->dead || s->spot->pending)) {
+		if (is_in_vain(s)) {
 			give_up(s);
 			return FORT_ENDS;
 		}
