@@ -18,7 +18,6 @@ static void nest(struct fort_x64 *x, const struct fort_x64_op *op)
 	struct fort_x64_op all = *op;
 
 	all.keep = 0x1f;
-	fort_x64_mov(&x->bytes, 64, fort_x64_home(FORT_R1), fort_x64_home(FORT_R10));
 	fort_x64_call_around(x, &all, fort_x64_tail_nest);
 	fort_x64_plain(&x->bytes, FORT_X64_RET, 32);
 	x->colds[x->cold_at].ends = true;
@@ -111,12 +110,12 @@ __asm__(".pushsection .text\n"
 
 /* The gate, under keys, has opened what is closed to programs, and will close what is closed to the
  * caller: its entry says what. */
-uint64_t fort_x64_tail_nest(uint64_t r10, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+uint64_t fort_x64_tail_nest(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
 			    struct fort_run *run)
 {
 	const struct fort_tail *tail = run->tails.next;
 	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
-	uint64_t result = fort_tail_nest(run, &fort_engine_x64, r10);
+	uint64_t result = fort_tail_nest(run, &fort_engine_x64);
 
 	if (tail && tail->engine == &fort_engine_x64 && tail->code->confined &&
 	    !fort_x64_gs_is(tail->code->fast_gs, window))
