@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "btf_build.h"
 #include "front.h"
+#include "func_infos.h"
 #include "isolate/isolation.h"
-#include "store/raw.h"
 
 #define SLOTS  8u
 #define COUNTS 4u
@@ -40,24 +39,13 @@ static char *with_maps(const char *text, const struct maps *maps)
 	return with_numbers(text, names, numbers, FORT_LEN(names));
 }
 
-/* Functions that make tail calls must be known to return a number: all are said to be such. */
-static void describe(struct side *side, union fort_attr *attr, uint32_t infos[8][2])
+/* Functions that make tail calls must be known to return a number. */
+static void describe(struct side *side, union fort_attr *attr, uint32_t infos[FUNC_INFOS_MAX][2])
 {
-	const struct fort_raw_insn *insns = (const void *)(uintptr_t)attr->prog_load.insns;
-	bool starts[256] = {true};
-	uint32_t n = 0;
+	uint32_t n = func_infos_find((const void *)(uintptr_t)attr->prog_load.insns,
+				     attr->prog_load.insn_cnt, infos);
 
-	assert_true(attr->prog_load.insn_cnt <= FORT_LEN(starts));
-	for (uint32_t pc = 0; pc < attr->prog_load.insn_cnt; pc++)
-		if (fort_raw_is(&insns[pc], FORT_ROW_CALL_LOCAL) ||
-		    fort_raw_is(&insns[pc], FORT_ROW_LDIMM_FUNC))
-			starts[pc + 1 + (uint32_t)insns[pc].imm] = true;
-	for (uint32_t pc = 0; pc < FORT_LEN(starts); pc++)
-		if (starts[pc]) {
-			assert_true(n < 8);
-			infos[n][0] = pc;
-			infos[n++][1] = S_FUNC;
-		}
+	assert_true(n <= FUNC_INFOS_MAX);
 	if (n == 1)
 		return;
 	attr->prog_load.prog_btf_fd = (uint32_t)make_btf(side);
@@ -71,7 +59,7 @@ static long try_load(struct side *side, uint32_t type, uint32_t attach, uint32_t
 {
 	char *source = with_maps(text, maps);
 	static char log[4 << 20];
-	uint32_t infos[8][2];
+	uint32_t infos[FUNC_INFOS_MAX][2];
 	ATTR(attr);
 	long fd;
 
