@@ -1,5 +1,5 @@
-/* Where the functions of a program are, as PROG_LOAD wants to be told. All of them are said to be the
- * function of the sample (btf_build.h), which is static and returns a number.
+/* Where the functions of a program are, as PROG_LOAD wants to be told. All of them are said to be
+ * the function of the sample (btf_build.h), which is static and returns a number.
  */
 #pragma once
 
