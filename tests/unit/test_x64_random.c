@@ -30,7 +30,7 @@
 
 #ifndef RANDOM_ENGINE
 #define RANDOM_ENGINE fort_engine_x64
-#define PROGRAMS      100000
+#define PROGRAMS      60000
 #endif
 
 #define PAGE     FORT_PAGE_BYTES
