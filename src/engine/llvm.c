@@ -63,6 +63,15 @@ static uint64_t tail_nest(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, ui
 	return result;
 }
 
+static fort_helper_fn *helper_of(const struct fort_compile *request, uint32_t number)
+{
+	struct fort_helper_shape shape = {0};
+
+	if (request->shape)
+		shape = request->shape(number);
+	return shape.function ? shape.function : request->helper(number);
+}
+
 void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
 {
 	uint32_t number = name[0] ? (uint32_t)strtoul(name + 1, NULL, 10) : 0;
@@ -75,7 +84,7 @@ void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
 	if (!strcmp(name, FORT_LLVM_NEST))
 		return address_of(tail_nest);
 	if (name[0] == FORT_LLVM_HELPER)
-		return address_of(request->helper(number));
+		return address_of(helper_of(request, number));
 	if (number >= domain->n_maps)
 		return NULL;
 	if (name[0] == FORT_LLVM_FIND && request->lookups)

@@ -30,7 +30,8 @@ struct fort_tail {
 	const struct fort_domain *domain;
 	struct fort_map *const *maps;
 	uint32_t n_maps;
-	uint32_t id; /* for reports */
+	uint64_t ctx, stack_top; /* of slot 0, in which programs that are called run */
+	uint32_t id;             /* for reports */
 	uint64_t *counts;
 	uint32_t stack_bytes; /* that its frames may come to */
 	enum fort_isolation isolation;
@@ -57,7 +58,7 @@ static inline void fort_tail_bind(struct fort_run *run, const struct fort_tail *
 	run->maps = tail->maps;
 	run->n_maps = tail->n_maps;
 	run->counts = tail->counts;
-	run->ctx = fort_domain_ctx(tail->domain, run->slot);
+	run->ctx = tail->ctx;
 	run->tails.at = tail;
 }
 

@@ -64,6 +64,7 @@ __attribute__((used)) uint64_t fort_x64_tail_switch(struct fort_run *run);
 uint64_t fort_x64_tail_switch(struct fort_run *run)
 {
 	struct fort_x64_entry *entry = run->engine;
+	const struct fort_tail *tail = run->tails.next;
 	const struct fort_code *code;
 
 	entry->stack = 0; /* until the next one tells */
@@ -71,12 +72,12 @@ uint64_t fort_x64_tail_switch(struct fort_run *run)
 		fort_keys_set(entry->open);
 	if (!fort_tail_enter(run, &fort_engine_x64))
 		return 0;
-	code = run->tails.at->code;
+	code = tail->code;
 	entry->helper = code->helper;
 	entry->frames = FORT_FRAMES_MAX - 1;
-	entry->r10 = fort_run_stack_top(run);
+	entry->r10 = tail->stack_top + run->tails.level * FORT_LEVEL_BYTES;
 	if (code->confined) {
-		uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
+		uint64_t window = (uint64_t)(uintptr_t)tail->domain->window.base;
 
 		if (!fort_x64_gs_is(code->fast_gs, window))
 			(void)fort_x64_gs_enter(code->fast_gs, window); /* the first run leaves */

@@ -104,6 +104,8 @@ static void describe(struct fort_loaded *loaded)
 					  .domain = &loaded->domain,
 					  .maps = loaded->maps,
 					  .n_maps = loaded->n_maps,
+					  .ctx = fort_domain_ctx(&loaded->domain, 0),
+					  .stack_top = fort_domain_stack_top(&loaded->domain, 0),
 					  .counts = loaded->counts,
 					  .stack_bytes = loaded->stack_bytes,
 					  .isolation = loaded->isolation,

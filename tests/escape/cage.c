@@ -267,9 +267,8 @@ struct fort_helper_shape cage_shape(uint32_t number)
 {
 	struct fort_helper_shape shape = {.n_args = 5};
 
-	if (fort_helper_shape(number).inlines == FORT_INLINE_TAIL)
-		shape.inlines = FORT_INLINE_TAIL;
-	return shape;
+	return fort_helper_shape(number).inlines == FORT_INLINE_TAIL ? fort_helper_shape(number)
+								     : shape;
 }
 
 struct fort_compile cage_compile(const struct cage *cage, enum fort_isolation isolation,

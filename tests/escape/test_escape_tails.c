@@ -42,16 +42,19 @@ static void open_callee(struct callee *callee, const char *source)
 	request.domain = &next_domain;
 	for (unsigned e = 0; e < FORT_LEN(cage_engines); e++) {
 		assert_int_equal(cage_engines[e]->compile(&request, &callee->code[e]), 0);
-		callee->tails[e] = (struct fort_tail){.engine = cage_engines[e],
-						      .code = callee->code[e],
-						      .domain = &next_domain,
-						      .maps = next_maps,
-						      .n_maps = NEXT_MAPS,
-						      .id = 77,
-						      .stack_bytes = FRAMES * FORT_STACK_BYTES,
-						      .isolation = FORT_ISOLATION_SFI,
-						      .crashes_max = 3,
-						      .crashes = &callee->crashes};
+		callee->tails[e] =
+			(struct fort_tail){.engine = cage_engines[e],
+					   .code = callee->code[e],
+					   .domain = &next_domain,
+					   .maps = next_maps,
+					   .n_maps = NEXT_MAPS,
+					   .ctx = fort_domain_ctx(&next_domain, 0),
+					   .stack_top = fort_domain_stack_top(&next_domain, 0),
+					   .id = 77,
+					   .stack_bytes = FRAMES * FORT_STACK_BYTES,
+					   .isolation = FORT_ISOLATION_SFI,
+					   .crashes_max = 3,
+					   .crashes = &callee->crashes};
 	}
 }
 

@@ -244,6 +244,8 @@ static void compile_all(const struct fort_engine *engine, struct fort_compile re
 
 		*tail = (struct fort_tail){.engine = engine,
 					   .domain = &bench.domains[i],
+					   .ctx = fort_domain_ctx(&bench.domains[i], 0),
+					   .stack_top = fort_domain_stack_top(&bench.domains[i], 0),
 					   .stack_bytes = FORT_LEVEL_STACK_BYTES,
 					   .isolation = request.isolation};
 		if (i >= cast->n)
