@@ -59,8 +59,8 @@
 #define FORT_SIGNAL_LISTENERS_MAX 16u   /* of stop signals, of a process */
 #define FORT_TURNS_BATCH          1024u /* may_goto passed, until fuel is looked at */
 #define FORT_TAIL_CALLS_MAX       33u   /* K */
-/* What the frames of programs that call each other this way may come to. */
-#define FORT_TAIL_FRAMES_MAX ((FORT_TAIL_CALLS_MAX + 1) * FORT_FRAMES_MAX)
+/* Programs that are on the stack of a run at once, each of them but the last to be returned to. */
+#define FORT_TAIL_LEVELS_MAX (FORT_TAIL_CALLS_MAX + 1)
 #define FORT_TEST_DATA_BYTES (1u << 20) /* packet bytes for PROG_TEST_RUN */
 #define FORT_TEST_REPEAT_MAX 100000000u
 

@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/uapi.h"
 #include "base/arena.h"
+#include "harden/expand.h"
+#include "helper/helper.h"
 #include "isa/explain.h"
 
 static const char *const profile_names[FORT_PROFILES] = {
@@ -21,7 +24,7 @@ int fort_profile_by_name(const char *name, enum fort_profile *out)
 	return -EINVAL;
 }
 
-/* --- the helpers that the public suite calls --- */
+/* --- the helpers that the public suite calls, and what is expanded needs --- */
 
 /* The low bytes of the arguments as one word, the first on top. */
 static uint64_t gather_bytes(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
@@ -106,7 +109,10 @@ static fort_helper_fn *helper_by_number(uint32_t number)
 		gather_bytes, frob_memory, do_nothing, square_root, compare_strings, unwind,
 	};
 
-	return number < FORT_LEN(helpers) ? helpers[number] : NULL;
+	if (number < FORT_LEN(helpers))
+		return helpers[number];
+	return number == BPF_FUNC_loop || fort_internal_name(number) ? fort_helper_function(number)
+								     : NULL;
 }
 
 /* --- load --- */
@@ -134,14 +140,10 @@ static bool nothing_there_for(const struct fort_insn *insn, struct fort_text *me
 {
 	const char *what;
 
-	if (insn->kind == FORT_LDIMM && insn->op != FORT_OP_CONST)
+	if (insn->kind == FORT_LDIMM && insn->op != FORT_OP_CONST && insn->op != FORT_OP_FUNC)
 		what = "maps and BTF";
-	else if (insn->kind == FORT_LDABS || insn->kind == FORT_LDIND)
-		what = "legacy packet access";
 	else if (insn->kind == FORT_CALL && insn->op == FORT_OP_KFUNC)
 		what = "kernel functions";
-	else if (insn->kind == FORT_MAY_GOTO)
-		what = "may_goto";
 	else
 		return false;
 	fort_text_add(message, "%s: not available to conformance programs", what);
@@ -195,9 +197,10 @@ static void abort_text(const struct fort_abort *abort, struct fort_text *message
 		fort_text_add(message, " %u", abort->detail);
 }
 
-static int run(const struct fort_trial *trial, const struct fort_code *code,
-	       const struct fort_domain *domain, uint64_t *r0, struct fort_abort *abort,
-	       struct fort_text *message)
+/* Memory is the context, and the packet of loads of the old kind. */
+static int run(const struct fort_trial *trial, const struct fort_expanded *expanded,
+	       const struct fort_code *code, const struct fort_domain *domain, uint64_t *r0,
+	       struct fort_abort *abort, struct fort_text *message)
 {
 	struct fort_run run = {.domain = domain, .fuel = trial->fuel};
 	uint32_t rights;
@@ -206,6 +209,9 @@ static int run(const struct fort_trial *trial, const struct fort_code *code,
 	if (trial->mem_bytes) {
 		run.ctx = fort_domain_ctx(domain, 0);
 		run.ctx_length = trial->mem_bytes;
+		run.packet =
+			(struct fort_run_packet){.start = fort_window_at(&domain->window, run.ctx),
+						 .bytes = trial->mem_bytes};
 		rights = fort_domain_enter(domain);
 		memcpy(fort_window_at(&domain->window, run.ctx), trial->mem, trial->mem_bytes);
 		fort_domain_leave(domain, rights);
@@ -216,6 +222,8 @@ static int run(const struct fort_trial *trial, const struct fort_code *code,
 		result = 0;
 	else if (run.abort.code) {
 		*abort = run.abort;
+		if (expanded->origin)
+			abort->pc = expanded->origin[abort->pc];
 		abort_text(abort, message);
 		return -EINVAL;
 	}
@@ -223,18 +231,19 @@ static int run(const struct fort_trial *trial, const struct fort_code *code,
 	return 0;
 }
 
-static int compile_and_run(const struct fort_trial *trial, const struct fort_program *program,
+static int compile_and_run(const struct fort_trial *trial, const struct fort_expanded *expanded,
 			   struct fort_keys *keys, uint64_t *r0, struct fort_abort *abort,
 			   struct fort_text *message)
 {
 	struct fort_domain_layout layout = {
 		.n_slots = 1,
 		.ctx_bytes = trial->mem_bytes,
+		.hidden = expanded->hidden,
 		.keys = fort_isolations[trial->isolation].keys ? keys : NULL,
 	};
 	struct fort_domain domain;
 	struct fort_compile request = {
-		.program = program,
+		.program = &expanded->program,
 		.domain = &domain,
 		.isolation = trial->isolation,
 		.helper = helper_by_number,
@@ -252,7 +261,7 @@ static int compile_and_run(const struct fort_trial *trial, const struct fort_pro
 		return err;
 	err = trial->engine->compile(&request, &code);
 	if (!err) {
-		err = run(trial, code, &domain, r0, abort, message);
+		err = run(trial, expanded, code, &domain, r0, abort, message);
 		trial->engine->free(code);
 	}
 	fort_domain_close(&domain);
@@ -264,15 +273,18 @@ int fort_trial_run(const struct fort_trial *trial, uint64_t *r0, struct fort_abo
 {
 	struct fort_keys keys = {0};
 	struct fort_arena arena;
+	struct fort_expanded expanded;
 	struct fort_graph graph;
 	int err;
 
 	fort_arena_init(&arena, FORT_TRIAL_BYTES_MAX);
 	err = load(trial, &arena, &graph, message);
+	if (!err)
+		err = fort_expand(&graph.program, &arena, &expanded);
 	if (!err && fort_isolations[trial->isolation].keys)
 		err = fort_keys_open(&keys);
 	if (!err)
-		err = compile_and_run(trial, &graph.program, &keys, r0, abort, message);
+		err = compile_and_run(trial, &expanded, &keys, r0, abort, message);
 	if (keys.runtime)
 		fort_keys_close(&keys);
 	if (err && !message->length)

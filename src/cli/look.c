@@ -114,11 +114,14 @@ static const char *slot_name(const struct fort_look *look, uint64_t offset)
 {
 	const struct fort_code_view *machine = &look->machine;
 	uint64_t index = (0 - offset) / sizeof(machine->slots[0]);
+	fort_helper_fn *function;
 
 	if (!index || index > machine->n_slots)
 		return NULL;
+	function = machine->slots[index - 1];
 	for (uint32_t number = 0; number < FORT_HELPER_NUMBERS; number++)
-		if (fort_helper_function(number) == machine->slots[index - 1])
+		if (fort_helper_function(number) == function ||
+		    fort_helper_shape(number).function == function)
 			return function_name(number);
 	return "a function of the runtime";
 }

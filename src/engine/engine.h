@@ -52,6 +52,7 @@ struct fort_helper_shape {
 	uint8_t n_args;  /* arguments it looks at */
 	uint8_t inlines; /* enum fort_inline */
 	uint32_t offset;
+	fort_helper_fn *function; /* does the same, faster; or NULL */
 };
 typedef struct fort_helper_shape fort_helper_shaper(uint32_t number);
 

@@ -51,16 +51,25 @@ static uint64_t take_gs(const struct fort_code *code, const struct fort_run *run
 	return fort_x64_gs_enter(code->fast_gs, window);
 }
 
-/* Called as helpers are, by a function with this r10, whose end it is (llvm_tail.h). */
-static uint64_t tail_nest(uint64_t r10, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+/* Called as helpers are, by a function, whose end it is (llvm_tail.h). */
+static uint64_t tail_nest(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
 			  struct fort_run *run)
 {
 	const struct fort_tail *tail = run->tails.next;
-	uint64_t result = fort_tail_nest(run, &fort_engine_llvm, r10);
+	uint64_t result = fort_tail_nest(run, &fort_engine_llvm);
 
 	if (tail && tail->engine == &fort_engine_llvm)
 		(void)take_gs(tail->code, run); /* back to the caller's */
 	return result;
+}
+
+static fort_helper_fn *helper_of(const struct fort_compile *request, uint32_t number)
+{
+	struct fort_helper_shape shape = {0};
+
+	if (request->shape)
+		shape = request->shape(number);
+	return shape.function ? shape.function : request->helper(number);
 }
 
 void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
@@ -75,7 +84,7 @@ void *fort_llvm_symbol(const struct fort_compile *request, const char *name)
 	if (!strcmp(name, FORT_LLVM_NEST))
 		return address_of(tail_nest);
 	if (name[0] == FORT_LLVM_HELPER)
-		return address_of(request->helper(number));
+		return address_of(helper_of(request, number));
 	if (number >= domain->n_maps)
 		return NULL;
 	if (name[0] == FORT_LLVM_FIND && request->lookups)

@@ -10,10 +10,8 @@ void fort_llvm_tail(struct fort_llvm *x)
 	next = fort_llvm_block(x);
 	fort_llvm_jump(x, next);
 	fort_llvm_at(x, taken);
-	if (x->function != x->functions[0]) {
-		fort_llvm_set(x, FORT_R1, fort_llvm_get(x, FORT_R10));
+	if (x->function != x->functions[0])
 		fort_llvm_call_host(x, fort_llvm_function(x, FORT_LLVM_NEST, x->helper));
-	}
 	fort_llvm_give_back(x);
 	fort_llvm_at(x, next);
 }

@@ -74,9 +74,10 @@ struct fort_run_tails {
 	const struct fort_tail *next; /* what is entered next: a helper has found it */
 	const struct fort_tail *at;   /* what was entered last; NULL: the run's first program */
 	uint32_t n;                   /* that were made */
-	uint32_t used;   /* bytes of the slot's stack above the program: frames it returns to */
-	uint32_t zeroed; /* bytes of it, from its top, that nobody finds anything of earlier runs in
-			  */
+	uint32_t level;               /* of the slot's stacks: so many programs are returned to */
+	uint32_t deepest;             /* level that was entered */
+	uint32_t zeroed; /* bytes of the level's stack, from its top, that nobody finds anything of
+			  * earlier runs in */
 	uint32_t n_held; /* of what is held: the frames' that it returns to */
 	bool told; /* the run was aborted in a program that returns to a frame: abort.pc is its */
 };
@@ -105,7 +106,7 @@ struct fort_run {
 /* r10 of the outermost frame of the program that runs. */
 static inline uint64_t fort_run_stack_top(const struct fort_run *run)
 {
-	return fort_domain_stack_top(run->domain, run->slot) - run->tails.used;
+	return fort_domain_stack_top(run->domain, run->slot) + run->tails.level * FORT_LEVEL_BYTES;
 }
 
 /* Marks the run as aborted; the first reason stays. The engine stops at the next instruction. */

@@ -2,16 +2,30 @@
 
 #include <string.h>
 
-/* What the program may find in its frames is its own, or of programs before it in this run. */
+static void clear(const struct fort_run *run, const struct fort_tail *tail, uint32_t from,
+		  uint32_t to)
+{
+	uint64_t top = fort_domain_stack_top(tail->domain, run->slot) +
+		       run->tails.level * FORT_LEVEL_BYTES;
+
+	memset(fort_window_at(&tail->domain->window, top - to), 0, to - from);
+}
+
+/* What the program may find in its frames is its own, or of programs before it in this run. A level
+ * that is returned to, and may be entered again, is cleared for all that this run enters there. */
 static void clear_stack(struct fort_run *run, const struct fort_tail *tail)
 {
-	uint32_t end = run->tails.used + tail->stack_bytes, zeroed = run->tails.zeroed;
-	uint64_t top = fort_domain_stack_top(tail->domain, run->slot);
+	struct fort_run_tails *tails = &run->tails;
+	uint32_t bytes = tails->level ? FORT_LEVEL_STACK_BYTES : tail->stack_bytes;
 
-	if (end <= zeroed)
-		return;
-	memset(fort_window_at(&tail->domain->window, top - end), 0, end - zeroed);
-	run->tails.zeroed = end;
+	if (tails->level > tails->deepest) {
+		clear(run, tail, 0, bytes);
+		tails->deepest = tails->level;
+	} else if (!tails->level && bytes > tails->zeroed) {
+		clear(run, tail, tails->zeroed, bytes);
+	}
+	if (bytes > tails->zeroed)
+		tails->zeroed = bytes;
 }
 
 static void clear_and_bind(struct fort_run *run, const struct fort_tail *tail)
@@ -28,8 +42,7 @@ static const struct fort_tail *take(struct fort_run *run, const struct fort_engi
 	const struct fort_tail *tail = run->tails.next;
 
 	run->tails.next = NULL;
-	if (tail && tail->engine == engine &&
-	    run->tails.used + tail->stack_bytes <= tail->domain->stack_bytes)
+	if (tail && tail->engine == engine && run->tails.level < tail->domain->n_levels)
 		return tail;
 	fort_run_abort(run, tail && tail->engine == engine ? FORT_ABORT_DEPTH : FORT_ABORT_TRAP, 0);
 	return NULL;
@@ -46,10 +59,10 @@ bool fort_tail_enter_slowly(struct fort_run *run, const struct fort_engine *engi
 	return tail;
 }
 
-/* r10 is the engine's own, not the program's: it lies in the slot's stack. */
-static void go_down(struct fort_run *run, uint64_t r10)
+static void go_down(struct fort_run *run)
 {
-	run->tails.used = (uint32_t)fort_domain_stack_top(run->domain, run->slot) - (uint32_t)r10;
+	run->tails.level++;
+	run->tails.zeroed = 0;
 	run->tails.n_held = run->n_held;
 }
 
@@ -62,7 +75,7 @@ struct binding {
 	void *engine;
 	uint64_t ctx;
 	const struct fort_tail *at;
-	uint32_t used, n_held;
+	uint32_t level, zeroed, n_held;
 };
 
 static struct binding binding_of(const struct fort_run *run)
@@ -74,7 +87,8 @@ static struct binding binding_of(const struct fort_run *run)
 				.engine = run->engine,
 				.ctx = run->ctx,
 				.at = run->tails.at,
-				.used = run->tails.used,
+				.level = run->tails.level,
+				.zeroed = run->tails.zeroed,
 				.n_held = run->tails.n_held};
 }
 
@@ -86,19 +100,20 @@ static void bind_again(struct fort_run *run, const struct binding *binding)
 	run->counts = binding->counts;
 	run->engine = binding->engine;
 	run->ctx = binding->ctx;
-	run->tails.used = binding->used;
+	run->tails.level = binding->level;
+	run->tails.zeroed = binding->zeroed;
 	run->tails.n_held = binding->n_held;
 	if (!run->tails.told)
 		run->tails.at = binding->at;
 }
 
-uint64_t fort_tail_nest(struct fort_run *run, const struct fort_engine *engine, uint64_t r10)
+uint64_t fort_tail_nest(struct fort_run *run, const struct fort_engine *engine)
 {
 	const struct binding caller = binding_of(run);
 	const struct fort_tail *tail;
 	uint64_t result = 0;
 
-	go_down(run, r10);
+	go_down(run);
 	tail = take(run, engine);
 	if (tail) {
 		clear_and_bind(run, tail);

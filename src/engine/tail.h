@@ -13,7 +13,8 @@
  *             it were the first (fort_tail_enter). No engine grows its stack for that.
  *   function  its frame ends, and the next program returns to its caller, as in the kernel. The
  *             caller's window and maps are its own: so this is a run inside of the run
- *             (fort_tail_nest). FORT_TAIL_CALLS_MAX bounds how deep.
+ *             (fort_tail_nest), on a stack of its own: the next level of the slot. There are as
+ *             many as FORT_TAIL_CALLS_MAX lets go down.
  *
  * Fuel, the time limit and the count of tail calls are the run's. What a program still holds when
  * it ends, it loses. An abort is that of the program it happened in (run->tails.at).
@@ -29,7 +30,8 @@ struct fort_tail {
 	const struct fort_domain *domain;
 	struct fort_map *const *maps;
 	uint32_t n_maps;
-	uint32_t id; /* for reports */
+	uint64_t ctx, stack_top; /* of slot 0, in which programs that are called run */
+	uint32_t id;             /* for reports */
 	uint64_t *counts;
 	uint32_t stack_bytes; /* that its frames may come to */
 	enum fort_isolation isolation;
@@ -56,7 +58,7 @@ static inline void fort_tail_bind(struct fort_run *run, const struct fort_tail *
 	run->maps = tail->maps;
 	run->n_maps = tail->n_maps;
 	run->counts = tail->counts;
-	run->ctx = fort_domain_ctx(tail->domain, run->slot);
+	run->ctx = tail->ctx;
 	run->tails.at = tail;
 }
 
@@ -72,13 +74,13 @@ FORT_CHECKED static inline bool fort_tail_enter(struct fort_run *run,
 	const struct fort_tail *tail = run->tails.next;
 
 	if (FORT_UNLIKELY(!tail || tail->engine != engine || run->n_held > run->tails.n_held ||
-			  run->tails.used + tail->stack_bytes > run->tails.zeroed))
+			  tail->stack_bytes > run->tails.zeroed))
 		return fort_tail_enter_slowly(run, engine);
 	run->tails.next = NULL;
 	fort_tail_bind(run, tail);
 	return true;
 }
 
-/* Enters it from a frame whose r10 is given, to its end; the run is bound as before, then. Returns
- * r0. Too deep, it ends the run. run->engine is as it was. */
-uint64_t fort_tail_nest(struct fort_run *run, const struct fort_engine *engine, uint64_t r10);
+/* Enters it from a function's frame, to its end; the run is bound as before, then. Returns r0.
+ * Where the slot has no such level, it ends the run. run->engine is as it was. */
+uint64_t fort_tail_nest(struct fort_run *run, const struct fort_engine *engine);

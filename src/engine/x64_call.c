@@ -77,6 +77,8 @@ void fort_x64_helper(struct fort_x64 *x, const struct fort_x64_op *op)
 	}
 	if (op->value)
 		helper = x->request->lookups[op->target].function;
+	else if (x->request->shape && x->request->shape((uint32_t)op->imm).function)
+		helper = x->request->shape((uint32_t)op->imm).function;
 	x->lazy = x->keyed && op->kind == FORT_X64_OP_HELPER && !fort_x64_is_tail(x, op) &&
 		  calls_again(x, op);
 	fort_x64_call_around(x, op, helper);

@@ -18,7 +18,6 @@ static void nest(struct fort_x64 *x, const struct fort_x64_op *op)
 	struct fort_x64_op all = *op;
 
 	all.keep = 0x1f;
-	fort_x64_mov(&x->bytes, 64, fort_x64_home(FORT_R1), fort_x64_home(FORT_R10));
 	fort_x64_call_around(x, &all, fort_x64_tail_nest);
 	fort_x64_plain(&x->bytes, FORT_X64_RET, 32);
 	x->colds[x->cold_at].ends = true;
@@ -65,6 +64,7 @@ __attribute__((used)) uint64_t fort_x64_tail_switch(struct fort_run *run);
 uint64_t fort_x64_tail_switch(struct fort_run *run)
 {
 	struct fort_x64_entry *entry = run->engine;
+	const struct fort_tail *tail = run->tails.next;
 	const struct fort_code *code;
 
 	entry->stack = 0; /* until the next one tells */
@@ -72,12 +72,12 @@ uint64_t fort_x64_tail_switch(struct fort_run *run)
 		fort_keys_set(entry->open);
 	if (!fort_tail_enter(run, &fort_engine_x64))
 		return 0;
-	code = run->tails.at->code;
+	code = tail->code;
 	entry->helper = code->helper;
 	entry->frames = FORT_FRAMES_MAX - 1;
-	entry->r10 = fort_run_stack_top(run);
+	entry->r10 = tail->stack_top + run->tails.level * FORT_LEVEL_BYTES;
 	if (code->confined) {
-		uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
+		uint64_t window = (uint64_t)(uintptr_t)tail->domain->window.base;
 
 		if (!fort_x64_gs_is(code->fast_gs, window))
 			(void)fort_x64_gs_enter(code->fast_gs, window); /* the first run leaves */
@@ -111,12 +111,12 @@ __asm__(".pushsection .text\n"
 
 /* The gate, under keys, has opened what is closed to programs, and will close what is closed to the
  * caller: its entry says what. */
-uint64_t fort_x64_tail_nest(uint64_t r10, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+uint64_t fort_x64_tail_nest(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
 			    struct fort_run *run)
 {
 	const struct fort_tail *tail = run->tails.next;
 	uint64_t window = (uint64_t)(uintptr_t)run->domain->window.base;
-	uint64_t result = fort_tail_nest(run, &fort_engine_x64, r10);
+	uint64_t result = fort_tail_nest(run, &fort_engine_x64);
 
 	if (tail && tail->engine == &fort_engine_x64 && tail->code->confined &&
 	    !fort_x64_gs_is(tail->code->fast_gs, window))

@@ -27,6 +27,6 @@ void fort_x64_call_around(struct fort_x64 *x, const struct fort_x64_op *op,
 /* Not called but jumped to, with the run in r9, and all else as where an image is entered. */
 uint64_t fort_x64_tail_enter(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
 			     struct fort_run *run);
-/* Called as helpers are: by the frame with this r10. */
-uint64_t fort_x64_tail_nest(uint64_t r10, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
+/* Called as helpers are. */
+uint64_t fort_x64_tail_nest(uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5,
 			    struct fort_run *run);

@@ -411,12 +411,12 @@ int fort_expand(const struct fort_program *program, struct fort_arena *arena,
 	find_functions(w);
 	find_running(w);
 	all(w); /* to see where everything comes to lie */
+	if (fort_write_stretches(w))
+		all(w);
 	err = fort_write_again(w);
 	if (err)
 		return err;
 	all(w);
-	if (w->too_far)
-		return -E2BIG;
 	*out = (struct fort_expanded){.program = {.insns = w->insns,
 						  .n_insns = w->n,
 						  .subprogs = w->subprogs,

@@ -76,7 +76,7 @@ struct fort_expanded {
 /* Is it expanded to what needs its frame's hidden memory? */
 bool fort_expands_hidden(const struct fort_insn *insn);
 
-/* Of a program with a graph, whoever wrote it; parts of it that stay are shared. Returns 0,
- * -ENOMEM, or -E2BIG when a jump would become too long. */
+/* Of a program with a graph, whoever wrote it; parts of it that stay are shared. Returns 0 or
+ * -ENOMEM. */
 FORT_CHECKED int fort_expand(const struct fort_program *program, struct fort_arena *arena,
 			     struct fort_expanded *out);

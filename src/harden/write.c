@@ -1,6 +1,7 @@
 #include "harden/write.h"
 
 #include <errno.h>
+#include <string.h>
 
 struct fort_write *fort_write_open(const struct fort_program *program, struct fort_arena *arena)
 {
@@ -13,7 +14,45 @@ struct fort_write *fort_write_open(const struct fort_program *program, struct fo
 	w->targets = FORT_ARENA_ARRAY(arena, program->n_insns, bool);
 	w->known = FORT_ARENA_ARRAY(arena, program->n_insns, uint32_t);
 	w->starts = FORT_ARENA_ARRAY(arena, program->n_insns, uint32_t);
-	return w->targets && w->known && w->starts ? w : NULL;
+	w->far = FORT_ARENA_ARRAY(arena, program->n_insns, bool);
+	return w->targets && w->known && w->starts && w->far ? w : NULL;
+}
+
+/* Slots of a jump that is far: what it does not jump over. */
+#define FAR_SLOTS 3
+
+static bool jumps_by_16_bits(const struct fort_insn *insn)
+{
+	return insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X ||
+	       (insn->kind == FORT_JA && insn->op != FORT_OP_JA32);
+}
+
+static int64_t distance_of(const struct fort_write *w, uint32_t pc)
+{
+	int64_t target = fort_insn_target(&w->program->insns[pc], pc);
+
+	return (int64_t)w->starts[target] - w->starts[pc] - 1;
+}
+
+/* Those that stay have room for all that they jump over to become FAR_SLOTS times as long. */
+bool fort_write_stretches(struct fort_write *w)
+{
+	const struct fort_program *program = w->program;
+	bool too_far = false;
+
+	for (uint32_t pc = 0; pc < program->n_insns; pc++)
+		if (jumps_by_16_bits(&program->insns[pc])) {
+			int64_t distance = distance_of(w, pc);
+
+			too_far |= distance != (int16_t)distance;
+			w->far[pc] = distance > INT16_MAX / FAR_SLOTS ||
+				     distance < INT16_MIN / FAR_SLOTS;
+		}
+	if (too_far)
+		w->n = w->n_subprogs = 0;
+	else
+		memset(w->far, 0, program->n_insns * sizeof(w->far[0]));
+	return too_far;
 }
 
 int fort_write_again(struct fort_write *w)
@@ -74,7 +113,10 @@ void fort_write(struct fort_write *w, enum fort_row row, uint8_t dst, uint8_t sr
 		put(w, fort_insn_make(FORT_ROW_LDIMM_HIGH, 0, 0, 0, 0));
 }
 
-/* Where the jump at slot `from` goes. What does not fit in a jump's 16 bits is noted. */
+/* What one instruction becomes. */
+_Static_assert(3 * FORT_SUBPROGS_MAX + 64 < INT16_MAX, "labels are near");
+
+/* Where the jump at slot `from` goes. */
 static void aim(struct fort_write *w, uint32_t from, uint32_t to)
 {
 	struct fort_insn *insn;
@@ -85,10 +127,27 @@ static void aim(struct fort_write *w, uint32_t from, uint32_t to)
 	insn = &w->insns[from];
 	if (insn->op == FORT_OP_JA32 || insn->kind == FORT_CALL)
 		insn->imm = distance;
-	else if (distance == (int16_t)distance)
-		insn->off = (int16_t)distance;
 	else
-		w->too_far = true;
+		insn->off = (int16_t)distance;
+}
+
+void fort_write_goto(struct fort_write *w, uint32_t target)
+{
+	fort_write(w, FORT_ROW_JA32, 0, 0, 0, 0);
+	aim(w, w->n - 1, w->starts[target]);
+}
+
+/* Conditions have no opposite in general: the jump goes to a longer one, which is passed else. */
+static void write_far(struct fort_write *w, const struct fort_insn *insn)
+{
+	struct fort_insn jump = *insn;
+
+	if (insn->kind != FORT_JA) {
+		jump.off = 1;
+		put(w, jump);
+		fort_write(w, FORT_ROW_JA, 0, 0, 1, 0);
+	}
+	fort_write_goto(w, (uint32_t)fort_insn_target(insn, w->pc));
 }
 
 void fort_write_copy(struct fort_write *w, const struct fort_insn *insn)
@@ -96,6 +155,10 @@ void fort_write_copy(struct fort_write *w, const struct fort_insn *insn)
 	uint32_t at = w->n;
 	int64_t target = fort_insn_target(insn, w->pc);
 
+	if (w->far[w->pc]) {
+		write_far(w, insn);
+		return;
+	}
 	put(w, *insn);
 	if (insn->kind == FORT_LDIMM)
 		put(w, insn[1]);
@@ -126,12 +189,6 @@ void fort_write_label(struct fort_write *w, enum fort_label label)
 	uses->at = w->n;
 	while (uses->n_jumps)
 		aim(w, uses->jumps[--uses->n_jumps], w->n);
-}
-
-void fort_write_goto(struct fort_write *w, uint32_t target)
-{
-	fort_write(w, FORT_ROW_JA, 0, 0, 0, 0);
-	aim(w, w->n - 1, w->starts[target]);
 }
 
 void fort_write_call(struct fort_write *w, uint32_t k)

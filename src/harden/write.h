@@ -1,7 +1,8 @@
 /* Writing an expanded program, instruction by instruction (internal to harden/).
  *
  * It is written twice, in the same way: the first time nothing is kept but where everything comes
- * to lie, so that the second time jumps know where they go.
+ * to lie, so that the second time jumps know where they go. Where that shows a jump that goes too
+ * far for its 16 bits, all long jumps become jumps of 32 bits, and it is written once more.
  */
 #pragma once
 
@@ -31,6 +32,7 @@ struct fort_write {
 	 * known); where it lies in the new one. */
 	bool *targets;
 	uint32_t *known, *starts;
+	bool *far; /* of each slot: it jumps by 32 bits */
 	/* Of each subprogram: is its address taken; has it counted jumps; where it starts. */
 	bool named[FORT_SUBPROGS_MAX], counts[FORT_SUBPROGS_MAX];
 	bool runs[FORT_SUBPROGS_MAX]; /* something may call it */
@@ -44,11 +46,13 @@ struct fort_write {
 	uint32_t pc;   /* what is being written */
 	uint8_t sight; /* of the next slot */
 	struct fort_label_uses labels[FORT_LABELS];
-	bool too_far; /* a jump does not fit */
 };
 
 /* Of the arena. NULL: no memory. */
 struct fort_write *fort_write_open(const struct fort_program *program, struct fort_arena *arena);
+/* Everything was written: do some jumps go too far? Then it must be written again, before it is
+ * kept, with those that are now marked. */
+FORT_CHECKED bool fort_write_stretches(struct fort_write *w);
 /* Everything was written; now it is kept. 0 or -ENOMEM. */
 FORT_CHECKED int fort_write_again(struct fort_write *w);
 

@@ -5,6 +5,7 @@
 #include "abi/helpers.h"
 #include "helper/helper.h"
 #include "helper/services.h"
+#include "helper/tail.h"
 
 static uint8_t count_args(const struct fort_helper_info *info)
 {
@@ -30,7 +31,10 @@ struct fort_helper_shape fort_helper_shape(uint32_t number)
 		shape.inlines = FORT_INLINE_CACHED;
 		shape.offset = offsetof(struct fort_services, pid_tgid);
 		break;
-	case FORT_HELPER_TAIL_CALL: shape.inlines = FORT_INLINE_TAIL; break;
+	case FORT_HELPER_TAIL_CALL:
+		shape.inlines = FORT_INLINE_TAIL;
+		shape.function = fort_tail_find;
+		break;
 	default: break;
 	}
 	return shape;

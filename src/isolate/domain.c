@@ -7,7 +7,18 @@
 #include "base/sys.h"
 #include "harden/expand.h"
 
-/* Where the frames' own stack pointers lead to it. */
+/* Frames' own stack pointers lead to their hidden memory. */
+_Static_assert(FORT_HIDDEN_WORDS + FORT_STACK_BYTES == FORT_PAGE_BYTES + FORT_LEVEL_STACK_BYTES,
+	       "a page behind the stack");
+_Static_assert(FORT_LEVEL_STACK_BYTES + FORT_PAGE_BYTES + FORT_HIDDEN_BYTES == FORT_LEVEL_BYTES,
+	       "all of a level");
+
+/* What a run has of stacks. */
+static uint32_t stacks_bytes(const struct fort_domain *domain)
+{
+	return domain->n_levels > 1 ? domain->n_levels * FORT_LEVEL_BYTES : FORT_LEVEL_STACK_BYTES;
+}
+
 static int add_hidden(struct fort_domain *domain, uint32_t stack)
 {
 	uint32_t hidden;
@@ -15,16 +26,17 @@ static int add_hidden(struct fort_domain *domain, uint32_t stack)
 
 	if (err)
 		return err;
-	return hidden == stack + domain->stack_bytes + FORT_PAGE_BYTES ? 0 : -EINVAL;
+	return hidden == stack + FORT_LEVEL_STACK_BYTES + FORT_PAGE_BYTES ? 0 : -EINVAL;
 }
 
-/* Stack, guard, hidden memory, guard, context image, guard; equal slots give equal strides. */
+/* Stack, guard, hidden memory, guard (or all levels, guard), context image, guard; equal slots give
+ * equal strides. */
 static int add_slot(struct fort_domain *domain, bool with_hidden, uint32_t *stack)
 {
 	uint32_t ctx;
-	int err = fort_window_add(&domain->window, domain->stack_bytes, FORT_RW, stack);
+	int err = fort_window_add(&domain->window, stacks_bytes(domain), FORT_RW, stack);
 
-	if (!err && with_hidden)
+	if (!err && with_hidden && domain->n_levels == 1)
 		err = add_hidden(domain, *stack);
 	if (err || !domain->ctx_bytes)
 		return err;
@@ -38,7 +50,7 @@ static int add_slot(struct fort_domain *domain, bool with_hidden, uint32_t *stac
 static int add_slots(struct fort_domain *domain, bool with_hidden)
 {
 	domain->ctx_from_stack =
-		domain->stack_bytes; /* without an image: where nothing is mapped */
+		stacks_bytes(domain); /* without an image: where nothing is mapped */
 	for (uint32_t i = 0; i < domain->n_slots; i++) {
 		uint32_t stack;
 		int err = add_slot(domain, with_hidden, &stack);
@@ -113,13 +125,12 @@ int fort_domain_open(const struct fort_domain_layout *layout, const struct fort_
 		.ctx_bytes = layout->ctx_bytes,
 		.packet_bytes = layout->packet_bytes,
 		.n_maps = n_maps,
-		.stack_bytes =
-			FORT_STACK_BYTES * (layout->n_frames ? layout->n_frames : FORT_FRAMES_MAX),
+		.n_levels = layout->n_levels ? layout->n_levels : 1,
 	};
 	int err;
 
 	if (!layout->n_slots || layout->n_slots > FORT_SLOTS_MAX ||
-	    layout->n_frames > FORT_TAIL_FRAMES_MAX)
+	    layout->n_levels > FORT_TAIL_LEVELS_MAX)
 		return -EINVAL;
 	if (n_maps > FORT_MAPS_PER_PROG_MAX)
 		return -E2BIG;
@@ -164,7 +175,7 @@ static int share(const struct fort_domain *domain, int fd, uint32_t start, uint3
 int fort_domain_share(const struct fort_domain *domain, int fd)
 {
 	uint32_t before = fort_domain_enter(domain);
-	int err = share(domain, fd, domain->slot_start, domain->stack_bytes);
+	int err = share(domain, fd, domain->slot_start, stacks_bytes(domain));
 
 	if (!err)
 		err = share(domain, fd, domain->slot_start + domain->ctx_from_stack,

@@ -5,19 +5,26 @@
  * what programs are expanded to (harden/expand.h). Packet bytes (test runs, plugins) have one area
  * per domain, used by slot 0. Domains of programs that call each other by tail calls have the same
  * layout up to here, and this memory in common: what one leaves in it the next one finds at the
- * same place of its own window. Values of each map the program names are mapped at map_start[];
- * metadata of maps, code and tables are never in the window.
+ * same place of its own window. Their slots have levels (engine/tail.h): a stack with its hidden
+ * memory for each program that is returned to, one after the other in one area. Values of each map
+ * the program names are mapped at map_start[]; metadata of maps, code and tables are never in the
+ * window.
  */
 #pragma once
 
 #include "isolate/keys.h"
 #include "isolate/window.h"
 
+/* Of a slot's stack in its domain, and of what a level has: that, a page of nothing, hidden memory.
+ */
+#define FORT_LEVEL_STACK_BYTES (FORT_FRAMES_MAX * FORT_STACK_BYTES)
+#define FORT_LEVEL_BYTES       (4 * FORT_PAGE_BYTES)
+
 struct fort_domain {
 	struct fort_window window;
 	uint32_t n_slots, ctx_bytes, packet_bytes;
 	uint32_t slot_start, slot_stride;           /* of slot 0's stack; between slots */
-	uint32_t stack_bytes;                       /* of a slot */
+	uint32_t n_levels;                          /* of a slot: 1 or more */
 	uint32_t ctx_from_stack;                    /* ctx image, relative to the slot's stack */
 	uint32_t packet_start;                      /* 0 when there is no packet area */
 	uint32_t map_start[FORT_MAPS_PER_PROG_MAX]; /* 0: nothing of this map is in the window */
@@ -30,11 +37,13 @@ struct fort_domain {
 
 struct fort_domain_layout {
 	uint32_t n_slots;      /* 1 to FORT_SLOTS_MAX */
-	uint32_t n_frames;     /* of a slot's stack, to FORT_TAIL_FRAMES_MAX; 0: FORT_FRAMES_MAX */
+	uint32_t n_levels;     /* of a slot, to FORT_TAIL_LEVELS_MAX; 0: 1 */
 	uint32_t ctx_bytes;    /* of the context image, rounded up to pages; 0 for none */
 	uint32_t packet_bytes; /* largest packet, with head and tail room; 0 for none */
 	bool packet_writable;
-	bool hidden; /* slots have FORT_HIDDEN_BYTES more, behind the page after the stack */
+	/* Slots have FORT_HIDDEN_BYTES more, behind the page after the stack; those with levels do.
+	 */
+	bool hidden;
 	struct fort_keys *keys; /* of protection keys; they must outlive the domain. NULL: none */
 };
 
@@ -92,11 +101,12 @@ static inline uint64_t fort_domain_address(const struct fort_domain *domain, uin
 	return (uint64_t)(uintptr_t)domain->window.base + offset;
 }
 
-/* The stack pointer (r10) of the outermost frame of a slot. */
+/* The stack pointer (r10) of the outermost frame of a slot; FORT_LEVEL_BYTES further that of the
+ * next level. */
 static inline uint64_t fort_domain_stack_top(const struct fort_domain *domain, uint32_t slot)
 {
 	return fort_domain_address(domain, domain->slot_start + slot * domain->slot_stride +
-						   domain->stack_bytes);
+						   FORT_LEVEL_STACK_BYTES);
 }
 
 static inline uint64_t fort_domain_ctx(const struct fort_domain *domain, uint32_t slot)

@@ -40,7 +40,7 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 	struct fort_domain_map windows[FORT_MAPS_PER_PROG_MAX];
 	struct fort_domain_layout layout = {
 		.n_slots = request->n_slots,
-		.n_frames = request->tails ? FORT_TAIL_FRAMES_MAX : 0,
+		.n_levels = request->tails ? FORT_TAIL_LEVELS_MAX : 1,
 		.ctx_bytes = prog->ctx->image_bytes,
 		.packet_bytes = prog->packet != FORT_PACKET_NONE ? request->packet_bytes : 0,
 		.packet_writable = prog->packet == FORT_PACKET_RW,
@@ -104,6 +104,8 @@ static void describe(struct fort_loaded *loaded)
 					  .domain = &loaded->domain,
 					  .maps = loaded->maps,
 					  .n_maps = loaded->n_maps,
+					  .ctx = fort_domain_ctx(&loaded->domain, 0),
+					  .stack_top = fort_domain_stack_top(&loaded->domain, 0),
 					  .counts = loaded->counts,
 					  .stack_bytes = loaded->stack_bytes,
 					  .isolation = loaded->isolation,

@@ -1,9 +1,5 @@
 #include "load/runs.h"
 
-#include <linux/bpf.h>
-
-#include "harden/expand.h"
-
 static bool later(struct fort_violation *why, enum fort_diag diag, const struct fort_insn *insn,
 		  uint32_t pc)
 {
@@ -84,28 +80,6 @@ static bool root_runs(const struct fort_env *env, const struct fort_root *root,
 	return true;
 }
 
-/* Frames of programs that call each other by tail calls are deeper than their hidden memory reaches
- * (harden/expand.h). */
-static bool tails_run(const struct fort_env *env, struct fort_violation *why)
-{
-	const struct fort_program *program = &env->graph->program;
-	const struct fort_insn *tail = NULL, *hidden = NULL;
-
-	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		const struct fort_insn *insn = &program->insns[pc];
-
-		if (!env->access[pc].reached)
-			continue;
-		if (fort_expands_hidden(insn))
-			hidden = insn;
-		else if (insn->kind == FORT_CALL && insn->op == FORT_OP_HELPER &&
-			 insn->imm == BPF_FUNC_tail_call)
-			tail = insn;
-	}
-	return !tail || !hidden ||
-	       later(why, FORT_DIAG_TAIL_LOOP_LATER, tail, (uint32_t)(tail - program->insns));
-}
-
 bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
 {
 	const struct fort_program *program = &env->graph->program;
@@ -123,5 +97,5 @@ bool fort_env_runs(const struct fort_env *env, struct fort_violation *why)
 		if (env->access[pc].reached &&
 		    (!access_runs(env, pc, why) || !insn_runs(env, pc, why)))
 			return false;
-	return tails_run(env, why);
+	return true;
 }

@@ -27,11 +27,7 @@ static int find_area(struct fort_prog_object *prog, struct fort_area **out)
 static int join(struct fort_prog_object *prog)
 {
 	struct fort_area *area;
-	int err;
-
-	if (fort_road_loaded(prog->road)->hardened.hidden)
-		return -EOPNOTSUPP; /* as in load/runs.c */
-	err = find_area(prog, &area);
+	int err = find_area(prog, &area);
 
 	return err ? err : fort_road_join(prog->road, area, prog->object.id);
 }

@@ -10,6 +10,7 @@
 #include "agent/image.h"
 #include "attach/module.h"
 #include "isa/asm.h"
+#include "tests/unit/func_infos.h"
 
 #define PTR(p) ((uint64_t)(uintptr_t)(p))
 
@@ -61,12 +62,36 @@ int loader_map(const struct loader *loader, uint32_t type, uint32_t key_bytes, u
 	return (int)fd;
 }
 
+/* What is called back must be described. */
+static void describe(const struct loader *loader, union fort_attr *attr,
+		     uint32_t infos[FUNC_INFOS_MAX][2])
+{
+	const struct fort_raw_insn *insns = (const void *)(uintptr_t)attr->prog_load.insns;
+	uint32_t n = func_infos_find(insns, attr->prog_load.insn_cnt, infos);
+	static struct btf_build build;
+	union fort_attr btf = {.btf_load = {.btf = PTR(build.blob)}};
+	long fd;
+
+	assert_true(n <= FUNC_INFOS_MAX);
+	if (n == 1)
+		return;
+	build_sample(&build);
+	btf.btf_load.btf_size = build.bytes;
+	fd = call(loader, FORT_CMD_BTF_LOAD, &btf);
+	assert_true(fd >= 0);
+	attr->prog_load.prog_btf_fd = (uint32_t)fd;
+	attr->prog_load.func_info = PTR(infos);
+	attr->prog_load.func_info_cnt = n;
+	attr->prog_load.func_info_rec_size = 8;
+}
+
 int loader_prog(const struct loader *loader, uint32_t type, const char *format, ...)
 {
 	union fort_attr attr = {.prog_load = {.prog_type = type, .license = PTR("GPL")}};
 	struct fort_text text = fort_text_new();
 	struct fort_assembly assembly;
 	struct fort_asm_error error;
+	uint32_t infos[FUNC_INFOS_MAX][2];
 	struct fort_arena arena;
 	va_list args;
 	long fd;
@@ -78,9 +103,12 @@ int loader_prog(const struct loader *loader, uint32_t type, const char *format, 
 	assert_int_equal(fort_assemble(&arena, text.data, text.length, &assembly, &error), 0);
 	attr.prog_load.insns = PTR(assembly.insns);
 	attr.prog_load.insn_cnt = assembly.n_insns;
+	describe(loader, &attr, infos);
 	fd = call(loader, FORT_CMD_PROG_LOAD, &attr);
 	if (fd < 0)
 		fail_msg("load: %ld %s", fd, fort_store_last_load(loader->store)->diag.message);
+	if (attr.prog_load.prog_btf_fd)
+		close((int)attr.prog_load.prog_btf_fd);
 	fort_arena_free(&arena);
 	fort_text_free(&text);
 	return (int)fd;

@@ -66,6 +66,52 @@ static void hash_counts_are_exact(void **state)
 	harness_end(&victim);
 }
 
+/* Functions that are called back, and counters beside frames, in several threads at once: each hit
+ * adds 8 to element 0, in a loop of 5 rounds and one that is left after 3; what a counted jump
+ * counted, to 2; and in a walk 1 to each from 3 on. */
+static const char loops[] =
+	"mov r1, 5\nlddw r2, func add\nmov r3, 0\nmov r4, 0\ncall 181\nmov r6, r0\n"
+	"mov r1, 100\nlddw r2, func some\nmov r3, 0\nmov r4, 0\ncall 181\nadd r6, r0\n"
+	"jne r6, 8, out\nstdw [r10-8], 0\nlddw r1, map_fd %d\nlddw r2, func each\nmov r3, r10\n"
+	"add r3, -8\nmov r4, 0\ncall 164\nldxdw r7, [r10-8]\njne r7, 28, out\n"
+	"mov r6, 0\nl: may_goto m\nadd r6, 1\njlt r6, 40, l\n"
+	"m: stw [r10-4], 2\nlddw r1, map_fd %d\nmov r2, r10\nadd r2, -4\ncall 1\n"
+	"jeq r0, 0, out\nlock add [r0+0], r6\nout: mov r0, 0\nexit\n"
+	"add: stw [r10-4], 0\nlddw r1, map_fd %d\nmov r2, r10\nadd r2, -4\ncall 1\n"
+	"jeq r0, 0, o1\nmov r1, 1\nlock add [r0+0], r1\no1: mov r0, 0\nexit\n"
+	"some: mov r6, r1\ncall local add\nmov r0, 0\njne r6, 2, +1\nmov r0, 1\nexit\n"
+	"each: ldxw r5, [r2+0]\nldxdw r6, [r4+0]\nadd r6, r5\nstxdw [r4+0], r6\nmov r0, 0\n"
+	"jlt r5, 3, o2\nmov r1, 1\nlock add [r3+0], r1\no2: exit";
+
+static void loops_call_back(void **state)
+{
+	struct victim victim = harness_start("VICTIM", "work", 4);
+	struct loader loader = loader_open();
+	struct loader_place place = {victim.pid, victim.pid, "victim_work", false, 0};
+	int map = loader_map(&loader, BPF_MAP_TYPE_ARRAY, 4, 8, 8), link;
+	int prog = loader_prog(&loader, BPF_PROG_TYPE_KPROBE, loops, map, map, map);
+	uint64_t start, calls;
+
+	harness_hold(&victim, 4);
+	start = harness_calls(&victim);
+	link = loader_link(&loader, prog, &place);
+	harness_go_on(&victim);
+	harness_progress(&victim, 5000);
+	harness_hold(&victim, 4);
+	calls = harness_calls(&victim) - start;
+	assert_int_equal(loader_get(&loader, map, 0), 8 * calls);
+	assert_int_equal(loader_get(&loader, map, 1), 0);
+	assert_int_equal(loader_get(&loader, map, 2), 40 * calls);
+	for (uint32_t key = 3; key < 8; key++)
+		assert_int_equal(loader_get(&loader, map, key), calls);
+	close(link);
+	harness_go_on(&victim);
+	close(prog);
+	close(map);
+	loader_close(&loader);
+	harness_end(&victim);
+}
+
 static void ring_and_trace(void **state)
 {
 	struct victim victim = harness_start("VICTIM", "step", 1);
@@ -331,6 +377,7 @@ int main(void)
 {
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(hash_counts_are_exact),
+		cmocka_unit_test(loops_call_back),
 		cmocka_unit_test(ring_and_trace),
 		cmocka_unit_test(read_string_of_the_target),
 		cmocka_unit_test(attachments_know_their_hits),

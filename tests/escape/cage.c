@@ -74,11 +74,16 @@ static void add_own(struct cage *cage)
 	for (uint32_t slot = 0; slot < domain->n_slots; slot++) {
 		uint8_t *stack = base + domain->slot_start + slot * domain->slot_stride;
 
-		add(cage->own, &cage->n_own, "stack", stack, FORT_FRAMES_MAX * FORT_STACK_BYTES);
+		if (domain->n_levels > 1)
+			add(cage->own, &cage->n_own, "stacks", stack,
+			    domain->n_levels * FORT_LEVEL_BYTES);
+		else
+			add(cage->own, &cage->n_own, "stack", stack, FORT_LEVEL_STACK_BYTES);
 		add(cage->own, &cage->n_own, "context", stack + domain->ctx_from_stack,
 		    FORT_PAGE_BYTES); /* what it can write, not what there is */
-		add(cage->own, &cage->n_own, "hidden memory", stack + 2 * FORT_PAGE_BYTES,
-		    FORT_HIDDEN_BYTES);
+		if (domain->n_levels == 1)
+			add(cage->own, &cage->n_own, "hidden memory", stack + 2 * FORT_PAGE_BYTES,
+			    FORT_HIDDEN_BYTES);
 	}
 	fill(packet, sizeof(packet), 99);
 	assert_int_equal(fort_domain_put_packet(domain, 0, packet, sizeof(packet)), 0);
@@ -134,6 +139,11 @@ static struct fort_map *make_map(struct fort_shared *shared, uint32_t index)
 
 void cage_open(struct cage *cage)
 {
+	cage_open_levels(cage, 1);
+}
+
+void cage_open_levels(struct cage *cage, uint32_t n_levels)
+{
 	struct fort_domain_layout layout = {.n_slots = 1, .packet_bytes = CAGE_PACKET_BYTES};
 	struct fort_shared *shared = new_shared();
 	struct fort_map *maps[CAGE_MAPS];
@@ -141,7 +151,7 @@ void cage_open(struct cage *cage)
 	*cage = (struct cage){0};
 	for (uint32_t i = 0; i < CAGE_MAPS; i++)
 		maps[i] = make_map(shared, i);
-	world_open(&cage->world, shared, maps, CAGE_MAPS);
+	world_open_levels(&cage->world, shared, maps, CAGE_MAPS, n_levels);
 	layout.packet_writable = true;
 	assert_int_equal(fort_domain_open(&layout, NULL, 0, &cage->other), 0);
 	cage->world.run.packet = (struct fort_run_packet){.start = cage->world.domain.window.base +
@@ -257,9 +267,8 @@ struct fort_helper_shape cage_shape(uint32_t number)
 {
 	struct fort_helper_shape shape = {.n_args = 5};
 
-	if (fort_helper_shape(number).inlines == FORT_INLINE_TAIL)
-		shape.inlines = FORT_INLINE_TAIL;
-	return shape;
+	return fort_helper_shape(number).inlines == FORT_INLINE_TAIL ? fort_helper_shape(number)
+								     : shape;
 }
 
 struct fort_compile cage_compile(const struct cage *cage, enum fort_isolation isolation,
@@ -434,6 +443,14 @@ static uint64_t host(const void *at)
 	return (uint64_t)(uintptr_t)at;
 }
 
+static uint64_t stack_end(const struct fort_domain *domain)
+{
+	uint64_t levels = domain->n_levels > 1 ? domain->n_levels * FORT_LEVEL_BYTES : 0;
+
+	return fort_domain_stack_top(domain, 0) - FORT_LEVEL_STACK_BYTES +
+	       (levels ? levels : FORT_LEVEL_STACK_BYTES);
+}
+
 uint32_t bad_addresses(const struct cage *cage, struct bad_address out[BAD_ADDRESSES_MAX])
 {
 	const struct fort_domain *domain = &cage->world.domain, *other = &cage->other;
@@ -476,8 +493,8 @@ uint32_t bad_addresses(const struct cage *cage, struct bad_address out[BAD_ADDRE
 	put(out, &n, "over the window's end", base + FORT_WINDOW_BYTES - 1);
 	put(out, &n, "the window's last page", base + FORT_WINDOW_BYTES - 4096);
 	put(out, &n, "behind the window", base + FORT_WINDOW_BYTES);
-	put(out, &n, "behind the stack", fort_domain_stack_top(domain, 0));
-	put(out, &n, "over the stack's end", fort_domain_stack_top(domain, 0) - 1);
+	put(out, &n, "behind the stack", stack_end(domain));
+	put(out, &n, "over the stack's end", stack_end(domain) - 1);
 	put(out, &n, "over a map's start", array - 1);
 	put(out, &n, "a map's values", array + 8);
 	put(out, &n, "what is read only", base + domain->map_start[CAGE_RODATA] + 8);

@@ -55,6 +55,8 @@ void cage_fail(const char *format, ...) FORT_PRINTF(1, 2) __attribute__((noretur
 void cage_is_child(void);
 
 void cage_open(struct cage *cage);
+/* For runs inside of runs (engine/tail.h). */
+void cage_open_levels(struct cage *cage, uint32_t n_levels);
 void cage_close(struct cage *cage);
 
 /* A program in an arena of its own. */

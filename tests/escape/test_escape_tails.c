@@ -12,7 +12,8 @@
 #include "map/prog_array.h"
 
 #define FUEL   100000u
-#define FRAMES 4u /* that a callee's stack has room for */
+#define FRAMES 4u /* that a callee may come to */
+#define LEVELS 3u
 
 static struct cage cage;
 
@@ -41,16 +42,19 @@ static void open_callee(struct callee *callee, const char *source)
 	request.domain = &next_domain;
 	for (unsigned e = 0; e < FORT_LEN(cage_engines); e++) {
 		assert_int_equal(cage_engines[e]->compile(&request, &callee->code[e]), 0);
-		callee->tails[e] = (struct fort_tail){.engine = cage_engines[e],
-						      .code = callee->code[e],
-						      .domain = &next_domain,
-						      .maps = next_maps,
-						      .n_maps = NEXT_MAPS,
-						      .id = 77,
-						      .stack_bytes = FRAMES * FORT_STACK_BYTES,
-						      .isolation = FORT_ISOLATION_SFI,
-						      .crashes_max = 3,
-						      .crashes = &callee->crashes};
+		callee->tails[e] =
+			(struct fort_tail){.engine = cage_engines[e],
+					   .code = callee->code[e],
+					   .domain = &next_domain,
+					   .maps = next_maps,
+					   .n_maps = NEXT_MAPS,
+					   .ctx = fort_domain_ctx(&next_domain, 0),
+					   .stack_top = fort_domain_stack_top(&next_domain, 0),
+					   .id = 77,
+					   .stack_bytes = FRAMES * FORT_STACK_BYTES,
+					   .isolation = FORT_ISOLATION_SFI,
+					   .crashes_max = 3,
+					   .crashes = &callee->crashes};
 	}
 }
 
@@ -237,10 +241,11 @@ static void cycles(void **state)
 	assert_int_equal(cage.world.run.tails.n, FORT_TAIL_CALLS_MAX);
 	close_callee(&a);
 	close_callee(&b);
-	/* From functions they go down, until there is no stack. */
+	/* From functions they go down, until there is no level. */
 	outcome = run_one("call local f\nexit\nf: " TAIL "mov r0, 7\nexit",
 			  "call local f\nexit\nf: " ON "mov r0, 8\nexit");
 	assert_int_equal(outcome.abort.code, FORT_ABORT_DEPTH);
+	assert_int_equal(cage.world.run.tails.n, LEVELS);
 	/* And a loop that calls what never ends has no fuel. */
 	outcome = run_one("l: mov r6, r1\n" TAIL "mov r1, r6\nja l", "l: ja l");
 	assert_int_equal(outcome.abort.code, FORT_ABORT_FUEL);
@@ -279,6 +284,29 @@ static void main_is_a_function(void **state)
 				 "mov r0, 5\nexit")
 				 .r0,
 			 0);
+}
+
+#define AT "7696"
+_Static_assert(FORT_HIDDEN_WORDS + 16 == 7696, "in the frame's hidden memory");
+
+/* What frames have of stack and hidden memory stays as it is under whoever was called, and of that
+ * nothing is seen. */
+static void levels_are_apart(void **state)
+{
+	static const char source[] =
+		"stxdw [r10+" AT "], r1\nmov r6, r1\nstdw [r10-8], 5\ncall local f\n"
+		"mov r1, r6\ncall local f\nldxdw r1, [r10+" AT "]\nsub r1, r6\n"
+		"add r0, r1\nldxdw r1, [r10-8]\nadd r0, r1\nexit\n"
+		"f: stdw [r10+" AT "], 3\nstdw [r10-512], 4\n" TAIL "mov r0, 0\nexit";
+	static const char next[] =
+		"ldxdw r0, [r10-8]\nmov r6, -1\nstxdw [r10-8], r6\nstxdw [r10+" AT "], r6\n"
+		"call local g\nexit\ng: ldxdw r1, [r10-512]\nadd r0, r1\nstxdw [r10-512], r6\n"
+		"stxdw [r10+" AT "], r6\nexit";
+	struct outcome outcome = run_one(source, next);
+
+	/* The second time the callee finds what it left. */
+	assert_int_equal(outcome.abort.code, FORT_ABORT_NONE);
+	assert_int_equal(outcome.r0, (uint64_t)-2 + 5);
 }
 
 /* --- what goes wrong --- */
@@ -378,7 +406,7 @@ static void reservations(void **state)
 static void share(void)
 {
 	struct fort_domain_layout layout = {
-		.n_slots = 2, .ctx_bytes = 64, .packet_bytes = 4096, .hidden = true};
+		.n_slots = 2, .n_levels = LEVELS, .ctx_bytes = 64, .packet_bytes = 4096};
 	struct fort_domain_map windows[NEXT_MAPS] = {0};
 	int fd;
 
@@ -411,7 +439,7 @@ static void share(void)
 
 static int open_all(void **state)
 {
-	cage_open(&cage);
+	cage_open_levels(&cage, LEVELS);
 	share();
 	return 0;
 }
@@ -436,6 +464,7 @@ int main(void)
 		cmocka_unit_test(cycles),
 		cmocka_unit_test(fuel),
 		cmocka_unit_test(main_is_a_function),
+		cmocka_unit_test(levels_are_apart),
 		cmocka_unit_test(faults),
 		cmocka_unit_test(faults_later),
 		cmocka_unit_test(barred),

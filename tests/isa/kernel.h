@@ -6,7 +6,7 @@
 #include "base/compiler.h"
 #include "isa/insn.h"
 
-#define KERNEL_LOG_BYTES (1u << 20)
+#define KERNEL_LOG_BYTES (8u << 20)
 
 struct kernel_load {
 	int fd; /* the program's, or -errno; the caller closes it */

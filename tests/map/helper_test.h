@@ -20,12 +20,16 @@ struct world {
 	struct fort_run run;
 };
 
-/* Opens a domain with these maps; they become the world's. */
-static inline void world_open(struct world *w, struct fort_shared *shared,
-			      struct fort_map *const *maps, uint32_t n_maps)
+/* Opens a domain with these maps, which become the world's; its slots have levels. */
+static inline void world_open_levels(struct world *w, struct fort_shared *shared,
+				     struct fort_map *const *maps, uint32_t n_maps,
+				     uint32_t n_levels)
 {
-	struct fort_domain_layout layout = {
-		.n_slots = 2, .ctx_bytes = 64, .packet_bytes = 4096, .hidden = true};
+	struct fort_domain_layout layout = {.n_slots = 2,
+					    .n_levels = n_levels,
+					    .ctx_bytes = 64,
+					    .packet_bytes = 4096,
+					    .hidden = true};
 	struct fort_domain_map windows[WORLD_MAPS_MAX];
 
 	*w = (struct world){.shared = shared, .n_maps = n_maps};
@@ -46,6 +50,12 @@ static inline void world_open(struct world *w, struct fort_shared *shared,
 				   .n_maps = n_maps,
 				   .ctx = fort_domain_ctx(&w->domain, 0),
 				   .services = &w->services};
+}
+
+static inline void world_open(struct world *w, struct fort_shared *shared,
+			      struct fort_map *const *maps, uint32_t n_maps)
+{
+	world_open_levels(w, shared, maps, n_maps, 1);
 }
 
 static inline void world_close(struct world *w)

@@ -7,10 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "btf_build.h"
 #include "front.h"
+#include "func_infos.h"
 #include "isolate/isolation.h"
-#include "store/raw.h"
 
 #define SLOTS  8u
 #define COUNTS 4u
@@ -40,23 +39,13 @@ static char *with_maps(const char *text, const struct maps *maps)
 	return with_numbers(text, names, numbers, FORT_LEN(names));
 }
 
-/* Functions that make tail calls must be known to return a number: all are said to be such. */
-static void describe(struct side *side, union fort_attr *attr, uint32_t infos[8][2])
+/* Functions that make tail calls must be known to return a number. */
+static void describe(struct side *side, union fort_attr *attr, uint32_t infos[FUNC_INFOS_MAX][2])
 {
-	const struct fort_raw_insn *insns = (const void *)(uintptr_t)attr->prog_load.insns;
-	uint32_t n = 1;
+	uint32_t n = func_infos_find((const void *)(uintptr_t)attr->prog_load.insns,
+				     attr->prog_load.insn_cnt, infos);
 
-	infos[0][0] = 0;
-	for (uint32_t pc = 0; pc < attr->prog_load.insn_cnt; pc++) {
-		uint32_t target = pc + 1 + (uint32_t)insns[pc].imm;
-
-		if (!fort_raw_is(&insns[pc], FORT_ROW_CALL_LOCAL) || target == infos[n - 1][0])
-			continue;
-		assert_true(n < 8 && target > infos[n - 1][0]);
-		infos[n++][0] = target;
-	}
-	for (uint32_t i = 0; i < n; i++)
-		infos[i][1] = S_FUNC;
+	assert_true(n <= FUNC_INFOS_MAX);
 	if (n == 1)
 		return;
 	attr->prog_load.prog_btf_fd = (uint32_t)make_btf(side);
@@ -69,8 +58,8 @@ static long try_load(struct side *side, uint32_t type, uint32_t attach, uint32_t
 		     const char *text, const struct maps *maps)
 {
 	char *source = with_maps(text, maps);
-	static char log[65536];
-	uint32_t infos[8][2];
+	static char log[4 << 20];
+	uint32_t infos[FUNC_INFOS_MAX][2];
 	ATTR(attr);
 	long fd;
 
@@ -180,6 +169,18 @@ static struct maps make_maps(struct side *side)
 #define TAIL_TO(map, i) "mov r1, r6\nlddw r2, map_fd " map "\nmov r3, " #i "\ncall 12\n"
 #define TAIL(i)         TAIL_TO("FD_TAILS", i)
 
+/* What is in r10-8 then is the sum of 0 to n - 1; of the elements, that of keys and values. */
+#define LOOP_OF(n, f)                                                                     \
+	"stdw [r10-8], 0\nmov r1, " #n "\nlddw r2, func " f "\nmov r3, r10\nadd r3, -8\n" \
+	"mov r4, 0\ncall 181\n"
+#define ADDS(f) f ": ldxdw r3, [r2+0]\nadd r3, r1\nstxdw [r2+0], r3\nmov r0, 0\nexit\n"
+#define EACH(map, f)                                                                               \
+	"stdw [r10-8], 0\nlddw r1, map_fd " map "\nlddw r2, func " f "\nmov r3, r10\nadd r3, -8\n" \
+	"mov r4, 0\ncall 164\n"
+#define EACH_ADDS(f)                                                                        \
+	f ": ldxw r5, [r2+0]\nldxdw r6, [r3+0]\nadd r5, r6\nldxdw r6, [r4+0]\nadd r6, r5\n" \
+	  "stxdw [r4+0], r6\nmov r0, 0\nexit\n"
+
 #define CHAIN_PROGS 4u
 
 struct chain {
@@ -205,7 +206,8 @@ static const struct chain chains[] = {
 	 {{"mov r6, r1\n" TAIL(8) TAIL(-1) BUMP(1) "mov r0, 4\nexit", 0}}},
 	{"only the low half of an index counts",
 	 BPF_PROG_TYPE_SCHED_CLS,
-	 {{"mov r6, r1\nmov r1, r6\nlddw r2, map_fd FD_TAILS\nlddw r3, 0x100000001\ncall 12\n"
+	 {{"mov r6, r1\nmov r1, r6\nlddw r2, map_fd FD_TAILS\nlddw r3, 0x100000001\ncall "
+	   "12\n"
 	   "mov r0, 1\nexit",
 	   -1},
 	  {"mov r0, 2\nexit", 1}}},
@@ -231,8 +233,10 @@ static const struct chain chains[] = {
 	{"a map that only the callee has",
 	 BPF_PROG_TYPE_SCHED_CLS,
 	 {{"mov r6, r1\n" TAIL(1) "mov r0, 1\nexit", -1},
-	  {"stw [r10-4], 9\nstdw [r10-16], 123\nlddw r1, map_fd FD_OWN\nmov r2, r10\nadd r2, -4\n"
-	   "mov r3, r10\nadd r3, -16\nmov r4, 0\ncall 2\nlddw r1, map_fd FD_OWN\nmov r2, r10\n"
+	  {"stw [r10-4], 9\nstdw [r10-16], 123\nlddw r1, map_fd FD_OWN\nmov r2, r10\nadd "
+	   "r2, -4\n"
+	   "mov r3, r10\nadd r3, -16\nmov r4, 0\ncall 2\nlddw r1, map_fd FD_OWN\nmov r2, "
+	   "r10\n"
 	   "add r2, -4\ncall 1\njeq r0, 0, out\nldxdw r0, [r0+0]\nout: exit",
 	   1}}},
 	{"what the context was told",
@@ -241,10 +245,12 @@ static const struct chain chains[] = {
 	  {"ldxw r0, [r1+48]\nldxw r2, [r1+8]\nadd r0, r2\nstw [r1+52], 1\nexit", 1}}},
 	{"what the packet was told",
 	 BPF_PROG_TYPE_XDP,
-	 {{"mov r6, r1\nldxw r2, [r1+0]\nldxw r3, [r1+4]\nmov r4, r2\nadd r4, 32\nmov r0, 0\n"
+	 {{"mov r6, r1\nldxw r2, [r1+0]\nldxw r3, [r1+4]\nmov r4, r2\nadd r4, 32\nmov r0, "
+	   "0\n"
 	   "jgt r4, r3, out\nstdw [r2+16], 0x11223344\n" TAIL(1) "mov r0, 1\nout: exit",
 	   -1},
-	  {"ldxw r2, [r1+0]\nldxw r3, [r1+4]\nmov r4, r2\nadd r4, 32\nmov r0, 0\njgt r4, r3, out\n"
+	  {"ldxw r2, [r1+0]\nldxw r3, [r1+4]\nmov r4, r2\nadd r4, 32\nmov r0, 0\njgt r4, "
+	   "r3, out\n"
 	   "ldxw r0, [r2+16]\nstdw [r2+24], 0x55667788\nout: exit",
 	   1}}},
 	{"a function's frame is replaced, and no other",
@@ -255,12 +261,15 @@ static const struct chain chains[] = {
 	  {BUMP(1) "mov r0, 9\nexit", 1}}},
 	{"registers and stack of who is returned to",
 	 BPF_PROG_TYPE_SCHED_CLS,
-	 {{"mov r6, r1\nstdw [r10-8], 1000\nstdw [r10-16], 0x70000\nmov r7, 100\nmov r8, 200\n"
+	 {{"mov r6, r1\nstdw [r10-8], 1000\nstdw [r10-16], 0x70000\nmov r7, 100\nmov r8, "
+	   "200\n"
 	   "mov r9, 300\nmov r1, r6\ncall local f\nadd r0, r7\nadd r0, r8\nadd r0, r9\n"
-	   "ldxdw r1, [r10-8]\nadd r0, r1\nldxdw r1, [r10-16]\nadd r0, r1\nldxw r1, [r6+0]\n"
+	   "ldxdw r1, [r10-8]\nadd r0, r1\nldxdw r1, [r10-16]\nadd r0, r1\nldxw r1, "
+	   "[r6+0]\n"
 	   "add r0, r1\nexit\nf: mov r6, r1\nstdw [r10-8], 5\n" TAIL(1) "mov r0, 50\nexit",
 	   -1},
-	  {"mov r6, -1\nmov r7, -1\nmov r8, -1\nmov r9, -1\nstxdw [r10-8], r6\nstxdw [r10-16], r6\n"
+	  {"mov r6, -1\nmov r7, -1\nmov r8, -1\nmov r9, -1\nstxdw [r10-8], r6\nstxdw "
+	   "[r10-16], r6\n"
 	   "stxdw [r10-200], r6\nmov r1, 4\ncall local g\nexit\n"
 	   "g: stxdw [r10-8], r1\nstxdw [r10-200], r1\nldxdw r0, [r10-8]\nexit",
 	   1}}},
@@ -271,13 +280,15 @@ static const struct chain chains[] = {
 								"f: mov r6, r1\n" TAIL(
 									1) "mov r0, 50\nexit",
 	   -1},
-	  {"stw [r10-4], 9\nstdw [r10-16], 123\nlddw r1, map_fd FD_OWN\nmov r2, r10\nadd r2, -4\n"
+	  {"stw [r10-4], 9\nstdw [r10-16], 123\nlddw r1, map_fd FD_OWN\nmov r2, r10\nadd "
+	   "r2, -4\n"
 	   "mov r3, r10\nadd r3, -16\nmov r4, 0\ncall 2\n" BUMP(2) "mov r0, 6\nexit",
 	   1}}},
 	{"a tree of functions and calls has one count",
 	 BPF_PROG_TYPE_SCHED_CLS,
-	 {{"mov r6, r1\n" BUMP(0) "mov r1, r6\ncall local f\nmov r1, r6\ncall local f\n" BUMP(
-		   1) "mov r0, 2\nexit\nf: mov r6, r1\n" TAIL(0) BUMP(2) "mov r0, 1\nexit",
+	 {{"mov r6, r1\n" BUMP(0) "mov r1, r6\ncall local f\nmov r1, r6\ncall local "
+				  "f\n" BUMP(1) "mov r0, 2\nexit\nf: mov r6, r1\n" TAIL(0)
+					  BUMP(2) "mov r0, 1\nexit",
 	   0}}},
 	{"a function of a function",
 	 BPF_PROG_TYPE_SCHED_CLS,
@@ -293,6 +304,65 @@ static const struct chain chains[] = {
 	 BPF_PROG_TYPE_SCHED_CLS,
 	 {{"mov r6, r1\n" TAIL_TO("FD_OTHERS", 1) BUMP(0) TAIL(1) "mov r0, 1\nexit", -1},
 	  {"mov r6, r1\n" TAIL_TO("FD_OTHERS", 2) "mov r0, 2\nexit", 1}}},
+	{"counted jumps before and behind a call that is none",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\nldxw r7, [r6+48]\nl: may_goto o\nadd r7, 1\njlt r7, 1500, l\no: "
+	   "\n" TAIL(5) "ldxw r7, [r6+52]\nm: may_goto p\nadd r7, 3\njlt r7, 9000, "
+			"m\np: " BUMP(0) "mov r0, r7\nexit",
+	   -1}}},
+	{"counted jumps in programs in turns",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\nldxw r7, [r6+48]\nl: may_goto o\nadd r7, 1\njlt r7, 1100, l\no: "
+	   "\n" BUMP(0) TAIL(1) "mov r0, r7\nexit",
+	   0},
+	  {"mov r6, r1\nldxw r7, [r6+48]\nl: may_goto o\nadd r7, 1\njlt r7, 2100, l\no: "
+	   "\n" BUMP(1) TAIL(0) "mov r0, r7\nexit",
+	   1}}},
+	{"loops of the runtime before a call, and in who is called",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\n" LOOP_OF(20, "f") "ldxdw r7, [r10-8]\nstxw [r6+8], r7\n" BUMP(0)
+		   TAIL(1) "mov r0, 1\nexit\n" ADDS("f"),
+	   -1},
+	  {"mov r6, r1\n" LOOP_OF(30, "f") "ldxdw r0, [r10-8]\nldxw r1, [r6+8]\nlsh r0, 16\n"
+					   "add r0, r1\nexit\n" ADDS("f"),
+	   1}}},
+	{"a loop of the runtime that calls in between",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\nmov r7, 0\nmov r8, 0\nl: may_goto o\nmov r1, r6\ncall local g\n"
+	   "add r8, r0\nadd r7, 1\njlt r7, 5, l\no: " LOOP_OF(
+		   9, "f") "ldxdw r0, [r10-8]\n"
+			   "add r0, r8\nexit\n" ADDS("f") "g: mov r6, r1\n" LOOP_OF(7, "f")
+				   TAIL(1) "mov r0, 100\nexit",
+	   -1},
+	  {"mov r6, r1\nldxw r7, [r6+48]\nl: may_goto o\nadd r7, 1\njlt r7, 1200, l\n"
+	   "o: " BUMP(1) LOOP_OF(11, "f") "ldxdw r0, [r10-8]\nadd r0, r7\nexit\n" ADDS("f"),
+	   1}}},
+	{"elements of an array, in a function that goes on elsewhere",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\n" BUMP(0) BUMP(1) "mov r1, r6\ncall local g\nmov r7, r0\n" EACH(
+		   "FD_COUNT", "e") "ldxdw r0, [r10-8]\nadd r0, r7\nexit\n"
+				    "g: mov r6, r1\n" EACH("FD_COUNT", "e")
+					    TAIL(1) "mov r0, 1000\nexit\n" EACH_ADDS("e"),
+	   -1},
+	  {"mov r6, r1\n" BUMP(2)
+		   EACH("FD_COUNT", "e") "ldxdw r0, [r10-8]\nlsh r0, 4\nexit\n" EACH_ADDS("e"),
+	   1}}},
+	{"loops in functions, down to the last call",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\nmov r8, 0\nldxw r7, [r6+48]\nl: may_goto o\nmov r1, r6\ncall local "
+	   "g\n"
+	   "add r8, r0\nadd r7, 1\njlt r7, 3, l\no: mov r0, r8\nadd r0, 1\nexit\n"
+	   "g: mov r6, r1\n" BUMP(0) LOOP_OF(3, "f") TAIL(0) "ldxdw r0, [r10-8]\nexit\n" ADDS("f"),
+	   0}}},
+	{"a call in a function of what a loop calls back",
+	 BPF_PROG_TYPE_SCHED_CLS,
+	 {{"mov r6, r1\nmov r7, 5\nstxdw [r10-16], r6\n" BUMP(
+		   0) "mov r1, 4\nlddw r2, func f\n"
+		      "mov r3, r10\nadd r3, -16\nmov r4, 0\ncall 181\nadd r0, r7\nexit\n"
+		      "f: ldxdw r1, [r2+0]\ncall local g\nmov r0, 0\nexit\n"
+		      "g: mov r6, r1\n" TAIL(1) "mov r0, 100\nexit",
+	   -1},
+	  {"mov r6, r1\n" BUMP(1) LOOP_OF(11, "f") "ldxdw r0, [r10-8]\nexit\n" ADDS("f"), 1}}},
 	{"a loop in each",
 	 BPF_PROG_TYPE_SOCKET_FILTER,
 	 {{"mov r6, r1\nmov r7, 10\nagain: \n" BUMP(0) "sub r7, 1\njne r7, 0, again\n" TAIL(
@@ -314,7 +384,7 @@ static void run_chain(struct side *side)
 	for (unsigned i = 0; i < CHAIN_PROGS && chain->progs[i].text; i++) {
 		long fd = try_load(side, chain->type, 0, 0, chain->progs[i].text, &maps);
 
-		note_result(side, fd, "program %u", i);
+		assert_true(fd >= 0);
 		if (!i)
 			first = fd;
 		if (chain->progs[i].slot >= 0)

@@ -291,23 +291,6 @@ static void counts_are_kept_apart(void **state)
 
 /* Parent and child run at once, each on memory of its own: the context of one never shows in the
  * other. */
-/* What keeps counters beside its frames is called by nobody (CAVEATS): a clear no, and the array as
- * it was. */
-static void loops_of_the_runtime_are_not_put(void **state)
-{
-	int tails, fd;
-
-	(void)state;
-	open_side(&fort_engine_interp, FORT_ISOLATION_SFI);
-	tails = new_tails();
-	fd = load("mov r6, 0\nl: may_goto out\nadd r6, 1\nja l\nout: mov r0, 3\nexit", tails);
-	assert_int_equal(put(tails, 1, fd), -EOPNOTSUPP);
-	assert_int_equal(take_out(tails, 1), -ENOENT);
-	close(fd);
-	close(tails);
-	close_side();
-}
-
 static void children_run(void **state)
 {
 	static const char caller[] = "mov r6, r1\nstw [r1+48], NUMBER\nlddw r2, map_fd TAILS\n"
@@ -355,7 +338,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arrays_change), cmocka_unit_test(functions_are_returned_from),
 		cmocka_unit_test(ends_are_told), cmocka_unit_test(counts_are_kept_apart),
-		cmocka_unit_test(children_run),  cmocka_unit_test(loops_of_the_runtime_are_not_put),
+		cmocka_unit_test(children_run),
 	};
 
 	if (argc == 3 && !strcmp(argv[1], "--isolation")) {

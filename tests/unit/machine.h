@@ -104,7 +104,7 @@ static inline void machine_load(struct machine *m, const char *source,
 		skip();
 	}
 	*m = (struct machine){.engine = &MACHINE_ENGINE, .helper = machine_no_helper};
-	fort_arena_init(&m->arena, 1u << 20);
+	fort_arena_init(&m->arena, 1u << 26);
 	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
 		fail_msg("line %u, column %u: expected %s", error.line, error.column,
 			 error.expected);

@@ -9,8 +9,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <errno.h>
+#include <stdlib.h>
 
+#include "base/text.h"
 #include "helper/helper.h"
 #include "machine.h"
 
@@ -152,27 +153,124 @@ static void others_stay_as_they_are(void **state)
 	machine_free(&m);
 }
 
-/* A jump has 16 bits; what is put between may be too much for it. */
-static void jumps_may_become_too_long(void **state)
+/* --- jumps that become too long for their 16 bits --- */
+
+/* Compiling takes LLVM long, and what a guest computes. */
+#ifdef MACHINE_MPK
+#define LONG_TRIES 1u
+#else
+#define LONG_TRIES (MACHINE_ENGINE.proven_only ? 2u : 32u)
+#endif
+
+static void add_filling(struct fort_text *text, unsigned n)
 {
-	static struct fort_insn insns[INT16_MAX + 3];
+	for (unsigned i = 0; i < n; i++)
+		fort_text_add(text, "add r0, 1\n");
+}
+
+/* Forward and back over much, and a counted jump: conditions on constants, registers, low halves
+ * and bits, and none. The first one jumps over n + m + 7 instructions. */
+static uint64_t run_long(unsigned r6, unsigned n, unsigned m)
+{
+	struct fort_text text = fort_text_new();
+	struct machine machine;
+	uint64_t r0;
+
+	fort_text_add(&text,
+		      "mov r0, 0\nmov r6, %u\nmov r7, 3\nl: jeq r6, 3, o\njset r6, 8, o\n"
+		      "jgt32 r6, 100, o\nmay_goto o\n",
+		      r6);
+	add_filling(&text, n);
+	fort_text_add(&text, "add r6, 1\njlt r6, r7, l\njeq r6, 71, q\nja l\nq: \n");
+	add_filling(&text, m);
+	fort_text_add(&text, "o: add r0, r6\nexit");
+	machine_load(&machine, text.data, NULL, 0);
+	fort_text_free(&text);
+	machine.helper = fort_helper_function;
+	machine.unproven = !MACHINE_ENGINE.proven_only;
+	assert_int_equal(machine_compile(&machine, FORT_ISOLATION_SFI), 0);
+	r0 = machine_run(&machine);
+	assert_int_equal(machine.run.abort.code, 0);
+	machine_free(&machine);
+	return r0;
+}
+
+static void jumps_become_long(void **state)
+{
+	unsigned most = INT16_MAX - 7;
+
+	/* By what a counted jump becomes, and a little: around that some jumps fit and some do
+	 * not. */
+	for (unsigned less = 0; less < LONG_TRIES; less++) {
+		unsigned n = (most - less) / 3 + less * 400, m = most - less - n;
+
+		assert_int_equal(run_long(0, n, m), 3 * n + 3);
+		assert_int_equal(run_long(8, n, m), 8);
+		assert_int_equal(run_long(101, n, m), 101);
+		assert_int_equal(run_long(70, n, m), n + m + 71);
+	}
+}
+
+/* Where a jump of the expanded program gets to, through those that it is made of. */
+static uint32_t end_of_jump(const struct fort_program *program, uint32_t pc)
+{
+	uint32_t to = (uint32_t)fort_insn_target(&program->insns[pc], pc);
+
+	/* What jumps no further than over the next one jumps to a longer one. */
+	if (to == pc + 2 && program->insns[pc + 1].kind == FORT_JA &&
+	    program->insns[to].op == FORT_OP_JA32)
+		to = (uint32_t)fort_insn_target(&program->insns[to], to);
+	return to;
+}
+
+/* As large as programs are, with a jump as long as there is at every eighth instruction: each goes
+ * to what its target became, and so does what comes behind one that is not taken. */
+static void all_of_a_large_program(void **state)
+{
+	const uint32_t n = FORT_PROG_INSNS_MAX, step = 8;
+	struct fort_insn *insns = calloc(n, sizeof(*insns));
+	uint32_t *starts = calloc(n, sizeof(*starts));
 	struct fort_graph_error error;
 	struct fort_expanded expanded;
 	struct fort_arena arena;
 	struct fort_graph graph;
-	const uint32_t n = FORT_LEN(insns);
+	uint32_t jumps = 0, stretched = 0;
 
-	insns[0] = fort_insn_make(FORT_ROW_JEQ64_K, 1, 0, INT16_MAX, 0);
-	for (uint32_t pc = 1; pc + 1 < n; pc++)
+	for (uint32_t pc = 0; pc < n; pc++)
 		insns[pc] = fort_insn_make(FORT_ROW_MOV64_K, 0, 0, 0, 1);
 	insns[n - 1] = fort_insn_make(FORT_ROW_EXIT, 0, 0, 0, 0);
-	insns[5] = fort_insn_make(FORT_ROW_MAY_GOTO, 0, 0, 2, 0);
-	fort_arena_init(&arena, 1u << 24);
+	for (uint32_t pc = 0; pc + step < n; pc += step) {
+		int64_t most = pc % 16 ? (int64_t)n - 2 - pc : -(int64_t)pc - 1;
+		int64_t off = most > INT16_MAX ? INT16_MAX : most < INT16_MIN ? INT16_MIN : most;
+
+		insns[pc] = fort_insn_make(FORT_ROW_JGT64_K, 1, 0, (int16_t)off, 0);
+		insns[pc + 3] = fort_insn_make(FORT_ROW_MAY_GOTO, 0, 0, 1, 0);
+	}
+	fort_arena_init(&arena, 1u << 30);
 	assert_int_equal(fort_graph_build(&arena, insns, n, &graph, &error), 0);
-	assert_int_equal(fort_expand(&graph.program, &arena, &expanded), -E2BIG);
-	insns[0].off = 7;
 	assert_int_equal(fort_expand(&graph.program, &arena, &expanded), 0);
+	for (uint32_t pc = expanded.program.n_insns; pc-- > 0;)
+		if (expanded.sights[pc] == FORT_SIGHT_BEGINS)
+			starts[expanded.origin[pc]] = pc;
+	for (uint32_t pc = 0; pc < n; pc++) {
+		if (insns[pc].kind != FORT_JCC_K)
+			continue;
+		assert_int_equal(end_of_jump(&expanded.program, starts[pc]),
+				 starts[fort_insn_target(&insns[pc], pc)]);
+		if (starts[pc + 1] != starts[pc] + 1) {
+			assert_int_equal(expanded.program.insns[starts[pc] + 1].kind, FORT_JA);
+			assert_int_equal(fort_insn_target(&expanded.program.insns[starts[pc] + 1],
+							  starts[pc] + 1),
+					 starts[pc + 1]);
+			stretched++;
+		}
+		jumps++;
+	}
+	assert_in_range(jumps, n / step - 1, n / step);
+	assert_in_range(stretched, jumps * 9 / 10, jumps);
 	fort_arena_free(&arena);
+	free(starts);
+	free(insns);
 }
 
 int main(void)
@@ -181,7 +279,8 @@ int main(void)
 		cmocka_unit_test(programs_do_what_they_should),
 		cmocka_unit_test(what_comes_out_is_a_program),
 		cmocka_unit_test(others_stay_as_they_are),
-		cmocka_unit_test(jumps_may_become_too_long),
+		cmocka_unit_test(jumps_become_long),
+		cmocka_unit_test(all_of_a_large_program),
 	};
 
 	if (machine_must_skip())

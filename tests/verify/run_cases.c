@@ -281,7 +281,6 @@ static const struct {
 	 "nobody here makes such maps: they belong to a struct of the kernel"},
 	{FORT_DIAG_BTF_LATER, "said where programs are loaded: test_verify_runs"},
 	{FORT_DIAG_CTX_LATER, "the same"},
-	{FORT_DIAG_TAIL_LOOP_LATER, "the same"},
 	{FORT_DIAG_KFUNC_LATER, "the same"},
 	{FORT_DIAG_MAP_DIRECT, "this kernel has a struct for every type of map"},
 	{FORT_DIAG_ITER_ODD, "no function of this kernel is wrong so"},

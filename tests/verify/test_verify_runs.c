@@ -41,10 +41,6 @@ static void idle_programs_are_named(void **state)
 		 "mov r2, 0\nmov r3, r10\nadd r3, -16\n"
 		 "call kfunc bpf_dynptr_from_xdp\nmov r0, 2\nexit",
 		 "F0717", 3},
-		{"xdp",
-		 "mov r6, r1\nmov r7, 0\nloop: may_goto out\nadd r7, 1\nja loop\n"
-		 "out: mov r1, r6\nlddw r2, map_idx 12\nmov r3, 1\ncall 12\nmov r0, 2\nexit",
-		 "F1007", 9},
 	};
 
 	(void)state;
