@@ -73,11 +73,12 @@ struct fort_map_object {
 struct fort_prog_object {
 	struct fort_object object;
 	struct fort_arena arena; /* owns insns, records, maps as loaded */
+	void *memory;            /* of its first part; heap */
 	const struct fort_prog_info *type;
 	char name[FORT_NAME_BYTES];
 	uint32_t expected_attach_type, flags;
 	bool gpl;
-	const struct fort_raw_insn *insns; /* with map references as indices */
+	struct fort_raw_insn *insns; /* from when it is taken in, with map references as indices */
 	uint32_t n_insns;
 	struct fort_map_object **maps; /* used, then bound; heap */
 	uint32_t n_maps;
