@@ -10,11 +10,12 @@
 #include "base/text.h"
 #include "bench.h"
 #include "helper/helper.h"
+#include "isolate/spares.h"
 #include "load/loaded.h"
 #include "load/unit.h"
 #include "verify/verify.h"
 
-#define INSNS  1000u
+#define INSNS      1000u
 #define ROUNDS_MAX 100000u
 
 enum part { DECODE, SEARCH, CHECK, COMPILE, PARTS };
@@ -28,6 +29,9 @@ struct load {
 	struct fort_verify_result found;
 	struct fort_proven proven;
 	struct fort_loaded *loaded;
+	/* As stores have them. */
+	struct fort_spares spares;
+	_Alignas(16) uint8_t memory[FORT_LOADED_BYTES(INSNS)];
 };
 
 static void die(const char *what, int err)
@@ -105,7 +109,10 @@ static void compile(struct load *load)
 						  .n_slots = 1,
 						  .packet_bytes = FORT_PAGE_BYTES,
 						  .fuel = FORT_FUEL_DEFAULT,
-						  .scratch = &load->arenas[2]};
+						  .scratch = &load->arenas[2],
+						  .spares = &load->spares,
+						  .memory = load->memory,
+						  .memory_bytes = sizeof(load->memory)};
 	int err = fort_loaded_open(&request, &load->loaded);
 
 	if (err)
@@ -122,7 +129,8 @@ static void forget(struct load *load)
 
 static unsigned rounds = 201;
 
-static void print_row(const char *what, const char *const *names, unsigned n, double us[][ROUNDS_MAX])
+static void print_row(const char *what, const char *const *names, unsigned n,
+		      double us[][ROUNDS_MAX])
 {
 	printf("%-40s %6.1f us:", what, bench_median(us[n], rounds));
 	for (unsigned i = 0; i < n; i++)
@@ -156,15 +164,18 @@ static void measure_parts(struct load *load)
 		fort_arena_free(&load->arenas[i]);
 }
 
-/* What compiling consists of: the program rewritten for engines, its window, machine code in a place
- * of its own; and the last without the place, by the instructions that a second would take. */
+/* What compiling consists of: the program rewritten for engines, its window, machine code in a
+ * place of its own; and the last without the place, by the instructions that a second would take.
+ */
 static void measure_compile(struct load *load)
 {
 	enum { REWRITE, WINDOW, CODE, FREE, COMPILE_PARTS };
 	static const char *const names[] = {"rewrite", "window", "code", "free"};
 	static double us[COMPILE_PARTS + 1][ROUNDS_MAX];
-	const struct fort_domain_layout layout = {
-		.n_slots = 1, .ctx_bytes = 64, .packet_bytes = FORT_PAGE_BYTES};
+	const struct fort_domain_layout layout = {.n_slots = 1,
+						  .ctx_bytes = 64,
+						  .packet_bytes = FORT_PAGE_BYTES,
+						  .spares = &load->spares};
 
 	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
 		fort_arena_init(&load->arenas[i], SIZE_MAX);
@@ -261,6 +272,7 @@ int main(int argc, char **argv)
 	write_program(&load);
 	measure_parts(&load);
 	measure_compile(&load);
+	fort_spares_close(&load.spares);
 	measure_store(&load);
 	return 0;
 }

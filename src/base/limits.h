@@ -46,6 +46,7 @@
 
 /* Runs */
 #define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
+#define FORT_SPARES_MAX           4u    /* windows of a store kept for programs to come */
 #define FORT_FUEL_DEFAULT         (1ull << 28) /* slots executed through back edges and calls */
 #define FORT_RUN_NS_MAX           5000000000ull /* processor time of one run in a host: the watchdog's */
 #define FORT_WATCH_PERIOD_NS      5000000ull

@@ -29,7 +29,7 @@ static const struct fort_tail *take(struct fort_run *run, const struct fort_engi
 
 	run->tails.next = NULL;
 	if (tail && tail->engine == engine &&
-	    run->tails.used + tail->stack_bytes <= tail->domain->stack_bytes)
+	    run->tails.used + tail->stack_bytes <= tail->domain->shape.stack_bytes)
 		return tail;
 	fort_run_abort(run, tail && tail->engine == engine ? FORT_ABORT_DEPTH : FORT_ABORT_TRAP, 0);
 	return NULL;

@@ -13,15 +13,25 @@
 #include "isolate/keys.h"
 #include "isolate/window.h"
 
+struct fort_spares;
+
+/* What is in a window before its maps. */
+struct fort_domain_shape {
+	uint32_t n_slots, stack_bytes, ctx_bytes, packet_bytes;
+	bool packet_writable, hidden;
+};
+
 struct fort_domain {
 	struct fort_window window;
-	uint32_t n_slots, ctx_bytes, packet_bytes;
+	struct fort_domain_shape shape;
 	uint32_t slot_start, slot_stride;           /* of slot 0's stack; between slots */
-	uint32_t stack_bytes;                       /* of a slot */
 	uint32_t ctx_from_stack;                    /* ctx image, relative to the slot's stack */
 	uint32_t packet_start;                      /* 0 when there is no packet area */
 	uint32_t map_start[FORT_MAPS_PER_PROG_MAX]; /* 0: nothing of this map is in the window */
 	uint32_t n_maps;
+	uint32_t maps_start;        /* where maps begin */
+	bool shared;                /* by fort_domain_share */
+	struct fort_spares *spares; /* where it goes when it is closed; or NULL */
 	/* Under protection keys; NULL: not. What the thread's rights are while the program runs,
 	 * and what is taken from them while the runtime works. */
 	struct fort_keys *keys;
@@ -36,6 +46,9 @@ struct fort_domain_layout {
 	bool packet_writable;
 	bool hidden; /* slots have FORT_HIDDEN_BYTES more, behind the page after the stack */
 	struct fort_keys *keys; /* of protection keys; they must outlive the domain. NULL: none */
+	/* Where a domain may come from, and go to when it is closed (isolate/spares.h): they must
+	 * outlive it. NULL: nowhere. Those with keys do neither. */
+	struct fort_spares *spares;
 };
 
 /* What of a map goes into the window. */
@@ -65,7 +78,7 @@ uint32_t fort_domain_shared_bytes(const struct fort_domain *domain);
 /* Puts the slot and the packet area into an object of that many bytes, as fort_window_add_fd has
  * them, so that other domains of the same layout see the same there. What was in them is gone. Not
  * while a program runs. Returns 0 or the system call's error. */
-FORT_CHECKED int fort_domain_share(const struct fort_domain *domain, int fd);
+FORT_CHECKED int fort_domain_share(struct fort_domain *domain, int fd);
 
 /* Opens what of the domain is closed to the thread, where it is under protection keys, and closes
  * it again. Around all work with the window; may be nested. */
@@ -96,7 +109,7 @@ static inline uint64_t fort_domain_address(const struct fort_domain *domain, uin
 static inline uint64_t fort_domain_stack_top(const struct fort_domain *domain, uint32_t slot)
 {
 	return fort_domain_address(domain, domain->slot_start + slot * domain->slot_stride +
-						   domain->stack_bytes);
+						   domain->shape.stack_bytes);
 }
 
 static inline uint64_t fort_domain_ctx(const struct fort_domain *domain, uint32_t slot)

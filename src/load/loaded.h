@@ -37,7 +37,16 @@ struct fort_load_request {
 	const char *cache;          /* as in struct fort_compile */
 	struct fort_arena *scratch; /* the same */
 	bool tails;                 /* it may be part of tail calls: stacks have room for that */
+	struct fort_spares *spares; /* as in struct fort_domain_layout */
+	/* What the program lies in as far as it goes: aligned to 16, outlives it. NULL: pages of
+	 * its own. */
+	void *memory;
+	size_t memory_bytes;
 };
+
+/* What a program of so many instructions and few maps lies in. */
+#define FORT_LOADED_BYTES(n_insns) \
+	(sizeof(struct fort_loaded) + (n_insns) * sizeof(struct fort_insn) + 1024)
 
 struct fort_loaded {
 	struct fort_arena arena; /* of everything here but maps */

@@ -14,6 +14,7 @@
 #include "btf/info.h"
 #include "btf/tracing.h"
 #include "helper/services.h"
+#include "isolate/spares.h"
 #include "map/map.h"
 #include "step/kernel.h"
 #include "store/crash.h"
@@ -160,6 +161,7 @@ struct fort_store {
 	void *listener_owner;
 	struct fort_area *areas[FORT_AREAS_MAX]; /* of program types; made when first needed */
 	struct fort_road_memory memory;
+	struct fort_spares spares;
 	struct fort_load_report report;
 	struct fort_test_result last_run;
 	uint32_t uprobe_type;

@@ -334,6 +334,7 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.name = prog->name,
 		.host = &call->store->host,
 		.memory = &call->store->memory,
+		.spares = &call->store->spares,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
 		.keys = &call->store->keys,

@@ -20,6 +20,7 @@
 
 struct fort_road_program {
 	struct fort_loaded *loaded;
+	void *memory;                     /* that it lies in */
 	struct fort_package_parts *parts; /* what a package of it is made of; what is in it says */
 	struct fort_buf package;          /* empty until somebody asks for it */
 	pthread_mutex_t packing;
@@ -233,11 +234,12 @@ static void drop_parts(struct fort_package_parts *parts)
 	free(parts);
 }
 
-static int compile(struct load *load, struct fort_loaded **out)
+static int compile(struct load *load, struct fort_road_program *program)
 {
 	const struct fort_road_request *request = load->request;
+	size_t bytes = FORT_LOADED_BYTES(request->n_insns);
 	char directory[FORT_CACHE_PATH_BYTES];
-	const struct fort_load_request wanted = {
+	struct fort_load_request wanted = {
 		.proven = &load->proven,
 		.maps = request->maps,
 		.engine = request->engine,
@@ -255,9 +257,16 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.cache = fort_cache_directory(directory),
 		.tails = true,
 		.scratch = &load->memory.scratch,
+		.spares = request->spares,
+		.memory_bytes = bytes,
 	};
 	uint64_t start = now_ns();
-	int err = fort_loaded_open(&wanted, out);
+	int err;
+
+	program->memory = wanted.memory = malloc(bytes);
+	if (!program->memory)
+		return -ENOMEM;
+	err = fort_loaded_open(&wanted, &program->loaded);
 
 	load->report->compile_ns = now_ns() - start;
 	return err;
@@ -274,7 +283,7 @@ static int take_in(struct load *load, struct fort_road_program **out)
 	pthread_mutex_init(&program->packing, NULL);
 	program->host = load->request->host;
 	fort_buf_init(&program->package, SIZE_MAX);
-	err = compile(load, &program->loaded);
+	err = compile(load, program);
 	program->parts = err ? NULL : keep_parts(load);
 	if (!err && !program->parts)
 		err = -ENOMEM;
@@ -354,6 +363,7 @@ void fort_road_unload(struct fort_road_program *program)
 	if (program->area) /* no table has it any more; who found it there may be in it */
 		fort_grace_wait(&program->area->grace);
 	fort_loaded_close(program->loaded);
+	free(program->memory);
 	drop_parts(program->parts);
 	fort_buf_free(&program->package);
 	pthread_mutex_destroy(&program->packing);

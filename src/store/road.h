@@ -132,6 +132,7 @@ struct fort_road_request {
 	const char *name;
 	struct fort_host *host; /* outlives the program */
 	struct fort_road_memory *memory;
+	struct fort_spares *spares; /* windows of programs that are gone; outlive the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;

@@ -78,6 +78,7 @@ void fort_store_free(struct fort_store *store)
 	for (unsigned kind = 0; kind < FORT_OBJECT_KINDS; kind++)
 		free(store->tables[kind].objects);
 	free(store->identities.entries);
+	fort_spares_close(&store->spares);
 	fort_arena_free(&store->memory.proof);
 	fort_arena_free(&store->memory.check);
 	fort_arena_free(&store->memory.scratch);

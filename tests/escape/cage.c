@@ -71,7 +71,7 @@ static void add_own(struct cage *cage)
 	const struct fort_domain *domain = &w->domain;
 	uint8_t *base = domain->window.base, packet[CAGE_PACKET_BYTES];
 
-	for (uint32_t slot = 0; slot < domain->n_slots; slot++) {
+	for (uint32_t slot = 0; slot < domain->shape.n_slots; slot++) {
 		uint8_t *stack = base + domain->slot_start + slot * domain->slot_stride;
 
 		add(cage->own, &cage->n_own, "stack", stack, FORT_FRAMES_MAX * FORT_STACK_BYTES);
