@@ -9,6 +9,7 @@
 #include "abi/progs.h"
 #include "base/text.h"
 #include "bench.h"
+#include "engine/code_pool.h"
 #include "helper/helper.h"
 #include "isolate/spares.h"
 #include "load/loaded.h"
@@ -31,6 +32,7 @@ struct load {
 	struct fort_loaded *loaded;
 	/* As stores have them. */
 	struct fort_spares spares;
+	struct fort_code_pool *pool;
 	_Alignas(16) uint8_t memory[FORT_LOADED_BYTES(INSNS)];
 };
 
@@ -111,6 +113,7 @@ static void compile(struct load *load)
 						  .fuel = FORT_FUEL_DEFAULT,
 						  .scratch = &load->arenas[2],
 						  .spares = &load->spares,
+						  .pool = load->pool,
 						  .memory = load->memory,
 						  .memory_bytes = sizeof(load->memory)};
 	int err = fort_loaded_open(&request, &load->loaded);
@@ -192,6 +195,7 @@ static void measure_compile(struct load *load)
 					       .helper = fort_helper_function,
 					       .shape = fort_helper_shape,
 					       .scratch = &load->arenas[2],
+					       .pool = load->pool,
 					       .proven = true};
 		struct fort_code *code;
 		double at[COMPILE_PARTS + 1];
@@ -270,9 +274,12 @@ int main(int argc, char **argv)
 	if (!rounds || rounds > ROUNDS_MAX)
 		return 2;
 	write_program(&load);
+	if (fort_code_pool_open(&load.pool))
+		die("no pool", 0);
 	measure_parts(&load);
 	measure_compile(&load);
 	fort_spares_close(&load.spares);
+	fort_code_pool_close(load.pool);
 	measure_store(&load);
 	return 0;
 }

@@ -125,9 +125,10 @@ static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 		if (x->bytes.at > INT32_MAX)
 			return -ENOMEM;
 		bytes = x->image_bytes = fort_x64_lay_out(x);
-		err = fort_x64_draft_open(x->n_helpers, bytes + 2, draft);
+		err = fort_x64_draft_open(x->pool, x->n_helpers, bytes + 2, draft);
 		if (err)
 			return err;
+		x->gap = draft->gap;
 		fort_x64_write(x, draft->code);
 		if (!find_forbidden(x, draft->code, bytes + 2))
 			return 0;
@@ -192,6 +193,7 @@ static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 	struct fort_inspect view = {.code = image->code,
 				    .bytes = (uint32_t)image->code_bytes,
 				    .n_slots = x->n_helpers,
+				    .gap = image->gap,
 				    .isolation = x->request->isolation,
 				    .cpu_offset = x->cpu_offset};
 	struct fort_x64_claims claims;
@@ -285,7 +287,13 @@ static int emit_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fo
 		return -ENOMEM;
 	carve_emission(x, &scratch);
 	err = emit(x, &draft);
-	return err ? err : finish(x, &draft, out);
+	err = err ? err : finish(x, &draft, out);
+	if (err == -ESTALE) { /* the piece cannot be written any more: a fork, perhaps */
+		x->pool = NULL;
+		err = emit(x, &draft);
+		err = err ? err : finish(x, &draft, out);
+	}
+	return err;
 }
 
 static int compile_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fort_code **out)
@@ -307,6 +315,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	struct fort_x64_layout layout = {0};
 	struct fort_x64 x = {.request = request,
 			     .layout = &layout,
+			     .pool = request->seal ? NULL : request->pool,
 			     .window = !fort_isolation_needs_proof(request->isolation),
 			     .hiding = request->blind ? FORT_X64_HIDE_ALL : FORT_X64_HIDE_NOTHING,
 			     .keyed = fort_isolations[request->isolation].keys,
@@ -373,6 +382,7 @@ static void view(const struct fort_code *code, struct fort_code_view *out)
 		.n_bytes = code->code_bytes,
 		.places = code->faults.places,
 		.n_places = code->faults.n_places,
+		.gap = code->image.gap,
 		.slots = code->functions,
 		.n_slots = code->n_slots,
 	};

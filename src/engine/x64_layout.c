@@ -214,12 +214,12 @@ static void copy(const struct fort_x64 *x, struct fort_x64_bytes *to, uint32_t f
 static void put_jump(const struct fort_x64 *x, struct fort_x64_bytes *to,
 		     const struct fort_x64_jump *jump)
 {
-	int64_t end = to->at + size_of(jump);
+	int64_t end = to->at + size_of(jump), slot = -(int64_t)x->gap - jump->label;
 
 	if (jump->cc == FORT_X64_CALL_HOST)
-		fort_x64_call_slot(to, -(int64_t)jump->label - end);
+		fort_x64_call_slot(to, slot - end);
 	else if (jump->cc == FORT_X64_JUMP_HOST)
-		fort_x64_jump_slot(to, -(int64_t)jump->label - end);
+		fort_x64_jump_slot(to, slot - end);
 	else if (jump->cc == FORT_X64_CALL_LABEL)
 		fort_x64_call(to, label_at(x->layout, jump->label) - end);
 	else

@@ -139,6 +139,7 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .lookups = lookups,
 				       .cache = request->cache,
 				       .scratch = request->scratch,
+				       .pool = request->pool,
 				       .proven = true,
 				       .blind = request->blind,
 				       .seal = request->seal};

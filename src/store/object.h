@@ -13,6 +13,7 @@
 #include "abi/cmds.h"
 #include "btf/info.h"
 #include "btf/tracing.h"
+#include "engine/code_pool.h"
 #include "helper/services.h"
 #include "isolate/spares.h"
 #include "map/map.h"
@@ -162,6 +163,7 @@ struct fort_store {
 	struct fort_area *areas[FORT_AREAS_MAX]; /* of program types; made when first needed */
 	struct fort_road_memory memory;
 	struct fort_spares spares;
+	struct fort_code_pool *pool;
 	struct fort_load_report report;
 	struct fort_test_result last_run;
 	uint32_t uprobe_type;

@@ -335,6 +335,7 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.host = &call->store->host,
 		.memory = &call->store->memory,
 		.spares = &call->store->spares,
+		.pool = call->store->pool,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
 		.keys = &call->store->keys,

@@ -258,6 +258,7 @@ static int compile(struct load *load, struct fort_road_program *program)
 		.tails = true,
 		.scratch = &load->memory.scratch,
 		.spares = request->spares,
+		.pool = request->pool,
 		.memory_bytes = bytes,
 	};
 	uint64_t start = now_ns();

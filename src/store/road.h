@@ -132,7 +132,8 @@ struct fort_road_request {
 	const char *name;
 	struct fort_host *host; /* outlives the program */
 	struct fort_road_memory *memory;
-	struct fort_spares *spares; /* windows of programs that are gone; outlive the program */
+	struct fort_code_pool *pool; /* of machine code; outlives the program */
+	struct fort_spares *spares;  /* windows of programs that are gone; outlive the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;
