@@ -53,20 +53,20 @@ static size_t carve_passes(struct fort_x64 *x, struct scratch *scratch)
 }
 
 /* For emitting: what operations may add at most. */
-static void carve_emission(struct fort_x64 *x, struct scratch *scratch)
+static void carve_emission(struct fort_x64 *x, const struct fort_x64_room *room,
+			   struct scratch *scratch)
 {
 	struct fort_x64_layout *layout = x->layout;
-	struct fort_x64_room room = fort_x64_room(x);
 
 	x->places = carve(scratch, x->n_ops + 1, sizeof(*x->places));
-	x->accesses = carve(scratch, room.accesses, sizeof(*x->accesses));
-	x->stops = carve(scratch, room.stops, sizeof(*x->stops));
-	x->colds = carve(scratch, room.colds, sizeof(*x->colds));
-	x->helpers = carve(scratch, room.helpers, sizeof(*x->helpers));
-	layout->jumps = carve(scratch, room.jumps, sizeof(*layout->jumps));
-	layout->labels = carve(scratch, room.labels, sizeof(*layout->labels));
+	x->accesses = carve(scratch, room->accesses, sizeof(*x->accesses));
+	x->stops = carve(scratch, room->stops, sizeof(*x->stops));
+	x->colds = carve(scratch, room->colds, sizeof(*x->colds));
+	x->helpers = carve(scratch, room->helpers, sizeof(*x->helpers));
+	layout->jumps = carve(scratch, room->jumps, sizeof(*layout->jumps));
+	layout->labels = carve(scratch, room->labels, sizeof(*layout->labels));
 	layout->aligns = carve(scratch, x->n_joins + 1, sizeof(*layout->aligns));
-	x->bytes.out = carve(scratch, room.bytes, 1);
+	x->bytes.out = carve(scratch, room->bytes, 1);
 }
 
 /* Of operations, of what is seldom done, and of what leaves. */
@@ -277,15 +277,16 @@ static int optimise(struct fort_x64 *x)
 
 static int emit_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fort_code **out)
 {
+	const struct fort_x64_room room = fort_x64_room(x);
 	struct fort_x64_draft draft;
 	struct scratch scratch = {0};
 	int err;
 
-	carve_emission(x, &scratch);
+	carve_emission(x, &room, &scratch);
 	scratch = (struct scratch){.at = fort_arena_room(arena, scratch.bytes)};
 	if (!scratch.at)
 		return -ENOMEM;
-	carve_emission(x, &scratch);
+	carve_emission(x, &room, &scratch);
 	err = emit(x, &draft);
 	err = err ? err : finish(x, &draft, out);
 	if (err == -ESTALE) { /* the piece cannot be written any more: a fork, perhaps */
