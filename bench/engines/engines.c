@@ -20,7 +20,6 @@
 #include "map/hash_find.h"
 #include "map/prog_array.h"
 #include "ours.h"
-#include "straight.h"
 
 #define ROUNDS    15
 #define ROUND_NS  400000.0
@@ -549,7 +548,6 @@ int main(int argc, char **argv)
 	print_calls();
 	print_interpreter();
 	bench_calls();
-	bench_straight();
 	print_sizes();
 	if (bench.tsv)
 		fclose(bench.tsv);

@@ -30,6 +30,7 @@ int fort_attachee_load(struct fort_attachee *attachee, const struct fort_attach_
 		       struct fort_text *why)
 {
 	int fds[FORT_PACKAGE_FDS_MAX], vacant = -1, err;
+	struct fort_span package;
 	uint32_t n_fds;
 
 	for (int i = 0; i < (int)FORT_PACKAGES_MAX; i++) {
@@ -46,8 +47,10 @@ int fort_attachee_load(struct fort_attachee *attachee, const struct fort_attach_
 		return -ENOSPC;
 	}
 	n_fds = list_fds(request, rings, fds);
-	err = fort_target_load(attachee->target, fort_road_package(request->program), fds, n_fds,
-			       number, why);
+	err = fort_road_package(request->program, &package);
+	if (err)
+		return err;
+	err = fort_target_load(attachee->target, package, fds, n_fds, number, why);
 	if (err)
 		return err;
 	attachee->load[vacant].program = request->program;

@@ -11,13 +11,29 @@
 struct fort_arena_chunk {
 	struct fort_arena_chunk *below;
 	size_t bytes, used; /* header included */
+	bool borrowed;
 };
 
-static const size_t header_bytes = 32;
+static const size_t header_bytes = FORT_ARENA_ON_BYTES;
 
 void fort_arena_init(struct fort_arena *arena, size_t limit_bytes)
 {
 	*arena = (struct fort_arena){.limit_bytes = limit_bytes};
+}
+
+void fort_arena_init_on(struct fort_arena *arena, size_t limit_bytes, void *memory, size_t bytes)
+{
+	struct fort_arena_chunk *chunk = memory;
+
+	_Static_assert(sizeof(*chunk) <= FORT_ARENA_ON_BYTES, "a chunk's header");
+	*chunk = (struct fort_arena_chunk){.bytes = bytes, .used = header_bytes, .borrowed = true};
+	*arena = (struct fort_arena){.limit_bytes = limit_bytes, .top = chunk};
+}
+
+static void free_chunk(struct fort_arena_chunk *chunk)
+{
+	if (!chunk->borrowed)
+		fort_pages_free(chunk, chunk->bytes);
 }
 
 static void pop_chunk(struct fort_arena *arena)
@@ -25,7 +41,7 @@ static void pop_chunk(struct fort_arena *arena)
 	struct fort_arena_chunk *top = arena->top;
 
 	arena->top = top->below;
-	fort_pages_free(top, top->bytes);
+	free_chunk(top);
 }
 
 void fort_arena_free(struct fort_arena *arena)
@@ -47,7 +63,7 @@ void fort_arena_reset(struct fort_arena *arena, size_t keep_bytes)
 		if (!kept && chunk->bytes <= keep_bytes)
 			kept = chunk;
 		else
-			fort_pages_free(chunk, chunk->bytes);
+			free_chunk(chunk);
 	}
 	if (kept) {
 		kept->below = NULL;
@@ -60,7 +76,8 @@ void fort_arena_reset(struct fort_arena *arena, size_t keep_bytes)
 /* Chunks double up to a size at which the cost of mmap no longer shows. */
 static bool push_chunk(struct fort_arena *arena, size_t need)
 {
-	size_t bytes = arena->top ? arena->top->bytes * 2 : CHUNK_BYTES_MIN;
+	bool grows = arena->top && !arena->top->borrowed;
+	size_t bytes = grows ? arena->top->bytes * 2 : CHUNK_BYTES_MIN;
 	struct fort_arena_chunk *chunk;
 	void *pages;
 
@@ -70,7 +87,7 @@ static bool push_chunk(struct fort_arena *arena, size_t need)
 		bytes = fort_round_up(need + header_bytes, FORT_PAGE_BYTES);
 	/* What does not fit into the first chunk will need most of the others: their pages come at
 	 * once, for less than one by one. */
-	if (arena->top ? fort_pages_alloc_present(bytes, &pages) : fort_pages_alloc(bytes, &pages))
+	if (grows ? fort_pages_alloc_present(bytes, &pages) : fort_pages_alloc(bytes, &pages))
 		return false;
 	chunk = pages;
 	*chunk = (struct fort_arena_chunk){.below = arena->top,

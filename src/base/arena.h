@@ -20,6 +20,10 @@ struct fort_arena_mark {
 };
 
 void fort_arena_init(struct fort_arena *arena, size_t limit_bytes);
+/* The same, and the first pieces are taken from memory of the caller's, which outlives what is in
+ * it: aligned to 16, FORT_ARENA_ON_BYTES of it for the arena's own use. */
+#define FORT_ARENA_ON_BYTES 32u
+void fort_arena_init_on(struct fort_arena *arena, size_t limit_bytes, void *memory, size_t bytes);
 /* Gives all memory back; the arena may be used again. */
 void fort_arena_free(struct fort_arena *arena);
 

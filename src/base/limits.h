@@ -46,12 +46,14 @@
 
 /* Runs */
 #define FORT_SLOTS_MAX            4096u /* places of one domain to run in: four mappings each */
+#define FORT_SPARES_MAX           4u    /* windows of a store kept for programs to come */
 #define FORT_FUEL_DEFAULT         (1ull << 28) /* slots executed through back edges and calls */
 #define FORT_RUN_NS_MAX           5000000000ull /* processor time of one run in a host: the watchdog's */
 #define FORT_WATCH_PERIOD_NS      5000000ull
 #define FORT_CRASH_PLACES         4096u /* programs of one store whose crashes all processes count */
 #define FORT_CRASH_RING_BYTES     (64u << 10) /* crashes nobody has read yet */
 #define FORT_CODE_IMAGES_MAX      (1u << 16) /* compiled programs of a process; four mappings each */
+#define FORT_CODE_PACKS_MAX       4096u      /* of a store: machine code of small programs */
 #define FORT_SEALED_MAX           4096u      /* compiled programs of a store that stay for ever */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */

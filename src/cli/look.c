@@ -113,7 +113,7 @@ bool fort_look_line(const struct fort_look *look, uint32_t before, uint32_t pc,
 static const char *slot_name(const struct fort_look *look, uint64_t offset)
 {
 	const struct fort_code_view *machine = &look->machine;
-	uint64_t index = (0 - offset) / sizeof(machine->slots[0]);
+	uint64_t index = (0 - offset - machine->gap) / sizeof(machine->slots[0]);
 	fort_helper_fn *function;
 
 	if (!index || index > machine->n_slots)

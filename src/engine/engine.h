@@ -29,6 +29,7 @@
 #include "isa/graph.h"
 #include "isolate/isolation.h"
 
+struct fort_code_pool;
 struct fort_code; /* what compile made; each engine has its own */
 
 /* What a helper call leaves in r1-r5, so that nothing of the host does. Not an address, and its
@@ -81,6 +82,9 @@ struct fort_compile {
 	/* A certificate of the program was checked. Without one, what machine code an engine makes
 	 * is read back (engine/inspect.h), and isolations that rest on one are refused. */
 	bool proven;
+	/* Where machine code goes if it fits (code_pool.h), unless it is sealed; outlives the code.
+	 * NULL: files of its own. */
+	struct fort_code_pool *pool;
 	/* To work in; what is taken from it is the caller's to give back. NULL: the engine finds
 	 * memory of its own. */
 	struct fort_arena *scratch;
@@ -109,8 +113,9 @@ struct fort_code_view {
 	uint32_t n_bytes;
 	const struct fort_code_place *places; /* ascending */
 	uint32_t n_places;
-	/* Functions of the host that it calls. Calls go through words right before the code, the
-	 * first one nearest. */
+	/* Functions of the host that it calls. Calls go through words that end `gap` bytes before
+	 * the code, the first one nearest. */
+	uint64_t gap;
 	fort_helper_fn *const *slots;
 	uint32_t n_slots;
 };

@@ -77,8 +77,9 @@ struct fort_inspect_function {
 
 struct fort_inspect {
 	const uint8_t *code;
-	uint32_t bytes;   /* whole pages, filled up with int3 */
+	uint32_t bytes;   /* filled up with int3 */
 	uint32_t n_slots; /* words before the code */
+	uint64_t gap;     /* bytes between them */
 	/* Of these, the only one that is jumped through, and never called; counted from the code,
 	 * the nearest is 1. 0: none. */
 	uint32_t tail_slot;

@@ -207,7 +207,8 @@ static bool is_cached(const struct fort_inspect_reader *reader, const ZydisDecod
 
 static bool is_slot(const struct fort_inspect_reader *reader, const ZydisDecodedOperand *operand)
 {
-	int64_t target = (int64_t)reader->next + operand->mem.disp.value;
+	int64_t target =
+		(int64_t)reader->next + operand->mem.disp.value + (int64_t)reader->image->gap;
 
 	return is_flat(operand) && operand->mem.base == ZYDIS_REGISTER_RIP && operand->size == 64 &&
 	       target < 0 && target % 8 == 0 && -target / 8 <= reader->image->n_slots;

@@ -642,7 +642,9 @@ static bool ask_abort(struct fort_inspect_reader *reader)
 /* The slot that an instruction names, counted from the code. */
 static uint32_t slot_of(const struct fort_inspect_reader *reader)
 {
-	return (uint32_t)(-((int64_t)reader->next + reader->operands[0].mem.disp.value) / 8);
+	int64_t at = (int64_t)reader->next + reader->operands[0].mem.disp.value;
+
+	return (uint32_t)(-(at + (int64_t)reader->image->gap) / 8);
 }
 
 /* The end of the image by a tail call: a return, but for where it goes; the run is told what fuel

@@ -273,7 +273,7 @@ int fort_llvm_build(const struct fort_compile *request, struct fort_span object,
 
 	if (!open_header(&o) || !place_sections(&o) || !find_start(&o, &built.start))
 		return -ENOEXEC;
-	err = fort_x64_draft_open(o.n_slots, o.code_bytes, &draft);
+	err = fort_x64_draft_open(NULL, o.n_slots, o.code_bytes, &draft);
 	if (err)
 		return err;
 	err = write_image(&o, draft.code) ? note(&o, draft.code, &built) : -ENOEXEC;

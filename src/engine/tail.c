@@ -42,7 +42,7 @@ static const struct fort_tail *take(struct fort_run *run, const struct fort_engi
 	const struct fort_tail *tail = run->tails.next;
 
 	run->tails.next = NULL;
-	if (tail && tail->engine == engine && run->tails.level < tail->domain->n_levels)
+	if (tail && tail->engine == engine && run->tails.level < tail->domain->shape.n_levels)
 		return tail;
 	fort_run_abort(run, tail && tail->engine == engine ? FORT_ABORT_DEPTH : FORT_ABORT_TRAP, 0);
 	return NULL;

@@ -53,20 +53,20 @@ static size_t carve_passes(struct fort_x64 *x, struct scratch *scratch)
 }
 
 /* For emitting: what operations may add at most. */
-static void carve_emission(struct fort_x64 *x, struct scratch *scratch)
+static void carve_emission(struct fort_x64 *x, const struct fort_x64_room *room,
+			   struct scratch *scratch)
 {
 	struct fort_x64_layout *layout = x->layout;
-	struct fort_x64_room room = fort_x64_room(x);
 
 	x->places = carve(scratch, x->n_ops + 1, sizeof(*x->places));
-	x->accesses = carve(scratch, room.accesses, sizeof(*x->accesses));
-	x->stops = carve(scratch, room.stops, sizeof(*x->stops));
-	x->colds = carve(scratch, room.colds, sizeof(*x->colds));
-	x->helpers = carve(scratch, room.helpers, sizeof(*x->helpers));
-	layout->jumps = carve(scratch, room.jumps, sizeof(*layout->jumps));
-	layout->labels = carve(scratch, room.labels, sizeof(*layout->labels));
+	x->accesses = carve(scratch, room->accesses, sizeof(*x->accesses));
+	x->stops = carve(scratch, room->stops, sizeof(*x->stops));
+	x->colds = carve(scratch, room->colds, sizeof(*x->colds));
+	x->helpers = carve(scratch, room->helpers, sizeof(*x->helpers));
+	layout->jumps = carve(scratch, room->jumps, sizeof(*layout->jumps));
+	layout->labels = carve(scratch, room->labels, sizeof(*layout->labels));
 	layout->aligns = carve(scratch, x->n_joins + 1, sizeof(*layout->aligns));
-	x->bytes.out = carve(scratch, room.bytes, 1);
+	x->bytes.out = carve(scratch, room->bytes, 1);
 }
 
 /* Of operations, of what is seldom done, and of what leaves. */
@@ -125,9 +125,10 @@ static int emit(struct fort_x64 *x, struct fort_x64_draft *draft)
 		if (x->bytes.at > INT32_MAX)
 			return -ENOMEM;
 		bytes = x->image_bytes = fort_x64_lay_out(x);
-		err = fort_x64_draft_open(x->n_helpers, bytes + 2, draft);
+		err = fort_x64_draft_open(x->pool, x->n_helpers, bytes + 2, draft);
 		if (err)
 			return err;
+		x->gap = draft->gap;
 		fort_x64_write(x, draft->code);
 		if (!find_forbidden(x, draft->code, bytes + 2))
 			return 0;
@@ -192,6 +193,7 @@ static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 	struct fort_inspect view = {.code = image->code,
 				    .bytes = (uint32_t)image->code_bytes,
 				    .n_slots = x->n_helpers,
+				    .gap = image->gap,
 				    .isolation = x->request->isolation,
 				    .cpu_offset = x->cpu_offset};
 	struct fort_x64_claims claims;
@@ -275,17 +277,24 @@ static int optimise(struct fort_x64 *x)
 
 static int emit_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fort_code **out)
 {
+	const struct fort_x64_room room = fort_x64_room(x);
 	struct fort_x64_draft draft;
 	struct scratch scratch = {0};
 	int err;
 
-	carve_emission(x, &scratch);
+	carve_emission(x, &room, &scratch);
 	scratch = (struct scratch){.at = fort_arena_room(arena, scratch.bytes)};
 	if (!scratch.at)
 		return -ENOMEM;
-	carve_emission(x, &scratch);
+	carve_emission(x, &room, &scratch);
 	err = emit(x, &draft);
-	return err ? err : finish(x, &draft, out);
+	err = err ? err : finish(x, &draft, out);
+	if (err == -ESTALE) { /* the piece cannot be written any more: a fork, perhaps */
+		x->pool = NULL;
+		err = emit(x, &draft);
+		err = err ? err : finish(x, &draft, out);
+	}
+	return err;
 }
 
 static int compile_in_arena(struct fort_x64 *x, struct fort_arena *arena, struct fort_code **out)
@@ -307,6 +316,7 @@ static int compile(const struct fort_compile *request, struct fort_code **out)
 	struct fort_x64_layout layout = {0};
 	struct fort_x64 x = {.request = request,
 			     .layout = &layout,
+			     .pool = request->seal ? NULL : request->pool,
 			     .window = !fort_isolation_needs_proof(request->isolation),
 			     .hiding = request->blind ? FORT_X64_HIDE_ALL : FORT_X64_HIDE_NOTHING,
 			     .keyed = fort_isolations[request->isolation].keys,
@@ -373,6 +383,7 @@ static void view(const struct fort_code *code, struct fort_code_view *out)
 		.n_bytes = code->code_bytes,
 		.places = code->faults.places,
 		.n_places = code->faults.n_places,
+		.gap = code->image.gap,
 		.slots = code->functions,
 		.n_slots = code->n_slots,
 	};

@@ -25,22 +25,15 @@ static fort_x64_emitter *const emitters[FORT_X64_OPS] = {
 
 /* Most operations are one or two instructions, with constants that may have to be hidden; the
  * others have jumps, ways out, and code that is seldom run. */
+#define KIND(kind) (1u << FORT_X64_OP_##kind)
+#define OTHER_KINDS                                                                             \
+	(KIND(JUMP) | KIND(AHEAD) | KIND(CHARGE) | KIND(BRANCH) | KIND(DIVIDE) | KIND(HELPER) | \
+	 KIND(LOOKUP) | KIND(CPU) | KIND(CACHED) | KIND(LOCAL) | KIND(CALLX))
+_Static_assert(FORT_X64_OPS <= 32, "a bit for each kind");
+
 static bool is_simple(const struct fort_x64_op *op)
 {
-	switch (op->kind) {
-	case FORT_X64_OP_JUMP:
-	case FORT_X64_OP_AHEAD:
-	case FORT_X64_OP_CHARGE:
-	case FORT_X64_OP_BRANCH:
-	case FORT_X64_OP_DIVIDE:
-	case FORT_X64_OP_HELPER:
-	case FORT_X64_OP_LOOKUP:
-	case FORT_X64_OP_CPU:
-	case FORT_X64_OP_CACHED:
-	case FORT_X64_OP_LOCAL:
-	case FORT_X64_OP_CALLX: return false;
-	default: return true;
-	}
+	return !(OTHER_KINDS >> op->kind & 1);
 }
 
 #define SIMPLE_BYTES 128u

@@ -19,23 +19,46 @@ static const struct encoding {
 };
 #define DIGIT_IS_REGISTER 8
 
+/* An instruction is written through a cursor of its own: a byte may be anything's, so that what is
+ * behind a pointer would be read and written again with each. */
+static inline void put(uint8_t **at, uint8_t byte)
+{
+	*(*at)++ = byte;
+}
+
+static inline void put_word(uint8_t **at, uint64_t word, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		put(at, (uint8_t)(word >> 8 * i));
+}
+
+static inline uint8_t *start(const struct fort_x64_bytes *to)
+{
+	return to->out + to->at;
+}
+
+static inline void end(struct fort_x64_bytes *to, const uint8_t *at)
+{
+	to->at = (uint32_t)(at - to->out);
+}
+
 /* Everything before the ModRM byte. `reg` and `rm` are numbers of registers, for their fourth bits
  * and, in byte rows, for the registers that only a REX prefix names. */
-static void put_opcode(struct fort_x64_bytes *to, const struct encoding *e, unsigned bits,
-		       unsigned reg, unsigned index, unsigned rm, unsigned plus)
+static inline void put_opcode(uint8_t **at, const struct encoding *e, unsigned bits, unsigned reg,
+			      unsigned index, unsigned rm, unsigned plus)
 {
 	uint8_t rex = (uint8_t)((bits == 64 ? REX_W : 0) | (reg & 8 ? REX_R : 0) |
 				(index & 8 ? REX_X : 0) | (rm & 8 ? REX_B : 0));
 
 	if (e->prefix)
-		fort_x64_byte(to, e->prefix);
+		put(at, e->prefix);
 	if (bits == 16)
-		fort_x64_byte(to, OPERAND_16);
+		put(at, OPERAND_16);
 	if (rex || (e->byte && (reg >= FORT_X64_RSP || rm >= FORT_X64_RSP)))
-		fort_x64_byte(to, REX | rex);
+		put(at, REX | rex);
 	if (e->escape)
-		fort_x64_byte(to, e->escape);
-	fort_x64_byte(to, (uint8_t)(e->opcode + plus));
+		put(at, e->escape);
+	put(at, (uint8_t)(e->opcode + plus));
 }
 
 static unsigned field(const struct encoding *e, unsigned reg)
@@ -43,91 +66,114 @@ static unsigned field(const struct encoding *e, unsigned reg)
 	return e->digit == DIGIT_IS_REGISTER ? reg : e->digit;
 }
 
-static void put_modrm(struct fort_x64_bytes *to, unsigned mod, unsigned reg, unsigned rm)
+static inline void put_modrm(uint8_t **at, unsigned mod, unsigned reg, unsigned rm)
 {
-	fort_x64_byte(to, (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7)));
+	put(at, (uint8_t)(mod << 6 | (reg & 7) << 3 | (rm & 7)));
 }
 
 /* A SIB byte has the fields of a ModRM byte: scale, index, base. An index of rsp is none, a base of
  * rbp without displacement too: then 32 bits of it follow. */
-static void put_absolute(struct fort_x64_bytes *to, unsigned reg, struct fort_x64_mem mem)
+static inline void put_absolute(uint8_t **at, unsigned reg, struct fort_x64_mem mem)
 {
-	put_modrm(to, 0, reg, FORT_X64_RSP);
-	put_modrm(to, mem.scale, mem.index == FORT_X64_NONE ? FORT_X64_RSP : mem.index,
+	put_modrm(at, 0, reg, FORT_X64_RSP);
+	put_modrm(at, mem.scale, mem.index == FORT_X64_NONE ? FORT_X64_RSP : mem.index,
 		  FORT_X64_RBP);
-	fort_x64_word(to, (uint32_t)mem.disp, 4);
+	put_word(at, (uint32_t)mem.disp, 4);
 }
 
 /* rsp and r12 take a SIB byte; rbp and r13 have no form without displacement. */
-static void put_mem(struct fort_x64_bytes *to, unsigned reg, struct fort_x64_mem mem)
+static inline void put_mem(uint8_t **at, unsigned reg, struct fort_x64_mem mem)
 {
 	bool none = !mem.disp && (mem.base & 7) != FORT_X64_RBP;
 	bool byte = mem.disp == (int8_t)mem.disp, indexed = mem.index != FORT_X64_NONE;
 
 	if (mem.base == FORT_X64_NONE) {
-		put_absolute(to, reg, mem);
+		put_absolute(at, reg, mem);
 		return;
 	}
-	put_modrm(to, none ? 0 : byte ? 1 : 2, reg, indexed ? FORT_X64_RSP : mem.base);
+	put_modrm(at, none ? 0 : byte ? 1 : 2, reg, indexed ? FORT_X64_RSP : mem.base);
 	if (indexed)
-		put_modrm(to, mem.scale, mem.index, mem.base);
+		put_modrm(at, mem.scale, mem.index, mem.base);
 	else if ((mem.base & 7) == FORT_X64_RSP)
-		put_modrm(to, 0, FORT_X64_RSP, mem.base);
+		put_modrm(at, 0, FORT_X64_RSP, mem.base);
 	if (!none)
-		fort_x64_word(to, (uint32_t)mem.disp, byte ? 1 : 4);
+		put_word(at, (uint32_t)mem.disp, byte ? 1 : 4);
 }
 
 void fort_x64_rri(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits, unsigned reg,
 		  enum fort_x64_reg rm, int32_t imm)
 {
 	const struct encoding *e = &encodings[row];
+	uint8_t *at = start(to);
 
 	reg = field(e, reg);
-	put_opcode(to, e, bits, reg, 0, rm, 0);
-	put_modrm(to, 3, reg, rm);
-	fort_x64_word(to, (uint32_t)imm, e->imm);
+	put_opcode(&at, e, bits, reg, 0, rm, 0);
+	put_modrm(&at, 3, reg, rm);
+	put_word(&at, (uint32_t)imm, e->imm);
+	end(to, at);
 }
 
 void fort_x64_rmi(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits, unsigned reg,
 		  struct fort_x64_mem mem, int32_t imm)
 {
 	const struct encoding *e = &encodings[row];
+	uint8_t *at = start(to);
 
 	reg = field(e, reg);
 	if (mem.segment == FORT_X64_GS) {
-		fort_x64_byte(to, SEGMENT_GS);
-		fort_x64_byte(to, ADDRESS_32);
+		put(&at, SEGMENT_GS);
+		put(&at, ADDRESS_32);
 	} else if (mem.segment == FORT_X64_FS) {
-		fort_x64_byte(to, SEGMENT_FS);
+		put(&at, SEGMENT_FS);
 	}
-	put_opcode(to, e, bits, reg, mem.index == FORT_X64_NONE ? 0 : mem.index,
+	put_opcode(&at, e, bits, reg, mem.index == FORT_X64_NONE ? 0 : mem.index,
 		   mem.base == FORT_X64_NONE ? 0 : mem.base, 0);
-	put_mem(to, reg, mem);
-	fort_x64_word(to, (uint32_t)imm, e->imm);
+	put_mem(&at, reg, mem);
+	put_word(&at, (uint32_t)imm, e->imm);
+	end(to, at);
+}
+
+/* Rows with neither operands nor immediates, but for what is added to the opcode. */
+static void bare(struct fort_x64_bytes *to, const struct encoding *e, unsigned bits, unsigned rm,
+		 unsigned plus)
+{
+	uint8_t *at = start(to);
+
+	put_opcode(&at, e, bits, 0, 0, rm, plus);
+	end(to, at);
+}
+
+/* Rows whose opcode has a condition, of two registers. */
+static void conditional(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits,
+			enum fort_x64_cc cc, unsigned reg, unsigned rm)
+{
+	uint8_t *at = start(to);
+
+	put_opcode(&at, &encodings[row], bits, reg, 0, rm, cc);
+	put_modrm(&at, 3, reg, rm);
+	end(to, at);
 }
 
 void fort_x64_reg(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits,
 		  enum fort_x64_reg reg)
 {
-	put_opcode(to, &encodings[row], bits, 0, 0, reg, reg & 7);
+	bare(to, &encodings[row], bits, reg, reg & 7);
 }
 
 void fort_x64_plain(struct fort_x64_bytes *to, enum fort_x64_row row, unsigned bits)
 {
-	put_opcode(to, &encodings[row], bits, 0, 0, 0, 0);
+	bare(to, &encodings[row], bits, 0, 0);
 }
 
 void fort_x64_setcc(struct fort_x64_bytes *to, enum fort_x64_cc cc, enum fort_x64_reg dst)
 {
-	put_opcode(to, &encodings[FORT_X64_SETCC], 8, 0, 0, dst, cc);
-	put_modrm(to, 3, 0, dst);
+	conditional(to, FORT_X64_SETCC, 8, cc, 0, dst);
 }
 
 void fort_x64_cmov(struct fort_x64_bytes *to, enum fort_x64_cc cc, unsigned bits,
 		   enum fort_x64_reg dst, enum fort_x64_reg src)
 {
-	put_opcode(to, &encodings[FORT_X64_CMOV], bits, dst, 0, src, cc);
-	put_modrm(to, 3, dst, src);
+	conditional(to, FORT_X64_CMOV, bits, cc, dst, src);
 }
 
 /* The digit of an operation where it has an immediate. */
@@ -178,8 +224,7 @@ void fort_x64_jump(struct fort_x64_bytes *to, enum fort_x64_cc cc, unsigned byte
 	if (cc == FORT_X64_ALWAYS)
 		fort_x64_plain(to, bytes == 1 ? FORT_X64_JMP_SHORT : FORT_X64_JMP, 32);
 	else
-		put_opcode(to, &encodings[bytes == 1 ? FORT_X64_JCC_SHORT : FORT_X64_JCC], 32, 0, 0,
-			   0, cc);
+		bare(to, &encodings[bytes == 1 ? FORT_X64_JCC_SHORT : FORT_X64_JCC], 32, 0, cc);
 	fort_x64_word(to, (uint64_t)distance, bytes);
 }
 
@@ -192,10 +237,12 @@ void fort_x64_call(struct fort_x64_bytes *to, int64_t distance)
 static void through_slot(struct fort_x64_bytes *to, enum fort_x64_row row, int64_t distance)
 {
 	const struct encoding *e = &encodings[row];
+	uint8_t *at = start(to);
 
-	put_opcode(to, e, 32, 0, 0, 0, 0);
-	put_modrm(to, 0, e->digit, FORT_X64_RBP); /* rip */
-	fort_x64_word(to, (uint64_t)distance, 4);
+	put_opcode(&at, e, 32, 0, 0, 0, 0);
+	put_modrm(&at, 0, e->digit, FORT_X64_RBP); /* rip */
+	put_word(&at, (uint64_t)distance, 4);
+	end(to, at);
 }
 
 void fort_x64_call_slot(struct fort_x64_bytes *to, int64_t distance)

@@ -63,14 +63,15 @@ static uint32_t named(const struct fort_x64_op *op)
 void fort_x64_find_saved(struct fort_x64 *x)
 {
 	uint32_t names = 0;
+	bool fuel = false;
 
 	for (uint32_t i = 0; i < x->n_ops; i++) {
 		const struct fort_x64_op *op = &x->ops[i];
 
-		if (op->kind != FORT_X64_OP_NOTHING)
-			names |= named(op);
-		x->fuel |= op->kind == FORT_X64_OP_LOCAL || op->flags & FORT_X64_BACK;
+		names |= op->kind != FORT_X64_OP_NOTHING ? named(op) : 0;
+		fuel |= op->kind == FORT_X64_OP_LOCAL || op->flags & FORT_X64_BACK;
 	}
+	x->fuel |= fuel;
 	if (x->request->program->n_subprogs > 1 || x->main_is_called)
 		names |= 1u << FORT_R10;
 	for (unsigned i = 0; i < FORT_LEN(saved); i++)

@@ -25,13 +25,13 @@ static void note_address(const struct fort_x64 *x, struct fort_x64_uses *uses, u
 }
 
 void fort_x64_uses_note(const struct fort_x64 *x, struct fort_x64_uses *uses,
-			const struct fort_x64_op *op)
+			const struct fort_x64_op *op, uint32_t data, uint32_t mem)
 {
 	bool sum = op->kind == FORT_X64_OP_SUM;
 
 	if (!sum)
-		fort_x64_uses_other(uses, fort_x64_reads_data(op));
-	if (!sum && !fort_x64_reads_mem(x, op))
+		fort_x64_uses_other(uses, data);
+	if (!sum && !mem)
 		return;
 	if (op->base == op->index && op->base != FORT_X64_NO_REG)
 		fort_x64_uses_other(uses, FORT_X64_BOTH(op->base));

@@ -25,9 +25,9 @@ struct fort_x64_uses {
 void fort_x64_uses_start(struct fort_x64_uses *uses);
 /* Registers in `live` are needed by somebody else. */
 void fort_x64_uses_other(struct fort_x64_uses *uses, uint32_t live);
-/* Operation x->at, which is `op`, uses its operands. */
+/* Operation x->at, which is `op`, uses its operands: `data` and `mem` are what it reads. */
 void fort_x64_uses_note(const struct fort_x64 *x, struct fort_x64_uses *uses,
-			const struct fort_x64_op *op);
+			const struct fort_x64_op *op, uint32_t data, uint32_t mem);
 /* The register is written here: what follows is about what it holds then. */
 static inline void fort_x64_uses_forget(struct fort_x64_uses *uses, uint8_t reg)
 {

@@ -19,13 +19,15 @@ static bool sum_of_both(const struct fort_x64_values *values, const struct fort_
 /* The sum of a and (b or imm), or nothing changed and false. */
 static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op)
 {
-	bool wide = op->bits == 64, known;
+	bool wide = op->bits == 64, itself, known;
 	struct fort_x64_value *value;
 	struct fort_x64_sum sum, low;
 
 	if (!sum_of_both(values, op, wide, &sum) || (wide && !sum.exact))
 		return false;
-	known = sum_of_both(values, op, false, &low);
+	/* In terms of itself, dst is no sum any more; of others it may be, in its low half. */
+	itself = fort_x64_sum_names(&sum, op->dst);
+	known = itself && sum_of_both(values, op, false, &low);
 	if (fort_x64_sum_is_constant(&sum)) {
 		fort_x64_become_constant(values, op, wide ? sum.disp : (int64_t)(uint32_t)sum.disp);
 		return true;
@@ -37,9 +39,10 @@ static bool add_up(struct fort_x64_values *values, struct fort_x64_op *op)
 	sum.exact &= wide;
 	value = fort_x64_define_sum(values, op->dst, &sum);
 	value->width = op->bits;
-	low.exact = false; /* the sum of others, if only that of its low half */
-	if (known && !value->is_sum)
+	if (known) {
+		low.exact = false;
 		fort_x64_set_sum(values, op->dst, &low);
+	}
 	return true;
 }
 

@@ -37,8 +37,15 @@ void fort_x64_put_sum(struct fort_x64_op *op, const struct fort_x64_sum *sum)
 struct fort_x64_sum fort_x64_take_mem(const struct fort_x64 *x, struct fort_x64_values *values,
 				      struct fort_x64_op *op, uint8_t reg, int32_t off)
 {
-	struct fort_x64_sum sum = fort_x64_sum_of(values, reg, !x->window);
+	struct fort_x64_sum sum;
 
+	if (!values->of[reg].is_sum && !values->of[reg].is_constant) { /* as most are */
+		sum = fort_x64_sum_make(reg, values->of[reg].version, off, true);
+		fort_x64_put_sum(op, &sum);
+		fort_x64_use(values, reg);
+		return sum;
+	}
+	sum = fort_x64_sum_of(values, reg, !x->window);
 	fort_x64_sum_add_constant(&sum, off);
 	if (!x->window && (!sum.exact || fort_x64_sum_is_constant(&sum))) {
 		sum = (struct fort_x64_sum){.base = reg,

@@ -214,19 +214,19 @@ static void copy(const struct fort_x64 *x, struct fort_x64_bytes *to, uint32_t f
 static void put_jump(const struct fort_x64 *x, struct fort_x64_bytes *to,
 		     const struct fort_x64_jump *jump)
 {
-	int64_t end = to->at + size_of(jump);
+	int64_t end = to->at + size_of(jump), slot = -(int64_t)x->gap - jump->label;
 
 	if (jump->cc == FORT_X64_CALL_HOST)
-		fort_x64_call_slot(to, -(int64_t)jump->label - end);
+		fort_x64_call_slot(to, slot - end);
 	else if (jump->cc == FORT_X64_JUMP_HOST)
-		fort_x64_jump_slot(to, -(int64_t)jump->label - end);
+		fort_x64_jump_slot(to, slot - end);
 	else if (jump->cc == FORT_X64_CALL_LABEL)
 		fort_x64_call(to, label_at(x->layout, jump->label) - end);
 	else
 		fort_x64_jump(to, jump->cc, jump->bytes, label_at(x->layout, jump->label) - end);
 }
 
-uint32_t fort_x64_moved(const struct fort_x64 *x, struct fort_x64_cursor *cursor, uint32_t at)
+uint32_t fort_x64_moved_on(const struct fort_x64 *x, struct fort_x64_cursor *cursor, uint32_t at)
 {
 	const struct fort_x64_layout *layout = x->layout;
 
@@ -234,7 +234,13 @@ uint32_t fort_x64_moved(const struct fort_x64 *x, struct fort_x64_cursor *cursor
 		cursor->jump++;
 	while (cursor->align < layout->n_aligns && layout->aligns[cursor->align].at <= at)
 		cursor->align++;
-	return at - saved_before(layout, cursor->jump) + padded_before(layout, cursor->align);
+	cursor->below = UINT32_MAX;
+	if (cursor->jump < layout->n_jumps)
+		cursor->below = layout->jumps[cursor->jump].at + 1;
+	if (cursor->align < layout->n_aligns && layout->aligns[cursor->align].at < cursor->below)
+		cursor->below = layout->aligns[cursor->align].at;
+	cursor->shift = padded_before(layout, cursor->align) - saved_before(layout, cursor->jump);
+	return at + cursor->shift;
 }
 
 void fort_x64_write(struct fort_x64 *x, uint8_t *image)

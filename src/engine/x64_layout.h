@@ -74,8 +74,14 @@ void fort_x64_write(struct fort_x64 *x, uint8_t *image);
  * zeroed cursor. */
 struct fort_x64_cursor {
 	uint32_t jump, align;
+	uint32_t below, shift; /* places below move by as much as the one before */
 };
-uint32_t fort_x64_moved(const struct fort_x64 *x, struct fort_x64_cursor *cursor, uint32_t at);
+uint32_t fort_x64_moved_on(const struct fort_x64 *x, struct fort_x64_cursor *cursor, uint32_t at);
+static inline uint32_t fort_x64_moved(const struct fort_x64 *x, struct fort_x64_cursor *cursor,
+				      uint32_t at)
+{
+	return at < cursor->below ? at + cursor->shift : fort_x64_moved_on(x, cursor, at);
+}
 
 /* The first place from `at` on where forbidden bytes start, or `bytes`. */
 uint32_t fort_x64_forbidden(const uint8_t *image, uint32_t at, uint32_t bytes);

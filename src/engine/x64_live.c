@@ -74,28 +74,18 @@ uint32_t fort_x64_reads_data(const struct fort_x64_op *op)
 	}
 }
 
-static uint32_t reads(const struct fort_x64 *x, const struct fort_x64_op *op)
-{
-	return fort_x64_reads_data(op) | fort_x64_reads_mem(x, op);
-}
+#define KIND(kind) (1u << FORT_X64_OP_##kind)
+#define PURE_KINDS                                                                       \
+	(KIND(MOVE) | KIND(CONST) | KIND(SUM) | KIND(SHIFT) | KIND(ROTATE) | KIND(NEG) | \
+	 KIND(EXTEND) | KIND(SWAP) | KIND(DIVIDE) | KIND(SELECT))
+#define CALL_KINDS \
+	(KIND(HELPER) | KIND(LOCAL) | KIND(CALLX) | KIND(LOOKUP) | KIND(CPU) | KIND(CACHED))
 
 /* Does it do nothing but write dst? */
 static bool is_pure(const struct fort_x64_op *op)
 {
-	switch (op->kind) {
-	case FORT_X64_OP_MOVE:
-	case FORT_X64_OP_CONST:
-	case FORT_X64_OP_SUM:
-	case FORT_X64_OP_SHIFT:
-	case FORT_X64_OP_ROTATE:
-	case FORT_X64_OP_NEG:
-	case FORT_X64_OP_EXTEND:
-	case FORT_X64_OP_SWAP:
-	case FORT_X64_OP_DIVIDE:
-	case FORT_X64_OP_SELECT: return true;
-	case FORT_X64_OP_ALU: return !(op->flags & FORT_X64_MEM_B);
-	default: return false;
-	}
+	return PURE_KINDS >> op->kind & 1 ||
+	       (op->kind == FORT_X64_OP_ALU && !(op->flags & FORT_X64_MEM_B));
 }
 
 static void remove_op(struct fort_x64_op *op)
@@ -249,13 +239,14 @@ static uint32_t live_behind(const struct fort_x64 *x, const struct fort_x64_op *
 }
 
 /* Calls lose r1 to r5, and r0; a subprogram gets them as they are, and leaves them as they end. */
-static uint32_t live_before_call(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
+static uint32_t live_before_call(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live,
+				 uint32_t reads)
 {
 	struct fort_x64_subprog *callee;
 
 	if (op->kind != FORT_X64_OP_LOCAL) {
 		op->keep = (uint8_t)((live | live >> 16) >> FORT_R1 & 0x1f);
-		return (live & ~ALL_OF(FORT_R0, FORT_R5)) | reads(x, op);
+		return (live & ~ALL_OF(FORT_R0, FORT_R5)) | reads;
 	}
 	callee = &x->subprogs[x->joins[op->target].subprog];
 	if (live & ALL_OF(FORT_R0, FORT_R5) & ~callee->live) {
@@ -268,16 +259,15 @@ static uint32_t live_before_call(struct fort_x64 *x, struct fort_x64_op *op, uin
 
 static bool is_call(const struct fort_x64_op *op)
 {
-	return op->kind == FORT_X64_OP_HELPER || op->kind == FORT_X64_OP_LOCAL ||
-	       op->kind == FORT_X64_OP_CALLX || op->kind == FORT_X64_OP_LOOKUP ||
-	       op->kind == FORT_X64_OP_CPU || op->kind == FORT_X64_OP_CACHED;
+	return CALL_KINDS >> op->kind & 1;
 }
 
-static uint32_t live_before(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live)
+static uint32_t live_before(struct fort_x64 *x, struct fort_x64_op *op, uint32_t live,
+			    uint32_t reads)
 {
-	if (is_call(op))
-		return live_before_call(x, op, live);
-	return (live & ~both(op->dst)) | reads(x, op);
+	if (FORT_UNLIKELY(is_call(op)))
+		return live_before_call(x, op, live, reads);
+	return (live & ~both(op->dst)) | reads;
 }
 
 static bool goes_on(const struct fort_x64_op *op)
@@ -299,6 +289,14 @@ static void note_division(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		uses->written[FORT_R3] = x->at;
 }
 
+static void note_call(const struct fort_x64 *x, struct fort_x64_uses *uses)
+{
+	for (uint8_t reg = FORT_R0; reg <= FORT_R5; reg++) {
+		fort_x64_uses_forget(uses, reg);
+		uses->written[reg] = x->at;
+	}
+}
+
 /* What is needed elsewhere, `live` says. */
 static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 		      const struct fort_x64_op *op, uint32_t live)
@@ -309,18 +307,13 @@ static void note_uses(const struct fort_x64 *x, struct fort_x64_uses *uses,
 	}
 	if (op->kind == FORT_X64_OP_BRANCH)
 		fort_x64_uses_other(uses, x->joins[op->target].live);
-	for (uint8_t reg = FORT_R0; reg <= FORT_R5 && is_call(op); reg++) {
-		fort_x64_uses_forget(uses, reg);
-		uses->written[reg] = x->at;
-	}
+	if (FORT_UNLIKELY(is_call(op)))
+		note_call(x, uses);
 	if (op->dst != FORT_X64_NO_REG) {
 		fort_x64_uses_forget(uses, op->dst);
 		uses->written[op->dst] = x->at;
 	}
 	note_division(x, uses, op);
-	fort_x64_uses_note(x, uses, op);
-	if (op->kind == FORT_X64_OP_LOCAL)
-		fort_x64_uses_other(uses, ALL_OF(FORT_R0, FORT_R10));
 }
 
 /* Is the upper half of the result zero, whatever the operands are? */
@@ -374,6 +367,7 @@ static uint32_t settle(struct fort_x64 *x, struct fort_x64_uses *uses, struct fo
 		       uint32_t live)
 {
 	uint8_t dst = op->dst;
+	uint32_t data, mem;
 
 	if (op->kind == FORT_X64_OP_LOOKUP && !(live & ALL_OF(FORT_R1, FORT_R5)) &&
 	    fort_x64_lookup_constant(x, op, &op->imm))
@@ -397,8 +391,13 @@ static uint32_t settle(struct fort_x64 *x, struct fort_x64_uses *uses, struct fo
 	if (op->kind == FORT_X64_OP_DIVIDE)
 		op->flags |= (uint8_t)((is_live(live, FORT_R0) ? FORT_X64_KEEP_R0 : 0) |
 				       (is_live(live, FORT_R3) ? FORT_X64_KEEP_R3 : 0));
+	data = fort_x64_reads_data(op);
+	mem = fort_x64_reads_mem(x, op);
 	note_uses(x, uses, op, live);
-	return live_before(x, op, live);
+	fort_x64_uses_note(x, uses, op, data, mem);
+	if (op->kind == FORT_X64_OP_LOCAL)
+		fort_x64_uses_other(uses, ALL_OF(FORT_R0, FORT_R10));
+	return live_before(x, op, live, data | mem);
 }
 
 static void sweep(struct fort_x64 *x, bool settles)
@@ -413,7 +412,9 @@ static void sweep(struct fort_x64 *x, bool settles)
 		struct fort_x64_op *op = &x->ops[x->at];
 
 		live = live_behind(x, op, live);
-		live = settles ? settle(x, &uses, op, live) : live_before(x, op, live);
+		live = settles ? settle(x, &uses, op, live)
+			       : live_before(x, op, live,
+					     fort_x64_reads_data(op) | fort_x64_reads_mem(x, op));
 		if (!(op->flags & FORT_X64_LABEL))
 			continue;
 		fort_x64_uses_other(&uses, live);

@@ -234,8 +234,7 @@ static uint32_t lower_next(struct fort_x64 *x, uint32_t pc)
 	const struct fort_insn *insn = insn_at(x, pc);
 	struct fort_x64_op *op;
 
-	if ((insn->dst == FORT_R10 || insn->src == FORT_R10) &&
-	    fort_insn_writes_frame_pointer(insn)) {
+	if (FORT_UNLIKELY(fort_insn_writes_frame_pointer(insn))) {
 		add(x, FORT_X64_OP_STOP, pc);
 		return fort_insn_slots(insn);
 	}
@@ -282,7 +281,13 @@ static void add_target(struct fort_x64 *x, uint32_t pc)
 	x->refs[pc] = (uint8_t)(x->refs[pc] + (x->refs[pc] < REFS_MAX));
 }
 
-/* What the instruction alone says: can it be compiled, and where does it lead? */
+#define KIND(kind) (1u << FORT_##kind)
+#define LOOKED_AT                                                                        \
+	(KIND(JA) | KIND(JCC_K) | KIND(JCC_X) | KIND(LDIMM) | KIND(CALL) | KIND(CALLX) | \
+	 KIND(LDABS) | KIND(LDIND) | KIND(MAY_GOTO))
+
+/* What the instruction alone says: can it be compiled, and where does it lead? Of kinds in
+ * LOOKED_AT. */
 static int look_at(struct fort_x64 *x, const struct fort_insn *insn, uint32_t pc)
 {
 	int64_t value;
@@ -324,7 +329,8 @@ int fort_x64_lower(struct fort_x64 *x)
 	const struct fort_program *program = x->request->program;
 
 	for (uint32_t pc = 0; pc < program->n_insns; pc++) {
-		int err = look_at(x, &program->insns[pc], pc);
+		const struct fort_insn *insn = &program->insns[pc];
+		int err = LOOKED_AT >> insn->kind & 1 ? look_at(x, insn, pc) : 0;
 
 		if (err)
 			return err;
@@ -343,7 +349,7 @@ int fort_x64_lower(struct fort_x64 *x)
 		}
 		pc += slots;
 	}
-	for (uint32_t i = 0; i < x->n_ops; i++)
+	for (uint32_t i = 0; i < x->n_ops && x->n_joins + x->refs[0] > 1; i++)
 		if (x->ops[i].kind == FORT_X64_OP_JUMP || x->ops[i].kind == FORT_X64_OP_BRANCH ||
 		    x->ops[i].kind == FORT_X64_OP_LOCAL)
 			x->ops[i].target = x->join_at[x->ops[i].target];

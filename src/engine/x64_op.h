@@ -191,6 +191,7 @@ struct fort_x64_cold;
 
 struct fort_x64 {
 	const struct fort_compile *request;
+	struct fort_code_pool *pool; /* or NULL: the image has a file of its own */
 	struct fort_x64_bytes bytes;
 	struct fort_x64_op *ops, *reordered;
 	uint8_t *placed;             /* of each operation */
@@ -207,6 +208,7 @@ struct fort_x64 {
 	struct fort_x64_slot *helpers; /* slots, from the image's start backwards */
 	uint32_t n_ops, n_joins, n_accesses, n_helpers, n_stops, n_colds;
 	uint32_t image_bytes; /* once laid out */
+	uint64_t gap;         /* between slots and code, once there is a place for them */
 	uint32_t at;          /* of the operation being worked on */
 	uint32_t cold_at;     /* index of what is being emitted, of colds */
 	uint32_t missing;     /* label: after the branch that asks what a LOOKUP found */

@@ -101,8 +101,14 @@ bool fort_x64_sum_holds(const struct fort_x64_values *values, const struct fort_
 
 bool fort_x64_sum_add(struct fort_x64_sum *to, const struct fort_x64_sum *other)
 {
-	struct fort_x64_sum sum = *to, with = *other;
+	struct fort_x64_sum sum, with;
 
+	if (to->base != FORT_X64_NO_REG && fort_x64_sum_is_constant(other)) {
+		to->exact &= other->exact;
+		return fort_x64_sum_add_constant(to, other->disp);
+	}
+	sum = *to;
+	with = *other;
 	if (sum.base == FORT_X64_NO_REG ||
 	    (sum.index == FORT_X64_NO_REG && with.index != FORT_X64_NO_REG && with.scale)) {
 		sum = *other;

@@ -150,9 +150,12 @@ static inline bool fort_x64_sum_is_register(const struct fort_x64_sum *sum)
 static inline uint8_t fort_x64_source(const struct fort_x64_values *values, uint8_t reg,
 				      unsigned bits)
 {
-	struct fort_x64_sum sum = fort_x64_sum_of(values, reg, bits == 64);
+	const struct fort_x64_value *value = &values->of[reg];
 
-	return fort_x64_sum_is_register(&sum) ? sum.base : reg;
+	if (!value->is_sum || (bits == 64 && !value->sum.exact) ||
+	    (value->is_constant && (bits < 64 || value->constant == (int32_t)value->constant)))
+		return reg; /* as fort_x64_sum_of would say: the register, or a constant */
+	return fort_x64_sum_is_register(&value->sum) ? value->sum.base : reg;
 }
 /* Its value, where it is a number. */
 static inline bool fort_x64_constant_of(const struct fort_x64_values *values, uint8_t reg,

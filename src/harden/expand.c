@@ -248,6 +248,10 @@ static bool calls_back(const struct fort_insn *insn)
 	       (insn->imm == BPF_FUNC_loop || insn->imm == BPF_FUNC_for_each_map_elem);
 }
 
+/* Kinds of which some are expanded. */
+#define KIND(kind) (1u << FORT_##kind)
+#define EXPANDED   (KIND(CALL) | KIND(LDIMM) | KIND(MAY_GOTO) | KIND(LDABS) | KIND(LDIND))
+
 static bool is_function(const struct fort_insn *insn)
 {
 	return insn->kind == FORT_LDIMM && insn->op == FORT_OP_FUNC;
@@ -255,6 +259,8 @@ static bool is_function(const struct fort_insn *insn)
 
 static bool expands(const struct fort_insn *insn)
 {
+	if (!(EXPANDED >> insn->kind & 1))
+		return false;
 	return calls_back(insn) || is_function(insn) || insn->kind == FORT_MAY_GOTO ||
 	       insn->kind == FORT_LDABS || insn->kind == FORT_LDIND;
 }

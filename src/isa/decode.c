@@ -221,13 +221,6 @@ int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t count, struct for
 	return err;
 }
 
-bool fort_insn_writes_frame_pointer(const struct fort_insn *insn)
-{
-	return (insn->dst == FORT_R10 &&
-		(fort_insn_uses(insn, 'D') || fort_insn_uses(insn, 'b'))) ||
-	       (insn->src == FORT_R10 && fort_insn_uses(insn, 's'));
-}
-
 int fort_insn_check_frame_pointer(const struct fort_insn *insns, uint32_t count,
 				  struct fort_decode_error *error)
 {

@@ -208,7 +208,12 @@ FORT_CHECKED int fort_insn_decode(const struct fort_raw_insn *raw, uint32_t coun
 
 /* Would it change r10? Well-formed, and refused where it is executed: the verifier does so on the
  * paths that it finds (K: dead code may), engines end the run. */
-bool fort_insn_writes_frame_pointer(const struct fort_insn *insn);
+static inline bool fort_insn_writes_frame_pointer(const struct fort_insn *insn)
+{
+	return (insn->dst == FORT_R10 &&
+		(fort_insn_uses(insn, 'D') || fort_insn_uses(insn, 'b'))) ||
+	       (insn->src == FORT_R10 && fort_insn_uses(insn, 's'));
+}
 /* For programs that nobody verifies: none of the instructions does. Returns 0, or -EINVAL with
  * *error filled. */
 FORT_CHECKED int fort_insn_check_frame_pointer(const struct fort_insn *insns, uint32_t count,

@@ -20,15 +20,25 @@
 #define FORT_LEVEL_STACK_BYTES (FORT_FRAMES_MAX * FORT_STACK_BYTES)
 #define FORT_LEVEL_BYTES       (4 * FORT_PAGE_BYTES)
 
+struct fort_spares;
+
+/* What is in a window before its maps. */
+struct fort_domain_shape {
+	uint32_t n_slots, n_levels, ctx_bytes, packet_bytes;
+	bool packet_writable, hidden;
+};
+
 struct fort_domain {
 	struct fort_window window;
-	uint32_t n_slots, ctx_bytes, packet_bytes;
+	struct fort_domain_shape shape;
 	uint32_t slot_start, slot_stride;           /* of slot 0's stack; between slots */
-	uint32_t n_levels;                          /* of a slot: 1 or more */
 	uint32_t ctx_from_stack;                    /* ctx image, relative to the slot's stack */
 	uint32_t packet_start;                      /* 0 when there is no packet area */
 	uint32_t map_start[FORT_MAPS_PER_PROG_MAX]; /* 0: nothing of this map is in the window */
 	uint32_t n_maps;
+	uint32_t maps_start;        /* where maps begin */
+	bool shared;                /* by fort_domain_share */
+	struct fort_spares *spares; /* where it goes when it is closed; or NULL */
 	/* Under protection keys; NULL: not. What the thread's rights are while the program runs,
 	 * and what is taken from them while the runtime works. */
 	struct fort_keys *keys;
@@ -45,6 +55,9 @@ struct fort_domain_layout {
 	 */
 	bool hidden;
 	struct fort_keys *keys; /* of protection keys; they must outlive the domain. NULL: none */
+	/* Where a domain may come from, and go to when it is closed (isolate/spares.h): they must
+	 * outlive it. NULL: nowhere. Those with keys do neither. */
+	struct fort_spares *spares;
 };
 
 /* What of a map goes into the window. */
@@ -74,7 +87,7 @@ uint32_t fort_domain_shared_bytes(const struct fort_domain *domain);
 /* Puts the slot and the packet area into an object of that many bytes, as fort_window_add_fd has
  * them, so that other domains of the same layout see the same there. What was in them is gone. Not
  * while a program runs. Returns 0 or the system call's error. */
-FORT_CHECKED int fort_domain_share(const struct fort_domain *domain, int fd);
+FORT_CHECKED int fort_domain_share(struct fort_domain *domain, int fd);
 
 /* Opens what of the domain is closed to the thread, where it is under protection keys, and closes
  * it again. Around all work with the window; may be nested. */

@@ -11,10 +11,10 @@
 #include "base/sys.h"
 
 /* A range in one word, so that a reader on another thread sees all of it or nothing: the number of
- * its first page above, of its pages below. 0: none. A range that contains the instruction at
+ * its first line above, of its lines below. 0: none. A range that contains the instruction at
  * which this thread is cannot go away, so what the word leads to is stable once it matched.
  */
-#define PAGES_BITS 28
+#define LINES_BITS 23 /* half a GiB, of 47 bits of addresses */
 
 struct line {
 	_Atomic uint64_t place;
@@ -92,14 +92,14 @@ static bool is_ours(const struct sigaction *action)
 const struct fort_signal_range *fort_signals_find(uint64_t ip)
 {
 	struct registry *all = atomic_load(&registry);
-	uint64_t page = ip / FORT_PAGE_BYTES;
+	uint64_t line = ip / FORT_SIGNAL_LINE;
 	uint32_t n = all ? atomic_load(&all->n_lines) : 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t place = atomic_load(&all->lines[i].place);
-		uint64_t first = place >> PAGES_BITS, pages = place & ((1u << PAGES_BITS) - 1);
+		uint64_t first = place >> LINES_BITS, lines = place & ((1u << LINES_BITS) - 1);
 
-		if (page - first < pages)
+		if (line - first < lines)
 			return atomic_load(&all->lines[i].range);
 	}
 	return NULL;
@@ -322,13 +322,13 @@ int fort_signals_install(void)
 
 static uint64_t place_of(const struct fort_signal_range *range)
 {
-	return range->start / FORT_PAGE_BYTES << PAGES_BITS | range->bytes / FORT_PAGE_BYTES;
+	return range->start / FORT_SIGNAL_LINE << LINES_BITS | range->bytes / FORT_SIGNAL_LINE;
 }
 
 int fort_signals_list(const struct fort_signal_range *range, uint32_t *place)
 {
 	struct registry *all;
-	int err = the_registry(&all);
+	int err = range->bytes / FORT_SIGNAL_LINE < 1u << LINES_BITS ? the_registry(&all) : -E2BIG;
 
 	if (!err && !atomic_load(&all->installed))
 		err = fort_signals_install();

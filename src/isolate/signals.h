@@ -22,8 +22,10 @@
 
 struct fort_run;
 
+#define FORT_SIGNAL_LINE 64u
+
 struct fort_signal_range {
-	uint64_t start, bytes; /* whole pages */
+	uint64_t start, bytes; /* whole FORT_SIGNAL_LINEs */
 	/* A fault at an instruction of the range. True when it is dealt with: the context says
 	 * where to go on. Runs in a signal handler. */
 	bool (*fault)(const struct fort_signal_range *range, const siginfo_t *info,
@@ -36,7 +38,7 @@ struct fort_signal_range {
 
 /* Lists a range; it must be unlisted before it is unmapped, and is read by handlers until then.
  * Installs the handlers the first time. Returns 0, -ENOMEM, -ENOSPC for more than
- * FORT_CODE_IMAGES_MAX, or fort_signals_install's error.
+ * FORT_CODE_IMAGES_MAX, -E2BIG for half a GiB, or fort_signals_install's error.
  */
 FORT_CHECKED int fort_signals_list(const struct fort_signal_range *range, uint32_t *place);
 void fort_signals_unlist(uint32_t place);

@@ -242,6 +242,31 @@ int fort_window_replace(const struct fort_window *window, int fd, uint64_t file_
 			start);
 }
 
+static int take_back(struct fort_window *window, uint64_t end)
+{
+	long at;
+
+	if (window->next == end)
+		return 0;
+	at = map_nothing((uint64_t)(uintptr_t)window->base + end, window->next - end, MAP_FIXED);
+	if (is_error(at))
+		return (int)at;
+	for (uint64_t page = end / FORT_PAGE_BYTES; page < window->next / FORT_PAGE_BYTES; page++)
+		window->rights[page] = 0;
+	window->next = end;
+	return 0;
+}
+
+int fort_window_clear(struct fort_window *window, uint32_t start, uint32_t end)
+{
+	int err = take_back(window, end);
+
+	if (!err && end > start)
+		err = (int)fort_sys3(SYS_madvise, (long)(window->base + start), end - start,
+				     MADV_DONTNEED);
+	return err;
+}
+
 bool fort_window_allows(const struct fort_window *window, uint64_t address, uint64_t bytes,
 			enum fort_rights rights)
 {

@@ -54,6 +54,11 @@ FORT_CHECKED int fort_window_add_fd(struct fort_window *window, int fd, uint64_t
 FORT_CHECKED int fort_window_replace(const struct fort_window *window, int fd, uint64_t file_offset,
 				     uint64_t bytes, uint32_t start);
 
+/* Takes back what was given away from `end` on, and all that was ever written into [start, end),
+ * which must be private memory: it reads as zero. Returns 0 or the system call's error; the window
+ * is good for nothing but closing then. */
+FORT_CHECKED int fort_window_clear(struct fort_window *window, uint32_t start, uint32_t end);
+
 /* Where an address from a program points, whatever it is: always inside the window. */
 static inline void *fort_window_at(const struct fort_window *window, uint64_t address)
 {

@@ -46,6 +46,7 @@ static int open_domain(struct fort_loaded *loaded, const struct fort_load_reques
 		.packet_writable = prog->packet == FORT_PACKET_RW,
 		.hidden = loaded->hardened.hidden,
 		.keys = request->keys,
+		.spares = request->spares,
 	};
 
 	for (uint32_t i = 0; i < loaded->n_maps; i++) {
@@ -140,6 +141,7 @@ static int build(struct fort_loaded *loaded, const struct fort_load_request *req
 				       .lookups = lookups,
 				       .cache = request->cache,
 				       .scratch = request->scratch,
+				       .pool = request->pool,
 				       .proven = true,
 				       .blind = request->blind,
 				       .seal = request->seal};
@@ -173,7 +175,11 @@ int fort_loaded_open(const struct fort_load_request *request, struct fort_loaded
 		return -EOPNOTSUPP;
 	if (!maps_fit(env, request->maps))
 		return -EBADMSG;
-	fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
+	if (request->memory)
+		fort_arena_init_on(&arena, FORT_SEARCH_BYTES_MAX, request->memory,
+				   request->memory_bytes);
+	else
+		fort_arena_init(&arena, FORT_SEARCH_BYTES_MAX);
 	loaded = FORT_ARENA_NEW(&arena, struct fort_loaded);
 	if (!loaded) {
 		fort_arena_free(&arena);

@@ -29,15 +29,25 @@ struct fort_load_request {
 	struct fort_crash_policy crash;
 	/* Where crashes are counted; index FORT_CRASH_PLACES: by this program alone. */
 	struct fort_crash_place crash_place;
-	struct fort_shared *shared; /* has the place; outlives the program; or NULL */
-	bool seal;                  /* machine code stays for ever (engine/engine.h) */
-	bool blind;                 /* constants are hidden in machine code (engine/engine.h) */
-	struct fort_keys *keys;     /* if the isolation has them; they must outlive the program */
-	bool counts;                /* how often instructions run is counted (engine/run.h) */
-	const char *cache;          /* as in struct fort_compile */
-	struct fort_arena *scratch; /* the same */
-	bool tails;                 /* it may be part of tail calls: stacks have room for that */
+	struct fort_shared *shared;  /* has the place; outlives the program; or NULL */
+	bool seal;                   /* machine code stays for ever (engine/engine.h) */
+	bool blind;                  /* constants are hidden in machine code (engine/engine.h) */
+	struct fort_keys *keys;      /* if the isolation has them; they must outlive the program */
+	bool counts;                 /* how often instructions run is counted (engine/run.h) */
+	struct fort_code_pool *pool; /* as in struct fort_compile */
+	const char *cache;           /* the same */
+	struct fort_arena *scratch;  /* the same */
+	bool tails;                  /* it may be part of tail calls: stacks have room for that */
+	struct fort_spares *spares;  /* as in struct fort_domain_layout */
+	/* What the program lies in as far as it goes: aligned to 16, outlives it. NULL: pages of
+	 * its own. */
+	void *memory;
+	size_t memory_bytes;
 };
+
+/* What a program of so many instructions and few maps lies in. */
+#define FORT_LOADED_BYTES(n_insns) \
+	(sizeof(struct fort_loaded) + (n_insns) * sizeof(struct fort_insn) + 1024)
 
 struct fort_loaded {
 	struct fort_arena arena; /* of everything here but maps */

@@ -48,7 +48,7 @@ static int place_packet(struct test *test)
 
 	if (!domain->packet_start)
 		return 0; /* a type that never looks at the packet itself */
-	if (FORT_TEST_HEADROOM + (uint64_t)input->data_bytes > domain->packet_bytes)
+	if (FORT_TEST_HEADROOM + (uint64_t)input->data_bytes > domain->shape.packet_bytes)
 		return -EINVAL;
 	test->packet = fort_domain_address(domain, domain->packet_start + FORT_TEST_HEADROOM);
 	return fort_domain_put_packet(domain, FORT_TEST_HEADROOM, input->data, input->data_bytes);

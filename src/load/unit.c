@@ -43,7 +43,8 @@ static void check_inner(struct fort_map_shape *maps, uint32_t n_maps, uint32_t n
 int fort_unit_build(struct fort_arena *arena, const struct fort_unit_request *request,
 		    struct fort_unit *out, struct fort_unit_error *error)
 {
-	struct fort_insn *insns = FORT_ARENA_ARRAY(arena, request->n_insns, struct fort_insn);
+	struct fort_insn *insns = /* all of them are written before any is read */
+		fort_arena_room(arena, request->n_insns * sizeof(struct fort_insn));
 	uint32_t n_maps = request->n_maps + request->n_inner;
 	struct fort_map_shape *maps =
 		fort_arena_copy(arena, request->maps, n_maps * sizeof(request->maps[0]));

@@ -38,7 +38,7 @@ void fort_area_close(struct fort_area *area)
 	free(area);
 }
 
-int fort_area_admit(struct fort_area *area, const struct fort_domain *domain)
+int fort_area_admit(struct fort_area *area, struct fort_domain *domain)
 {
 	return fort_domain_shared_bytes(domain) == area->bytes ? fort_domain_share(domain, area->fd)
 							       : -EINVAL;

@@ -23,7 +23,7 @@ FORT_CHECKED int fort_area_open(const struct fort_domain *like, struct fort_area
 void fort_area_close(struct fort_area *area);
 
 /* Puts a domain into it, which must not run. -EINVAL for one that is not alike. */
-FORT_CHECKED int fort_area_admit(struct fort_area *area, const struct fort_domain *domain);
+FORT_CHECKED int fort_area_admit(struct fort_area *area, struct fort_domain *domain);
 
 /* In the child of a fork: memory of its own, nobody runs. All its domains are to be admitted anew.
  */

@@ -13,7 +13,9 @@
 #include "abi/cmds.h"
 #include "btf/info.h"
 #include "btf/tracing.h"
+#include "engine/code_pool.h"
 #include "helper/services.h"
+#include "isolate/spares.h"
 #include "map/map.h"
 #include "step/kernel.h"
 #include "store/crash.h"
@@ -73,11 +75,12 @@ struct fort_map_object {
 struct fort_prog_object {
 	struct fort_object object;
 	struct fort_arena arena; /* owns insns, records, maps as loaded */
+	void *memory;            /* of its first part; heap */
 	const struct fort_prog_info *type;
 	char name[FORT_NAME_BYTES];
 	uint32_t expected_attach_type, flags;
 	bool gpl;
-	const struct fort_raw_insn *insns; /* with map references as indices */
+	struct fort_raw_insn *insns; /* from when it is taken in, with map references as indices */
 	uint32_t n_insns;
 	struct fort_map_object **maps; /* used, then bound; heap */
 	uint32_t n_maps;
@@ -159,6 +162,8 @@ struct fort_store {
 	void *listener_owner;
 	struct fort_area *areas[FORT_AREAS_MAX]; /* of program types; made when first needed */
 	struct fort_road_memory memory;
+	struct fort_spares spares;
+	struct fort_code_pool *pool;
 	struct fort_load_report report;
 	struct fort_test_result last_run;
 	uint32_t uprobe_type;

@@ -16,6 +16,7 @@
 #include "store/tails.h"
 
 #define LICENSE_BYTES 128         /* K */
+#define SMALL_BYTES   512u        /* tables of few maps, and what is small */
 #define ARENA_BYTES   (96u << 20) /* instructions of the largest program, and a line for each */
 
 enum {
@@ -69,21 +70,35 @@ static int copy_license(struct fort_call *call, struct fort_prog_object *prog)
 	return 0;
 }
 
+/* For what a program has: memory of the heap, which is there, up to what most have. */
+static int open_arena(struct fort_prog_object *prog, uint32_t n_insns)
+{
+	size_t bytes = n_insns * sizeof(struct fort_raw_insn);
+
+	bytes = FORT_ARENA_ON_BYTES + SMALL_BYTES + fort_round_up(bytes, 16);
+	prog->memory = malloc(bytes);
+	if (!prog->memory)
+		return -ENOMEM;
+	fort_arena_init_on(&prog->arena, ARENA_BYTES, prog->memory, bytes);
+	return 0;
+}
+
 static int copy_program(struct fort_call *call, struct fort_prog_object *prog)
 {
 	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
-	struct fort_raw_insn *insns =
-		FORT_ARENA_ARRAY(&prog->arena, attr->insn_cnt, struct fort_raw_insn);
-	int err;
+	size_t bytes = attr->insn_cnt * sizeof(struct fort_raw_insn);
+	int err = open_arena(prog, attr->insn_cnt);
 
-	if (!insns)
+	if (err)
+		return err;
+	prog->insns = fort_arena_room(&prog->arena, bytes);
+	prog->n_insns = attr->insn_cnt;
+	if (!prog->insns)
 		return -ENOMEM;
-	err = fort_call_read(call, attr->insns, insns, attr->insn_cnt * sizeof(*insns));
+	err = fort_call_read(call, attr->insns, prog->insns, bytes);
 	err = err ? err : copy_license(call, prog);
 	if (err)
 		return err;
-	prog->insns = insns;
-	prog->n_insns = attr->insn_cnt;
 	if (attr->signature) /* there is no key ring to check it with */
 		return -ENOKEY;
 	if (attr->prog_ifindex)
@@ -179,34 +194,37 @@ static int check_sleepable(struct fort_call *call, const struct fort_prog_object
 	return 0;
 }
 
+static bool is_zero_but_imm(const struct fort_raw_insn *insn)
+{
+	return !insn->opcode && !insn->dst && !insn->src && !insn->off;
+}
+
 /* The kernel's tag: a hash of the instructions without the numbers that change from load to
  * load. */
-static int make_tag(struct fort_prog_object *prog)
+static void make_tag(struct fort_prog_object *prog)
 {
-	size_t bytes = prog->n_insns * sizeof(*prog->insns);
-	struct fort_raw_insn *insns = malloc(bytes);
+	const struct fort_raw_insn *insns = prog->insns;
 	uint8_t digest[FORT_SHA256_BYTES];
 	struct fort_sha256 hash;
+	uint32_t done = 0;
 
-	if (!insns)
-		return -ENOMEM;
-	memcpy(insns, prog->insns, bytes);
+	fort_sha256_init(&hash);
 	for (uint32_t pc = 0; pc + 1 < prog->n_insns; pc++) {
-		const struct fort_raw_insn *high = &insns[pc + 1];
+		struct fort_raw_insn slots[2] = {insns[pc], insns[pc + 1]};
+		uint32_t n = is_zero_but_imm(&slots[1]) ? 2 : 1;
 
 		if (!fort_raw_is(&insns[pc], FORT_ROW_LDIMM_MAP_FD) &&
 		    !fort_raw_is(&insns[pc], FORT_ROW_LDIMM_MAP_VALUE))
 			continue;
-		insns[pc].imm = 0;
-		if (!high->opcode && !high->dst && !high->src && !high->off)
-			insns[++pc].imm = 0;
+		slots[0].imm = slots[1].imm = 0;
+		fort_sha256_add(&hash, insns + done, (pc - done) * sizeof(*insns));
+		fort_sha256_add(&hash, slots, n * sizeof(*insns));
+		done = pc + n;
+		pc = done - 1;
 	}
-	fort_sha256_init(&hash);
-	fort_sha256_add(&hash, insns, bytes);
+	fort_sha256_add(&hash, insns + done, (prog->n_insns - done) * sizeof(*insns));
 	fort_sha256_end(&hash, digest);
 	memcpy(prog->tag, digest, sizeof(prog->tag));
-	free(insns);
-	return 0;
 }
 
 /* Ends the log, and tells who listens. Returns what the command returns for `err`. */
@@ -234,12 +252,21 @@ static int end_load(struct fort_call *call, struct fort_load_report *report, int
 	return err;
 }
 
+/* What did not come as far as the road. */
+static int fail_load(struct fort_call *call, int err)
+{
+	struct fort_load_report report = {0};
+
+	return end_load(call, &report, err);
+}
+
 static int check_program(struct fort_call *call, struct fort_prog_object *prog)
 {
 	int err = fort_prog_take_fd_array(call, prog);
 
 	err = err ? err : copy_info(call, prog);
-	err = err ? err : make_tag(prog);
+	if (!err)
+		make_tag(prog);
 	err = err ? err : fort_prog_find_maps(call, prog);
 	err = err ? err : fort_prog_find_target(call, prog);
 	return err ? err : check_sleepable(call, prog);
@@ -248,7 +275,6 @@ static int check_program(struct fort_call *call, struct fort_prog_object *prog)
 int fort_prog_load_decode(struct fort_call *call)
 {
 	const struct fort_attr_prog_load *attr = &call->attr.prog_load;
-	struct fort_load_report report = {0};
 	struct fort_prog_object *prog;
 	int err = check_attr(call);
 
@@ -259,13 +285,12 @@ int fort_prog_load_decode(struct fort_call *call)
 		return -ENOMEM;
 	fort_call_hold(call, &prog->object);
 	call->load.prog = prog;
-	fort_arena_init(&prog->arena, ARENA_BYTES);
 	err = copy_program(call, prog);
 	err = err ? err : fort_call_start_log(call, attr->log_level, attr->log_buf, attr->log_size);
 	if (err)
 		return err;
 	err = check_program(call, prog);
-	return err ? end_load(call, &report, err) : 0;
+	return err ? fail_load(call, err) : 0;
 }
 
 static uint64_t boot_time_ns(void)
@@ -309,6 +334,8 @@ long fort_prog_load_invoke(struct fort_call *call)
 		.name = prog->name,
 		.host = &call->store->host,
 		.memory = &call->store->memory,
+		.spares = &call->store->spares,
+		.pool = call->store->pool,
 		.engine = call->store->engine,
 		.isolation = call->store->isolation,
 		.keys = &call->store->keys,

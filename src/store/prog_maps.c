@@ -225,12 +225,9 @@ static int list_used(struct fort_prog_object *prog)
 
 int fort_prog_find_maps(struct fort_call *call, struct fort_prog_object *prog)
 {
-	struct fort_raw_insn *insns =
-		fort_arena_copy(&prog->arena, prog->insns, prog->n_insns * sizeof(*insns));
+	struct fort_raw_insn *insns = prog->insns;
 	int err = 0;
 
-	if (!insns)
-		return -ENOMEM;
 	for (uint32_t pc = 0; !err && pc < prog->n_insns; pc++) {
 		if (insns[pc].opcode != fort_rows[FORT_ROW_LDIMM].opcode || !is_whole(prog, pc))
 			continue;
@@ -238,10 +235,7 @@ int fort_prog_find_maps(struct fort_call *call, struct fort_prog_object *prog)
 			err = resolve(call, prog, &insns[pc]);
 		pc++;
 	}
-	if (err)
-		return err;
-	prog->insns = insns;
-	return list_used(prog);
+	return err ? err : list_used(prog);
 }
 
 int fort_bind_map_decode(struct fort_call *call)
@@ -299,5 +293,6 @@ void fort_prog_object_free(struct fort_prog_object *prog)
 	if (prog->btf)
 		fort_object_put(&prog->btf->object);
 	fort_arena_free(&prog->arena);
+	free(prog->memory);
 	free(prog);
 }

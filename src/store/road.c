@@ -20,7 +20,10 @@
 
 struct fort_road_program {
 	struct fort_loaded *loaded;
-	struct fort_buf package;
+	void *memory;                     /* that it lies in */
+	struct fort_package_parts *parts; /* what a package of it is made of; what is in it says */
+	struct fort_buf package;          /* empty until somebody asks for it */
+	pthread_mutex_t packing;
 	struct fort_host *host;
 	pthread_mutex_t lock;   /* of test runs: there is one slot */
 	struct fort_area *area; /* whose slot that is, or NULL: its own. Set once, with the lock */
@@ -183,28 +186,60 @@ static int refuse_idle(struct load *load)
 				     load->report);
 }
 
-static int pack(struct load *load, struct fort_buf *package)
+/* Few programs go to other processes: those that do are packed then. Instructions are the owner's;
+ * of what lies in the load's memory there are copies behind the parts. */
+struct fort_package_parts {
+	struct fort_package_view view;
+	struct fort_buf certificate;
+	struct fort_map_shape maps[];
+};
+
+static void *behind(void *at, const void *from, size_t bytes)
 {
-	const struct fort_package_view view = {
-		.unit = load->wanted,
+	if (bytes)
+		memcpy(at, from, bytes);
+	return at;
+}
+
+static struct fort_package_parts *keep_parts(struct load *load)
+{
+	const struct fort_unit_request *unit = &load->wanted;
+	size_t maps_bytes = unit->n_maps * sizeof(unit->maps[0]);
+	size_t prototypes_bytes = unit->n_prototypes * sizeof(unit->prototypes[0]);
+	struct fort_package_parts *parts = malloc(sizeof(*parts) + maps_bytes + prototypes_bytes);
+
+	if (!parts)
+		return NULL;
+	parts->certificate = load->result.certificate;
+	load->result.certificate = (struct fort_buf){0};
+	parts->view = (struct fort_package_view){
+		.unit = *unit,
 		/* Who runs it elsewhere has another engine, and keys of its own or none. */
 		.isolation = fort_isolation_without_keys(load->request->isolation),
 		.crash = load->request->crash,
 		.crash_place = load->request->crash_place,
 		.fuel = FORT_FUEL_DEFAULT,
-		.certificate = {load->result.certificate.data, load->result.certificate.bytes},
+		.certificate = {parts->certificate.data, parts->certificate.bytes},
 	};
-
-	fort_buf_init(package, SIZE_MAX);
-	fort_package_write(package, &view);
-	return package->err;
+	parts->view.unit.maps = behind(parts->maps, unit->maps, maps_bytes);
+	parts->view.unit.prototypes =
+		behind((uint8_t *)parts->maps + maps_bytes, unit->prototypes, prototypes_bytes);
+	return parts;
 }
 
-static int compile(struct load *load, struct fort_loaded **out)
+static void drop_parts(struct fort_package_parts *parts)
+{
+	if (parts)
+		fort_buf_free(&parts->certificate);
+	free(parts);
+}
+
+static int compile(struct load *load, struct fort_road_program *program)
 {
 	const struct fort_road_request *request = load->request;
+	size_t bytes = FORT_LOADED_BYTES(request->n_insns);
 	char directory[FORT_CACHE_PATH_BYTES];
-	const struct fort_load_request wanted = {
+	struct fort_load_request wanted = {
 		.proven = &load->proven,
 		.maps = request->maps,
 		.engine = request->engine,
@@ -222,9 +257,17 @@ static int compile(struct load *load, struct fort_loaded **out)
 		.cache = fort_cache_directory(directory),
 		.tails = true,
 		.scratch = &load->memory.scratch,
+		.spares = request->spares,
+		.pool = request->pool,
+		.memory_bytes = bytes,
 	};
 	uint64_t start = now_ns();
-	int err = fort_loaded_open(&wanted, out);
+	int err;
+
+	program->memory = wanted.memory = malloc(bytes);
+	if (!program->memory)
+		return -ENOMEM;
+	err = fort_loaded_open(&wanted, &program->loaded);
 
 	load->report->compile_ns = now_ns() - start;
 	return err;
@@ -238,9 +281,13 @@ static int take_in(struct load *load, struct fort_road_program **out)
 	if (!program)
 		return -ENOMEM;
 	pthread_mutex_init(&program->lock, NULL);
+	pthread_mutex_init(&program->packing, NULL);
 	program->host = load->request->host;
-	err = pack(load, &program->package);
-	err = err ? err : compile(load, &program->loaded);
+	fort_buf_init(&program->package, SIZE_MAX);
+	err = compile(load, program);
+	program->parts = err ? NULL : keep_parts(load);
+	if (!err && !program->parts)
+		err = -ENOMEM;
 	if (err) {
 		fort_road_unload(program);
 		return err;
@@ -317,7 +364,10 @@ void fort_road_unload(struct fort_road_program *program)
 	if (program->area) /* no table has it any more; who found it there may be in it */
 		fort_grace_wait(&program->area->grace);
 	fort_loaded_close(program->loaded);
+	free(program->memory);
+	drop_parts(program->parts);
 	fort_buf_free(&program->package);
+	pthread_mutex_destroy(&program->packing);
 	pthread_mutex_destroy(&program->lock);
 	free(program);
 }
@@ -327,9 +377,23 @@ const struct fort_loaded *fort_road_loaded(const struct fort_road_program *progr
 	return program->loaded;
 }
 
-struct fort_span fort_road_package(const struct fort_road_program *program)
+int fort_road_package(struct fort_road_program *program, struct fort_span *out)
 {
-	return (struct fort_span){program->package.data, program->package.bytes};
+	struct fort_buf *package = &program->package;
+	int err;
+
+	pthread_mutex_lock(&program->packing);
+	if (!package->bytes)
+		fort_package_write(package, &program->parts->view);
+	err = package->err;
+	if (err) { /* perhaps there is memory another time */
+		fort_buf_free(package);
+		fort_buf_init(package, SIZE_MAX);
+	}
+	pthread_mutex_unlock(&program->packing);
+	if (!err)
+		*out = (struct fort_span){package->data, package->bytes};
+	return err;
 }
 
 int fort_road_join(struct fort_road_program *program, struct fort_area *area, uint32_t id)

@@ -132,6 +132,8 @@ struct fort_road_request {
 	const char *name;
 	struct fort_host *host; /* outlives the program */
 	struct fort_road_memory *memory;
+	struct fort_code_pool *pool; /* of machine code; outlives the program */
+	struct fort_spares *spares;  /* windows of programs that are gone; outlive the program */
 	const struct fort_engine *engine;
 	enum fort_isolation isolation;
 	struct fort_crash_policy crash;
@@ -215,8 +217,9 @@ const struct fort_tail *fort_road_tail(const struct fort_road_program *program);
 
 /* What runs, for those who look at it (load/loaded.h); valid while it is loaded. */
 const struct fort_loaded *fort_road_loaded(const struct fort_road_program *program);
-/* The program as another process takes it in (load/package.h); valid while it is loaded. */
-struct fort_span fort_road_package(const struct fort_road_program *program);
+/* The program as another process takes it in (load/package.h); valid while it is loaded. It is made
+ * when somebody first asks. Returns 0 or -ENOMEM. */
+FORT_CHECKED int fort_road_package(struct fort_road_program *program, struct fort_span *out);
 
 /* What an attachment needs: where, what, and the program. */
 struct fort_attach_request {

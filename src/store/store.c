@@ -35,6 +35,7 @@ static int start(struct fort_store *store)
 	}
 	err = err ? err
 		  : fort_watch_open(FORT_RUN_NS_MAX, FORT_WATCH_PERIOD_NS, &store->host.watch);
+	err = err ? err : fort_code_pool_open(&store->pool);
 	store->engine = &fort_engine_interp;
 	store->isolation = FORT_ISOLATION_SFI;
 	store->uprobe_type = fort_event_uprobe_type();
@@ -78,6 +79,8 @@ void fort_store_free(struct fort_store *store)
 	for (unsigned kind = 0; kind < FORT_OBJECT_KINDS; kind++)
 		free(store->tables[kind].objects);
 	free(store->identities.entries);
+	fort_spares_close(&store->spares);
+	fort_code_pool_close(store->pool);
 	fort_arena_free(&store->memory.proof);
 	fort_arena_free(&store->memory.check);
 	fort_arena_free(&store->memory.scratch);
@@ -101,10 +104,12 @@ int fort_store_poll_fd(const struct fort_store *store)
 void fort_store_before_fork(struct fort_store *store)
 {
 	pthread_mutex_lock(&store->lock);
+	fort_code_pool_before_fork(store->pool);
 }
 
 void fort_store_after_fork(struct fort_store *store, bool child)
 {
+	fort_code_pool_after_fork(store->pool, child);
 	pthread_mutex_unlock(&store->lock);
 	if (!child)
 		return;

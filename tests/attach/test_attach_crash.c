@@ -41,9 +41,11 @@ static int attach_without_proof(void *owner, const struct fort_attach_request *r
 				void **attachment)
 {
 	const struct world *world = owner;
-	struct fort_span package = fort_road_package(request->program);
-	uint8_t *bytes = (uint8_t *)(uintptr_t)package.data;
+	struct fort_span package;
+	uint8_t *bytes;
 
+	assert_int_equal(fort_road_package(request->program, &package), 0);
+	bytes = (uint8_t *)(uintptr_t)package.data;
 	for (size_t at = 0; at + 8 <= package.bytes; at += 8)
 		if (!memcmp(bytes + at, "\xbf\xa7\0\0\0\0\0\0", 8))
 			memcpy(bytes + at, "\xb7\x07\0\0\x28\0\0\0", 8);

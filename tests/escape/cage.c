@@ -71,17 +71,17 @@ static void add_own(struct cage *cage)
 	const struct fort_domain *domain = &w->domain;
 	uint8_t *base = domain->window.base, packet[CAGE_PACKET_BYTES];
 
-	for (uint32_t slot = 0; slot < domain->n_slots; slot++) {
+	for (uint32_t slot = 0; slot < domain->shape.n_slots; slot++) {
 		uint8_t *stack = base + domain->slot_start + slot * domain->slot_stride;
 
-		if (domain->n_levels > 1)
+		if (domain->shape.n_levels > 1)
 			add(cage->own, &cage->n_own, "stacks", stack,
-			    domain->n_levels * FORT_LEVEL_BYTES);
+			    domain->shape.n_levels * FORT_LEVEL_BYTES);
 		else
 			add(cage->own, &cage->n_own, "stack", stack, FORT_LEVEL_STACK_BYTES);
 		add(cage->own, &cage->n_own, "context", stack + domain->ctx_from_stack,
 		    FORT_PAGE_BYTES); /* what it can write, not what there is */
-		if (domain->n_levels == 1)
+		if (domain->shape.n_levels == 1)
 			add(cage->own, &cage->n_own, "hidden memory", stack + 2 * FORT_PAGE_BYTES,
 			    FORT_HIDDEN_BYTES);
 	}
@@ -445,7 +445,7 @@ static uint64_t host(const void *at)
 
 static uint64_t stack_end(const struct fort_domain *domain)
 {
-	uint64_t levels = domain->n_levels > 1 ? domain->n_levels * FORT_LEVEL_BYTES : 0;
+	uint64_t levels = domain->shape.n_levels > 1 ? domain->shape.n_levels * FORT_LEVEL_BYTES : 0;
 
 	return fort_domain_stack_top(domain, 0) - FORT_LEVEL_STACK_BYTES +
 	       (levels ? levels : FORT_LEVEL_STACK_BYTES);

@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	struct fort_graph graph;
 	struct fort_arena arena;
 
-	if (!domain.n_slots)
+	if (!domain.shape.n_slots)
 		FUZZ_ASSERT(!fort_domain_open(&layout, NULL, 0, &domain));
 	if (!count || count > SLOTS_MAX)
 		return 0;

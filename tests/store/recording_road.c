@@ -52,10 +52,11 @@ const struct fort_loaded *fort_road_loaded(const struct fort_road_program *progr
 	return NULL; /* nothing runs */
 }
 
-struct fort_span fort_road_package(const struct fort_road_program *program)
+int fort_road_package(struct fort_road_program *program, struct fort_span *out)
 {
 	(void)program;
-	return (struct fort_span){0};
+	(void)out;
+	return -ENOMEM;
 }
 
 int fort_road_join(struct fort_road_program *program, struct fort_area *area, uint32_t id)

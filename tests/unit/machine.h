@@ -65,8 +65,27 @@ static inline int machine_must_skip(void)
 #define MACHINE_EXPANDS false
 #endif
 
+/* Built with MACHINE_POOL, machine code lies in packs. */
+#ifdef MACHINE_POOL
+#include "engine/code_pool.h"
+static struct fort_code_pool *machine_pool;
+
+static struct fort_code_pool *machine_open_pool(void)
+{
+	if (!machine_pool)
+		assert_int_equal(fort_code_pool_open(&machine_pool), 0);
+	return machine_pool;
+}
+#else
+static struct fort_code_pool *machine_open_pool(void)
+{
+	return NULL;
+}
+#endif
+
 struct machine {
 	const struct fort_engine *engine;
+	struct fort_code_pool *pool;
 	struct fort_arena arena;
 	struct fort_graph graph;
 	struct fort_expanded expanded;
@@ -103,7 +122,9 @@ static inline void machine_load(struct machine *m, const char *source,
 		print_message("%s: %s\n", MACHINE_ENGINE.name, MACHINE_ENGINE.absent);
 		skip();
 	}
-	*m = (struct machine){.engine = &MACHINE_ENGINE, .helper = machine_no_helper};
+	*m = (struct machine){.engine = &MACHINE_ENGINE,
+			      .pool = machine_open_pool(),
+			      .helper = machine_no_helper};
 	fort_arena_init(&m->arena, 1u << 26);
 	if (fort_assemble(&m->arena, source, strlen(source), &assembly, &error))
 		fail_msg("line %u, column %u: expected %s", error.line, error.column,
@@ -137,6 +158,7 @@ static inline int machine_compile(struct machine *m, enum fort_isolation isolati
 		.callx = m->callx,
 		.blind = m->blind,
 		.seal = m->seal,
+		.pool = m->pool,
 		.proven = !m->unproven, /* who writes the test vouches for the program */
 		.inspect = true,
 	};

@@ -480,12 +480,12 @@ static void a_domain_that_fails_leaves_nothing(void **state)
 	unsigned before = count_mappings();
 
 	for (unsigned i = 0; i < FORT_LEN(cases); i++) {
-		struct fort_domain domain = {.n_slots = 77};
+		struct fort_domain domain = {.shape.n_slots = 77};
 		int err = fort_domain_open(&cases[i].layout, maps, cases[i].n_maps, &domain);
 
 		if (err != cases[i].err)
 			fail_msg("case %u: %d", i, err);
-		assert_int_equal(domain.n_slots, 77);
+		assert_int_equal(domain.shape.n_slots, 77);
 	}
 	assert_int_equal(count_mappings(), before);
 	close(fd);

@@ -448,12 +448,19 @@ static unsigned code_mappings(char rights[][5], unsigned max)
 	return n;
 }
 
+/* What is mapped where there is no program: a pack that waits for the next. */
+#ifdef MACHINE_POOL
+#define IDLE_MAPPINGS 2
+#else
+#define IDLE_MAPPINGS 0
+#endif
+
 static void code_is_never_writable(void **state)
 {
 	char rights[8][5];
 	struct machine m;
 
-	assert_int_equal(code_mappings(rights, 8), 0);
+	assert_int_equal(code_mappings(rights, 8), IDLE_MAPPINGS);
 	machine_load(&m, "call 1\nexit", NULL, 0);
 	m.helper = crash_helper;
 	assert_int_equal(machine_compile(&m, FORT_ISOLATION_SFI), 0);
@@ -461,7 +468,7 @@ static void code_is_never_writable(void **state)
 	assert_string_equal(rights[0], "r--s"); /* addresses of helpers */
 	assert_string_equal(rights[1], "r-xs");
 	machine_free(&m);
-	assert_int_equal(code_mappings(rights, 8), 0);
+	assert_int_equal(code_mappings(rights, 8), IDLE_MAPPINGS);
 }
 
 /* --- jumps at the borders of their forms --- */

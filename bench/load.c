@@ -1,16 +1,23 @@
-#include "straight.h"
-
+/* How long a program of 1,000 instructions without jumps takes to load: to be verified, for its
+ * certificate to be checked, and to be compiled by x64 under sfi; part by part, and through the
+ * front door; and the compiler alone, without what a program's memory costs. Medians.
+ *
+ * usage: bench_load [ROUNDS]
+ */
 #include <linux/bpf.h>
 
-#include "../bench.h"
 #include "abi/progs.h"
 #include "base/text.h"
+#include "bench.h"
+#include "engine/code_pool.h"
+#include "helper/helper.h"
+#include "isolate/spares.h"
 #include "load/loaded.h"
 #include "load/unit.h"
 #include "verify/verify.h"
 
-#define INSNS  1000u
-#define ROUNDS 41u
+#define INSNS      1000u
+#define ROUNDS_MAX 100000u
 
 enum part { DECODE, SEARCH, CHECK, COMPILE, PARTS };
 static const char *const part_names[PARTS] = {"decode", "verify", "check", "compile"};
@@ -23,11 +30,15 @@ struct load {
 	struct fort_verify_result found;
 	struct fort_proven proven;
 	struct fort_loaded *loaded;
+	/* As stores have them. */
+	struct fort_spares spares;
+	struct fort_code_pool *pool;
+	_Alignas(16) uint8_t memory[FORT_LOADED_BYTES(INSNS)];
 };
 
 static void die(const char *what, int err)
 {
-	fprintf(stderr, "bench_engines: straight code: %s: %d\n", what, err);
+	fprintf(stderr, "bench_load: %s: %d\n", what, err);
 	exit(2);
 }
 
@@ -100,7 +111,11 @@ static void compile(struct load *load)
 						  .n_slots = 1,
 						  .packet_bytes = FORT_PAGE_BYTES,
 						  .fuel = FORT_FUEL_DEFAULT,
-						  .scratch = &load->arenas[2]};
+						  .scratch = &load->arenas[2],
+						  .spares = &load->spares,
+						  .pool = load->pool,
+						  .memory = load->memory,
+						  .memory_bytes = sizeof(load->memory)};
 	int err = fort_loaded_open(&request, &load->loaded);
 
 	if (err)
@@ -115,22 +130,25 @@ static void forget(struct load *load)
 		fort_arena_reset(&load->arenas[i], FORT_ARENA_KEPT_BYTES);
 }
 
-static void print_row(const char *what, const char *const *names, unsigned n, double us[][ROUNDS])
+static unsigned rounds = 201;
+
+static void print_row(const char *what, const char *const *names, unsigned n,
+		      double us[][ROUNDS_MAX])
 {
-	printf("%-40s %6.1f us:", what, bench_median(us[n], ROUNDS));
+	printf("%-40s %6.1f us:", what, bench_median(us[n], rounds));
 	for (unsigned i = 0; i < n; i++)
-		printf(" %s %.1f", names[i], bench_median(us[i], ROUNDS));
+		printf(" %s %.1f", names[i], bench_median(us[i], rounds));
 	putchar('\n');
 }
 
 static void measure_parts(struct load *load)
 {
 	static void (*const parts[PARTS])(struct load *) = {decode, search, check, compile};
-	static double us[PARTS + 1][ROUNDS];
+	static double us[PARTS + 1][ROUNDS_MAX];
 
 	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
 		fort_arena_init(&load->arenas[i], SIZE_MAX);
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (unsigned round = 0; round < rounds; round++) {
 		double start = bench_cpu_ns(), last = start;
 
 		for (unsigned part = 0; part < PARTS; part++) {
@@ -149,19 +167,77 @@ static void measure_parts(struct load *load)
 		fort_arena_free(&load->arenas[i]);
 }
 
+/* What compiling consists of: the program rewritten for engines, its window, machine code in a
+ * place of its own; and the last without the place, by the instructions that a second would take.
+ */
+static void measure_compile(struct load *load)
+{
+	enum { REWRITE, WINDOW, CODE, FREE, COMPILE_PARTS };
+	static const char *const names[] = {"rewrite", "window", "code", "free"};
+	static double us[COMPILE_PARTS + 1][ROUNDS_MAX];
+	const struct fort_domain_layout layout = {.n_slots = 1,
+						  .ctx_bytes = 64,
+						  .packet_bytes = FORT_PAGE_BYTES,
+						  .spares = &load->spares};
+
+	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
+		fort_arena_init(&load->arenas[i], SIZE_MAX);
+	decode(load);
+	search(load);
+	check(load);
+	for (unsigned round = 0; round < rounds; round++) {
+		struct fort_arena_mark mark = fort_arena_mark(&load->arenas[1]);
+		struct fort_hardened hardened;
+		struct fort_domain domain;
+		struct fort_compile request = {.program = &hardened.program,
+					       .domain = &domain,
+					       .isolation = FORT_ISOLATION_SFI,
+					       .helper = fort_helper_function,
+					       .shape = fort_helper_shape,
+					       .scratch = &load->arenas[2],
+					       .pool = load->pool,
+					       .proven = true};
+		struct fort_code *code;
+		double at[COMPILE_PARTS + 1];
+		int err;
+
+		at[0] = bench_cpu_ns();
+		err = fort_harden(&load->proven, &load->arenas[1], &hardened);
+		at[1] = bench_cpu_ns();
+		err = err ? err : fort_domain_open(&layout, NULL, 0, &domain);
+		at[2] = bench_cpu_ns();
+		err = err ? err : fort_engine_x64.compile(&request, &code);
+		at[3] = bench_cpu_ns();
+		if (err)
+			die("not compiled", err);
+		fort_engine_x64.free(code);
+		fort_domain_close(&domain);
+		at[4] = bench_cpu_ns();
+		fort_arena_rewind(&load->arenas[1], mark);
+		fort_arena_reset(&load->arenas[2], FORT_ARENA_KEPT_BYTES);
+		for (unsigned part = 0; part < COMPILE_PARTS; part++)
+			us[part][round] = (at[part + 1] - at[part]) / 1000;
+		us[COMPILE_PARTS][round] = (at[COMPILE_PARTS] - at[0]) / 1000;
+	}
+	print_row("compiled, and freed:", names, COMPILE_PARTS, us);
+	fort_buf_free(&load->found.certificate);
+	for (unsigned i = 0; i < FORT_LEN(load->arenas); i++)
+		fort_arena_free(&load->arenas[i]);
+}
+
 /* The same through the front door: what else a store does is what is left. */
 static void measure_store(const struct load *load)
 {
 	enum { VERIFY, CHECK_IT, COMPILE_IT, REST, CLOSE, STORE_PARTS };
 	static const char *const names[] = {"verify", "check", "compile", "rest", "close"};
-	static double us[STORE_PARTS + 1][ROUNDS];
+	static double us[STORE_PARTS + 1][ROUNDS_MAX];
 	struct fort_store *store;
 	int err = fort_store_create(&store);
 
 	err = err ? err : fort_store_set_engine(store, &fort_engine_x64, FORT_ISOLATION_SFI);
 	if (err)
 		die("no store", err);
-	for (unsigned round = 0; round < ROUNDS; round++) {
+	for (unsigned round = 0; round < rounds; round++) {
 		union fort_attr attr = {.prog_load = {.prog_type = BPF_PROG_TYPE_XDP,
 						      .insns = PTR(load->insns),
 						      .insn_cnt = load->n,
@@ -189,11 +265,21 @@ static void measure_store(const struct load *load)
 	fort_store_free(store);
 }
 
-void bench_straight(void)
+int main(int argc, char **argv)
 {
 	static struct load load;
 
+	if (argc > 1)
+		rounds = (unsigned)strtoul(argv[1], NULL, 10);
+	if (!rounds || rounds > ROUNDS_MAX)
+		return 2;
 	write_program(&load);
+	if (fort_code_pool_open(&load.pool))
+		die("no pool", 0);
 	measure_parts(&load);
+	measure_compile(&load);
+	fort_spares_close(&load.spares);
+	fort_code_pool_close(load.pool);
 	measure_store(&load);
+	return 0;
 }
