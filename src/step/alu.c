@@ -430,8 +430,11 @@ static bool arithmetic(struct fort_rule *rule)
 	bool both = dst->type != FORT_NUM && right.type != FORT_NUM;
 	bool leaks = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
-	if (dst->type == FORT_NUM && right.type == FORT_NUM)
-		return add_numbers(rule, &right);
+	if (dst->type == FORT_NUM && right.type == FORT_NUM) {
+		bool done, good = fort_rule_count_down(rule, &done);
+
+		return done ? good : add_numbers(rule, &right);
+	}
 	if (insn->op == FORT_OP_SUB && both && leaks)
 		return distance(rule, &right);
 	if (insn->op == FORT_OP_SUB && insn->bits == 32 && !both && leaks) {
