@@ -91,7 +91,7 @@ static const struct fort_ctx_field *nearest(const struct fort_story *s, int64_t 
 	for (uint32_t i = 0; i < ctx->n_fields; i++) {
 		const struct fort_ctx_field *field = &ctx->fields[i];
 
-		if (field->offset > offset != behind ||
+		if ((field->offset > offset) != behind ||
 		    !((field->readers | field->writers) & fort_story_env(s)->hook.prog->bit))
 			continue;
 		if (!found || (field->offset > found->offset) != behind)
