@@ -91,8 +91,8 @@ static const struct {
 	uint8_t when;
 	struct fort_retval range;
 } retvals[] = {
-#define FORT_RETVAL(progs, attach, when, low, high, note) \
-	{(attach), (progs), when, {(low), (high), (note)}},
+#define FORT_RETVAL(progs, attach, when, low, high, note, means) \
+	{(attach), (progs), when, {(low), (high), (note), (means)}},
 #include "abi/retvals.def"
 };
 

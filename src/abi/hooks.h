@@ -48,7 +48,8 @@ bool fort_hook_may_sleep(const struct fort_hook *hook);
 
 struct fort_retval {
 	int32_t low, high;
-	const char *note; /* what the kernel says more of a value outside; NULL */
+	const char *note;  /* what the kernel says more of a value outside; NULL */
+	const char *means; /* what the values do */
 };
 
 /* The range that such a program must return, of retvals.def; NULL: anything. `returns_void`: the

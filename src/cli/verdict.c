@@ -255,6 +255,8 @@ json_t *fort_verdict_json(const struct fort_vetted *vetted)
 		fort_json_text(loading->reached ? report->log_tail : vetted->words), "diag",
 		diag_json(loading, vetted->words));
 
+	json_object_set_new(object, "names",
+			    vetted->hint[0] ? fort_json_text(vetted->hint) : json_null());
 	if (vetted->kernel.asked)
 		json_object_set_new(object, "kernel", kernel_json(vetted));
 	return object;

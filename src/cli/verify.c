@@ -196,6 +196,8 @@ static void print_rejections(const struct session *s)
 		if (s->n_jobs > 1)
 			fort_text_add(&text, "%s: ", s->rows[i].file);
 		fort_verdict_explain(p->name, &p->loading, p->words, s->request->explain, &text);
+		if (p->hint[0])
+			fort_text_add(&text, "  names: %s\n", p->hint);
 		fort_text_add(&text, "\n");
 	}
 	if (text.length)

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "cli/guess.h"
+#include "cli/hint.h"
 #include "cli/vet_kernel.h"
+#include "step/kernel.h"
 #include "verify/render.h"
 
 struct session {
@@ -84,6 +86,51 @@ static void forget_pins(struct bpf_object *object)
 		bpf_map__set_pin_path(map, NULL);
 }
 
+static void add_hint(struct session *s)
+{
+	const struct fort_kernel *kernel = s->request->types->kernel;
+	struct fort_hint_from from = {.words = fort_front_words(s->front),
+				      .log = s->log.text,
+				      .types = kernel ? kernel->btf : NULL};
+	struct fort_text out = fort_text_on(s->vetted->hint, sizeof(s->vetted->hint));
+
+	fort_hint_add(&from, &out);
+}
+
+/* What libbpf puts in place of an instruction whose relocation failed; it says which one that was
+ * where the log has the instructions before it. */
+#define UNRELOCATED "invalid func unknown#195896080"
+
+/* Once more, with a log that has them; what it comes to is known. */
+static int name_missing(struct session *s, size_t index)
+{
+	uint32_t level = s->log.level;
+	char reason[256];
+	struct fort_text why = fort_text_on(reason, sizeof(reason));
+	struct fort_loading *loading;
+	struct bpf_object *object;
+	int err;
+
+	if (s->vetted->verdict == FORT_VET_ACCEPT || level & (FORT_LOG_PATH | FORT_LOG_STATES) ||
+	    !strstr(s->log.text, UNRELOCATED))
+		return 0;
+	loading = malloc(sizeof(*loading));
+	s->log.level = level | FORT_LOG_PATH;
+	err = loading ? fort_file_open(&s->file, s->front, &s->log, &object, &why) : -ENOMEM;
+	if (!err) {
+		struct bpf_program *prog = fort_program_nth(object, index);
+
+		fort_guess_type(prog, s->request->type);
+		forget_pins(object);
+		fort_program_load(s->front, object, prog, loading);
+		add_hint(s);
+		bpf_object__close(object);
+	}
+	s->log.level = level;
+	free(loading);
+	return err;
+}
+
 static void judge(struct session *s, struct bpf_object *object, struct bpf_program *prog)
 {
 	struct fort_vetted *vetted = s->vetted;
@@ -99,6 +146,8 @@ static void judge(struct session *s, struct bpf_object *object, struct bpf_progr
 	if (loading->reached)
 		vetted->insns = loading->report.insns;
 	copy(vetted->words, sizeof(vetted->words), fort_front_words(s->front));
+	if (vetted->verdict != FORT_VET_ACCEPT)
+		add_hint(s);
 	if (s->request->log_level)
 		vetted->log_bytes = strlen(s->log.text);
 }
@@ -143,7 +192,8 @@ static int visit_program(struct session *s, struct bpf_object *object, size_t in
 	s->found = true;
 	copy(s->page->now, sizeof(s->page->now), bpf_program__name(prog));
 	judge(s, object, prog);
-	if (s->request->kernel)
+	err = name_missing(s, index);
+	if (!err && s->request->kernel)
 		err = ask_kernel(s, index);
 	err = err ? err : append(s->fd, vetted, sizeof(*vetted));
 	err = err ? err : append(s->fd, s->log.text, vetted->log_bytes);

@@ -30,6 +30,7 @@ struct fort_vetted {
 	struct fort_loading loading;
 	struct fort_vet_kernel kernel;
 	char words[1024]; /* libbpf's, of a program that was not judged */
+	char hint[512];   /* what is missing by its name, and what is near; or "" */
 	uint64_t log_bytes;
 };
 

@@ -367,7 +367,8 @@ static bool offset_in(const struct fort_rule *rule, const struct fort_value *poi
 	return true;
 }
 
-/* Are both in one object, so that their difference is one of offsets? */
+/* Are both in one object, so that their difference is one of offsets? A base is an object's own
+ * only for values with a lock: parts of one dynptr share it, and values of one map. */
 static bool same_object(const struct fort_value *a, const struct fort_value *b)
 {
 	bool packet_a = a->type == FORT_PACKET || a->type == FORT_PACKET_END;
@@ -378,7 +379,7 @@ static bool same_object(const struct fort_value *a, const struct fort_value *b)
 	if (a->type != b->type || a->object != b->object || a->frame != b->frame)
 		return false;
 	return a->type == FORT_STACK || a->type == FORT_CTX || a->type == FORT_PACKET_META ||
-	       (a->base && a->base == b->base);
+	       (a->flags & b->flags & FORT_LOCKABLE && a->base == b->base);
 }
 
 /* A difference of pointers is a number. */
@@ -430,8 +431,11 @@ static bool arithmetic(struct fort_rule *rule)
 	bool both = dst->type != FORT_NUM && right.type != FORT_NUM;
 	bool leaks = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
-	if (dst->type == FORT_NUM && right.type == FORT_NUM)
-		return add_numbers(rule, &right);
+	if (dst->type == FORT_NUM && right.type == FORT_NUM) {
+		bool done, good = fort_rule_count_down(rule, &done);
+
+		return done ? good : add_numbers(rule, &right);
+	}
 	if (insn->op == FORT_OP_SUB && both && leaks)
 		return distance(rule, &right);
 	if (insn->op == FORT_OP_SUB && insn->bits == 32 && !both && leaks) {

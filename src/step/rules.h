@@ -50,7 +50,9 @@ uint32_t fort_rule_fresh(struct fort_rule *rule);
  * copy does: whether the value had one may depend on the path that was looked at. */
 void fort_rule_name(struct fort_rule *rule, struct fort_value *value);
 
-bool fort_rule_alu(struct fort_rule *rule);    /* ALU_K, ALU_X, NEG, END, MOV*, MOVSX */
+bool fort_rule_alu(struct fort_rule *rule); /* ALU_K, ALU_X, NEG, END, MOV*, MOVSX */
+/* One less of a 32-bit counter that may be 0 (countdown.c); *done: it is one, and was handled. */
+bool fort_rule_count_down(struct fort_rule *rule, bool *done);
 bool fort_rule_ldx(struct fort_rule *rule);    /* LDX, LDACQ */
 bool fort_rule_store(struct fort_rule *rule);  /* ST, STX, STREL */
 bool fort_rule_atomic(struct fort_rule *rule); /* ATOMIC */

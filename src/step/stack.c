@@ -84,7 +84,33 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 	return true;
 }
 
+/* --- slots --- */
+
+/* A write into part of a slot ends what was spilled there: its bytes become plain ones. */
+static void break_spill(struct fort_slot *slot)
+{
+	for (unsigned i = 0; i < 8; i++)
+		if (slot->bytes[i] == FORT_BYTE_SPILL)
+			slot->bytes[i] = FORT_BYTE_MISC;
+	slot->spill = (struct fort_value){0};
+}
+
+static void spill(struct fort_slot *slot, const struct fort_value *value, uint32_t bytes)
+{
+	if (bytes < 8)
+		break_spill(slot);
+	for (unsigned i = 0; i < bytes; i++)
+		slot->bytes[i] = FORT_BYTE_SPILL;
+	slot->spill = *value;
+	if (bytes < 8 && fort_scalar_umax(&value->num) >= 1ull << (8 * bytes))
+		slot->spill = fort_value_number(fort_scalar_truncate(&value->num, 8 * bytes));
+}
+
 /* --- loads --- */
+
+/* Bytes that a helper wrote are remembered when so many are read at once; fewer are flags and
+ * characters, which are looked at where they are read. */
+#define REMEMBERED_LEAST 4u
 
 /* A load of `bytes` from the start of a spilled value: what is the same stays related. */
 static struct fort_value fill(struct fort_rule *rule, struct fort_slot *slot, unsigned spilled,
@@ -167,6 +193,18 @@ static bool load_bytes(struct fort_rule *rule, const struct fort_reach *reach,
 	return true;
 }
 
+/* Bytes at the start of a slot of which no more is known than that they are numbers: what is read
+ * now is what will be read as long as nobody writes there. So the slot holds it from here on. */
+static void remember(struct fort_rule *rule, struct fort_slot *slot, struct fort_value *value,
+		     uint32_t bytes)
+{
+	for (uint32_t i = 0; i < bytes; i++)
+		if (slot->bytes[i] != FORT_BYTE_MISC)
+			return;
+	fort_rule_name(rule, value);
+	spill(slot, value, bytes);
+}
+
 bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
 		     const struct fort_stack_reach *where, struct fort_value *out)
 {
@@ -181,9 +219,14 @@ bool fort_stack_load(struct fort_rule *rule, const struct fort_reach *reach,
 		rule->out->violation.value = slot->spill;
 		return false;
 	}
-	if (!whole)
-		return load_bytes(rule, reach, where, out);
-	*out = fill(rule, slot, spilled, reach->bytes);
+	if (whole) {
+		*out = fill(rule, slot, spilled, reach->bytes);
+		return true;
+	}
+	if (!load_bytes(rule, reach, where, out))
+		return false;
+	if (inside && reach->bytes >= REMEMBERED_LEAST && !byte_of(where->low))
+		remember(rule, slot, out, reach->bytes);
 	return true;
 }
 
@@ -223,15 +266,6 @@ bool fort_stack_readable(struct fort_rule *rule, const struct fort_reach *reach,
 
 /* --- stores --- */
 
-/* A write into part of a slot ends what was spilled there: its bytes become plain ones. */
-static void break_spill(struct fort_slot *slot)
-{
-	for (unsigned i = 0; i < 8; i++)
-		if (slot->bytes[i] == FORT_BYTE_SPILL)
-			slot->bytes[i] = FORT_BYTE_MISC;
-	slot->spill = (struct fort_value){0};
-}
-
 static bool is_zero(const struct fort_value *value)
 {
 	uint64_t number;
@@ -266,17 +300,6 @@ void fort_stack_clobber(const struct fort_stack_reach *where)
 			if (where->fixed || slot->bytes[byte_of(off)] != FORT_BYTE_INVALID)
 				slot->bytes[byte_of(off)] = FORT_BYTE_MISC;
 	}
-}
-
-static void spill(struct fort_slot *slot, const struct fort_value *value, uint32_t bytes)
-{
-	if (bytes < 8)
-		break_spill(slot);
-	for (unsigned i = 0; i < bytes; i++)
-		slot->bytes[i] = FORT_BYTE_SPILL;
-	slot->spill = *value;
-	if (bytes < 8 && fort_scalar_umax(&value->num) >= 1ull << (8 * bytes))
-		slot->spill = fort_value_number(fort_scalar_truncate(&value->num, 8 * bytes));
 }
 
 /* Fixed bytes that do not start a slot: zeroes are worth remembering, nothing else is. */

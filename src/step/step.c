@@ -68,9 +68,9 @@ bool fort_rule_demand(struct fort_rule *rule, const struct fort_root *root)
 	return true;
 }
 
-static bool later(struct fort_rule *rule)
+static bool call_register(struct fort_rule *rule)
 {
-	return fort_rule_bad(rule, FORT_DIAG_INSN_LATER, FORT_REGS, 0, 0, 0, 0);
+	return fort_rule_bad(rule, FORT_DIAG_CALL_REGISTER, FORT_REGS, rule->insn->dst, 0, 0, 0);
 }
 
 static bool apply(struct fort_rule *rule)
@@ -105,7 +105,8 @@ static bool apply(struct fort_rule *rule)
 		if (rule->insn->op == FORT_OP_LOCAL)
 			return fort_rule_call_local(rule);
 		return fort_rule_call_kfunc(rule);
-	default: return later(rule);
+	case FORT_CALLX:
+	default: return call_register(rule);
 	}
 }
 

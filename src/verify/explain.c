@@ -240,6 +240,17 @@ const struct fort_past *fort_story_find(const struct fort_story *s, fort_past_te
 	return NULL;
 }
 
+const struct fort_past *fort_story_flow(const struct fort_story *s, enum fort_event_id event)
+{
+	for (uint32_t i = s->history->n; i > 0; i--) {
+		const struct fort_past *past = &s->history->items[i - 1];
+
+		if (past->flows && fort_event_of(s->render->env, past) == event)
+			return past;
+	}
+	return NULL;
+}
+
 /* --- events --- */
 
 struct choice {

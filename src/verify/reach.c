@@ -2,18 +2,7 @@
 
 #include <errno.h>
 
-/* The function's edges, backward: of each instruction a list of those before it. */
-struct edges {
-	const struct fort_program *program;
-	struct fort_subprog in;
-	uint32_t *first; /* of each instruction: an edge + 1 */
-	uint32_t *next;  /* of each edge: another of the same instruction, + 1; edge 2 i + k is the
-			  * k-th of instruction i */
-	uint8_t *seen;
-	uint32_t *todo, n_todo;
-};
-
-static bool writes(const struct fort_insn *insn, unsigned reg)
+bool fort_insn_writes(const struct fort_insn *insn, unsigned reg)
 {
 	switch (insn->kind) {
 	case FORT_CALL:
@@ -27,6 +16,17 @@ static bool writes(const struct fort_insn *insn, unsigned reg)
 		return reg == insn->dst && (fort_insn_uses(insn, 'D') || fort_insn_uses(insn, 'b'));
 	}
 }
+
+/* The function's edges, backward: of each instruction a list of those before it. */
+struct edges {
+	const struct fort_program *program;
+	struct fort_subprog in;
+	uint32_t *first; /* of each instruction: an edge + 1 */
+	uint32_t *next;  /* of each edge: another of the same instruction, + 1; edge 2 i + k is the
+			  * k-th of instruction i */
+	uint8_t *seen;
+	uint32_t *todo, n_todo;
+};
 
 static bool build(struct edges *e, struct fort_arena *arena)
 {
@@ -68,7 +68,7 @@ static void look_at(struct edges *e, uint32_t pc, unsigned reg, struct fort_writ
 		if (e->seen[before])
 			continue;
 		e->seen[before] = 1;
-		if (!writes(&e->program->insns[e->in.start + before], reg))
+		if (!fort_insn_writes(&e->program->insns[e->in.start + before], reg))
 			e->todo[e->n_todo++] = before;
 		else if (out->n < FORT_WRITERS_MAX)
 			out->list[out->n++] = e->in.start + before;

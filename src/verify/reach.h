@@ -16,3 +16,5 @@ struct fort_writers {
 /* The last writers of `reg` on the ways to `pc`. Returns 0 or -ENOMEM. */
 FORT_CHECKED int fort_writers_find(struct fort_arena *arena, const struct fort_program *program,
 				   uint32_t pc, unsigned reg, struct fort_writers *out);
+/* Does the instruction write the register? Calls write r0 and end r1 to r5. */
+bool fort_insn_writes(const struct fort_insn *insn, unsigned reg);

@@ -12,6 +12,7 @@
  * if nothing was joined on the way to what it found. */
 static const struct fort_policy policies[] = {
 	{.keep = 4, .turns = 0, .draws = 0, .constants = true},
+	{.keep = 8, .turns = 0, .draws = 4, .constants = false, .straight = true},
 	{.keep = 16, .turns = 1024, .draws = 4, .constants = false},
 	{.keep = 256, .turns = UINT32_MAX, .draws = 16, .constants = false},
 };
@@ -407,6 +408,13 @@ static int attempt(struct fort_search *s, const struct fort_policy *policy, bool
 	return 0;
 }
 
+/* Is the attempt worth it, after what the one before found? */
+static bool is_of_use(const struct fort_search *s, const struct fort_policy *policy)
+{
+	return !policy->straight || (s->doubt.diag != FORT_DIAG_INFINITE_LOOP &&
+				     (!s->loops || s->loops->loop_of[s->doubt.pc] == FORT_NO_LOOP));
+}
+
 static int run(struct fort_search *s)
 {
 	struct fort_arena_mark mark = fort_arena_mark(s->arena);
@@ -414,10 +422,12 @@ static int run(struct fort_search *s)
 	int err = 0;
 
 	for (size_t i = 0; !err && !final && i < FORT_LEN(policies); i++) {
+		s->doubt = s->result->violation;
+		if (!is_of_use(s, &policies[i]))
+			continue;
 		fort_arena_rewind(s->arena, mark);
 		fort_buf_free(&s->result->certificate);
 		fort_buf_init(&s->result->certificate, FORT_CERT_BYTES_MAX);
-		s->doubt = s->result->violation;
 		s->result->violation = (struct fort_violation){0};
 		err = attempt(s, &policies[i], &final);
 	}

@@ -12,6 +12,7 @@ struct fort_policy {
 	uint32_t turns; /* times around a loop before an invariant is looked for */
 	uint32_t draws; /* the same, of loops that take elements from an iterator */
 	bool constants; /* states with the same constants are joined at once */
+	bool straight;  /* only where what was found is in no loop: loops are as they were */
 };
 
 /* A path of the region that waits for its turn: the jumping side of a fork. */

@@ -23,6 +23,16 @@ struct fort_story {
 	bool failed; /* for want of memory */
 };
 
+static inline bool fort_story_is(const struct fort_story *s, enum fort_diag diag)
+{
+	return s->v->diag == diag;
+}
+
+static inline const struct fort_env *fort_story_env(const struct fort_story *s)
+{
+	return s->render->env;
+}
+
 /* Puts the text into the arena and frees it; "" for want of memory. */
 const char *fort_story_keep(struct fort_story *s, struct fort_text *text);
 /* {name} in the pattern's texts. Both words() take a text of the format, or the one given. */
@@ -55,6 +65,8 @@ const struct fort_insn *fort_story_insn(const struct fort_story *s, const struct
 /* The newest event for which `is` holds, of those that flow into the focus or of all; or NULL. */
 typedef bool fort_past_test(const struct fort_env *env, const struct fort_past *past);
 const struct fort_past *fort_story_find(const struct fort_story *s, fort_past_test *is, bool flows);
+/* The newest event of this kind that flows into the focus, or NULL. */
+const struct fort_past *fort_story_flow(const struct fort_story *s, enum fort_event_id event);
 
 /* A pattern: true when the rejection is of this kind; the words of its texts are then set. */
 typedef bool fort_pattern_test(struct fort_story *s);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """verify with many files: what is printed, in which order, of what; crashes; types. Speaks TAP.
 
-usage: test_verify.py BPFORT PACKETS.o WRONG.o OTHER.o STRANGE.o
+usage: test_verify.py BPFORT PACKETS.o WRONG.o OTHER.o STRANGE.o MISSPELT.o MISSPELT_CALL.o
 """
 import csv
 import ctypes
@@ -17,7 +17,7 @@ import tempfile
 
 from tap import Bpfort, Tap, crashed
 
-PATH, PACKETS, WRONG, OTHER, STRANGE = sys.argv[1:6]
+PATH, PACKETS, WRONG, OTHER, STRANGE, MISSPELT, MISSPELT_CALL = sys.argv[1:8]
 NUMBERS = ["duration", "total_insns", "total_states", "peak_states", "prog_size", "check",
            "certificate", "memory"]
 EPOLL_CREATE1, SOCKETPAIR = 291, 53
@@ -187,6 +187,22 @@ def forbid(call):
         os._exit(99)
 
 
+def check_names():
+    for prog, says in {
+            "member": "the kernel's `task_struct` has no member `tgidd`; near: tgid",
+            "inner": "the kernel's `mm_struct` has no member `pgdd`; near: pgd",
+            "type": "the kernel has no type `task_strukt`; near: task_struct",
+            "constant": "the kernel's `pid_type` has no value `PIDTYPE_PIDD`; near: PIDTYPE_PID",
+            "section": "no section begins with `xpd`; near: xdp"}.items():
+        gives(f"what is misspelt: {prog}", 1, MISSPELT, "--prog", prog, out=says)
+    gives("what is misspelt: function", 1, MISSPELT_CALL, "--prog", "function",
+          out="the kernel has no function `bpf_task_acquir`; near: bpf_task_acquire")
+    _, found = bpfort.json("verify", MISSPELT, "--prog", "member")
+    tap.report("near: tgid" in found["programs"][0]["names"], "JSON: what is misspelt", found)
+    _, found = bpfort.json("verify", PACKETS, "--prog", "length")
+    tap.report(found["programs"][0]["names"] is None, "JSON: nothing is misspelt", found)
+
+
 def check_crashes():
     """Workers make calls that the first process does not."""
     gives("a worker that crashes over a file", 2, PACKETS, preexec_fn=lambda: forbid(EPOLL_CREATE1),
@@ -230,6 +246,7 @@ check_order()
 check_filters()
 check_texts()
 check_all_types()
+check_names()
 check_crashes()
 check_progress()
 tap.end()

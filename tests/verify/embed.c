@@ -574,6 +574,10 @@ static bool look_at(struct embed *e, uint32_t pc, uint32_t frame, const uint64_t
 	act->jumps = insn->kind == FORT_JCC_K || insn->kind == FORT_JCC_X;
 	if (act->jumps)
 		act->taken = jump_taken(insn, regs);
+	if (insn->kind == FORT_ALU_K && insn->bits == 32) { /* a counter that was 0: countdown.c */
+		act->jumps = true;
+		act->taken = !regs[insn->dst];
+	}
 	if (insn->kind == FORT_CALL)
 		memcpy(e->callers[frame], &regs[FORT_R6], sizeof(e->callers[frame]));
 	if (fort_step(e->env, &e->pool, act->state, pc, &act->step))
