@@ -100,7 +100,7 @@ static void programs_do_what_they_should(void **state)
 				continue;
 			machine_load(&m, row->code, NULL, 0);
 			m.helper = fort_helper_function;
-			m.unproven = isolation == FORT_ISOLATION_SFI && !MACHINE_ENGINE.proven_only;
+			m.unproven = isolation == FORT_ISOLATION_SFI;
 			assert_int_equal(machine_compile(&m, isolation), 0);
 			r0 = machine_run(&m);
 			pc = m.expanded.origin[m.run.abort.pc];

@@ -489,8 +489,7 @@ static void compare_on(const struct recipe *recipe, const struct fort_program *p
 				       .isolation = isolation,
 				       .helper = helper_by_number,
 				       .callx = true,
-				       .proven = isolation != FORT_ISOLATION_SFI ||
-						 RANDOM_ENGINE.proven_only,
+				       .proven = isolation != FORT_ISOLATION_SFI,
 				       .inspect = true,
 				       .blind = below(4) == 0};
 	struct outcome expected = run_on(&fort_engine_interp, &request, fuel), got;
@@ -500,7 +499,7 @@ static void compare_on(const struct recipe *recipe, const struct fort_program *p
 		memcpy(bench.after[place], page_of(place), PAGE);
 	got = run_on(&RANDOM_ENGINE, &request, fuel);
 	/* Code that faults does not always say what fuel it had (engine/llvm.c). */
-	if (RANDOM_ENGINE.proven_only && got.abort.code == FORT_ABORT_MEMORY)
+	if (RANDOM_ENGINE.vague && got.abort.code == FORT_ABORT_MEMORY)
 		got.fuel = expected.fuel;
 	for (unsigned place = 0; place < SEALED; place++)
 		same &= !memcmp(bench.after[place], page_of(place), PAGE);
