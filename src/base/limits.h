@@ -57,6 +57,9 @@
 #define FORT_SEALED_MAX           4096u      /* compiled programs of a store that stay for ever */
 #define FORT_CAREFUL_ROUNDS       16u        /* of emitting constants in other ways */
 #define FORT_LLVM_BYTES_MAX       (256u << 20) /* of a program that LLVM compiled */
+#define FORT_LLVM_FRAME_MAX       (64 << 10)   /* of the host's stack, that one function takes */
+#define FORT_LLVM_STATE_BYTES_MAX (512u << 20) /* to check what LLVM made */
+#define FORT_LLVM_VISITS_MAX      1024u        /* the same: of one label, on average */
 #define FORT_SIGNAL_ENTRIES_MAX   256u  /* times that a handler of ours goes before a host's */
 #define FORT_SIGNAL_LISTENERS_MAX 16u   /* of stop signals, of a process */
 #define FORT_TURNS_BATCH          1024u /* may_goto passed, until fuel is looked at */

@@ -248,10 +248,8 @@ static int compile_and_run(const struct fort_trial *trial, const struct fort_exp
 		.isolation = trial->isolation,
 		.helper = helper_by_number,
 		.callx = true,
-		/* Who asks for an isolation, or engine, that rests on a proof vouches for the
-		 * program. */
-		.proven =
-			fort_isolation_needs_proof(trial->isolation) || trial->engine->proven_only,
+		/* Who asks for an isolation that rests on a proof vouches for the program. */
+		.proven = fort_isolation_needs_proof(trial->isolation),
 		.inspect = true,
 	};
 	struct fort_code *code;

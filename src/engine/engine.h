@@ -123,7 +123,7 @@ struct fort_code_view {
 struct fort_engine {
 	const char *name;
 	uint32_t isolations; /* bits 1 << enum fort_isolation */
-	bool proven_only;    /* under every isolation */
+	bool vague;          /* after a fault fuel is what it was some time before */
 	const char *absent;  /* why it was not built in, or NULL; compile returns -ENOSYS then */
 	/* Domain and program may go once it returns, the window must stay. Returns 0, -ENOMEM (or
 	 * what else the kernel says to memory for code, such as -EACCES where it allows none),

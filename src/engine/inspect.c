@@ -64,6 +64,20 @@ const char *fort_inspect_fault_text(enum fort_inspect_fault fault)
 	return fault < FORT_INSPECT_FAULTS ? fault_texts[fault] : "unknown";
 }
 
+uint32_t fort_inspect_cached(const struct fort_compile *request,
+			     uint32_t out[FORT_INSPECT_CACHED_MAX])
+{
+	uint32_t n = 0;
+
+	for (uint32_t number = 0; request->shape && number < FORT_HELPER_NUMBERS; number++) {
+		struct fort_helper_shape shape = request->shape(number);
+
+		if (shape.inlines == FORT_INLINE_CACHED && n < FORT_INSPECT_CACHED_MAX)
+			out[n++] = shape.offset;
+	}
+	return n;
+}
+
 /* --- bytes --- */
 
 static bool is_barred(const uint8_t *at, uint32_t left)

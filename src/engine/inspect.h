@@ -99,6 +99,10 @@ struct fort_inspection {
 	uint32_t n_insns; /* seen */
 };
 
+/* Words of run->services that helpers of a request do nothing but return: their offsets, how many.
+ */
+uint32_t fort_inspect_cached(const struct fort_compile *request,
+			     uint32_t out[FORT_INSPECT_CACHED_MAX]);
 /* Where the next barred sequence begins, at or after `from`; `bytes` if there is none. */
 uint32_t fort_inspect_barred(const uint8_t *code, uint32_t bytes, uint32_t from);
 /* True when the image may run. *out in any case. */

@@ -179,6 +179,26 @@ enum fort_inspect_rule_id {
 	FORT_RULES
 };
 
+/* What a register is from now on; false, and the fault, when nobody claims that it is written. */
+bool fort_inspect_set_tag(struct fort_inspect_reader *reader, enum fort_x64_reg reg,
+			  enum fort_inspect_tag tag);
+/* Is r12 fuel? */
+bool fort_inspect_has_fuel(const struct fort_inspect_state *state);
+/* May the host get its registers back from here on? Then it does. */
+bool fort_inspect_begins_closing(struct fort_inspect_reader *reader);
+
+/* --- inspect_control.c: rules --- */
+
+bool fort_inspect_rule_jump(struct fort_inspect_reader *reader);
+bool fort_inspect_rule_branch(struct fort_inspect_reader *reader);
+bool fort_inspect_rule_call(struct fort_inspect_reader *reader);
+bool fort_inspect_rule_call_host(struct fort_inspect_reader *reader);
+bool fort_inspect_rule_ask_abort(struct fort_inspect_reader *reader);
+bool fort_inspect_rule_tail(struct fort_inspect_reader *reader);
+bool fort_inspect_rule_return(struct fort_inspect_reader *reader);
+
+/* --- inspect_rule.c again: all of them --- */
+
 /* Applies a rule to the instruction at reader->at. False and the fault. */
 bool fort_inspect_apply(struct fort_inspect_reader *reader, enum fort_inspect_rule_id rule);
 /* The state in which the host calls the image. */

@@ -12,5 +12,10 @@
 #define FORT_LLVM_FIND      'l'      /* and a map's index: its lookups[].function */
 #define FORT_LLVM_VALUES    'm'      /* and a map's index: the address of its values */
 
+/* How often each slot of a program has been made in another way than before, so that its bytes are
+ * others: one of these for each, or NULL. */
+typedef uint8_t fort_llvm_hidden;
+
 /* The object file of a program (llvm_object.h). Returns what fort_engine.compile does. */
-FORT_CHECKED int fort_llvm_compile(const struct fort_compile *request, struct fort_buf *out);
+FORT_CHECKED int fort_llvm_compile(const struct fort_compile *request,
+				   const fort_llvm_hidden *hidden, struct fort_buf *out);

@@ -19,7 +19,7 @@ static uint64_t run_code(const struct fort_code *code, struct fort_run *run)
 
 const struct fort_engine fort_engine_llvm = {
 	.name = "llvm",
-	.proven_only = true,
+	.vague = true,
 	.absent = "built without LLVM 19 (llvm-19-dev)",
 	.isolations = 1u << FORT_ISOLATION_NONE | 1u << FORT_ISOLATION_SFI_STORE |
 		      1u << FORT_ISOLATION_SFI,

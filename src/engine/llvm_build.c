@@ -10,10 +10,61 @@ LLVMTypeRef fort_llvm_int(struct fort_llvm *x, unsigned bits)
 	return x->api->IntTypeInContext(x->context, bits);
 }
 
+/* --- numbers --- */
+
+/* No code, with a word as its operand; `stays`: and is there although nobody needs it. */
+static LLVMValueRef assembly(struct fort_llvm *x, LLVMTypeRef result, const char *operands,
+			     size_t operand_bytes, LLVMValueRef word, LLVMTypeRef type, bool stays)
+{
+	static const char nothing[] = "";
+	LLVMTypeRef function = x->api->FunctionType(result, &type, 1, false);
+	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, operands, operand_bytes,
+						 stays, false, LLVMInlineAsmDialectATT, false);
+
+	return fort_llvm_call_function(x, function, code, &word, 1);
+}
+
+LLVMValueRef fort_llvm_opaque(struct fort_llvm *x, LLVMTypeRef type, LLVMValueRef word)
+{
+	static const char same[] = "=r,0";
+
+	return assembly(x, type, same, sizeof(same) - 1, word, type, false);
+}
+
+/* No byte of a key begins a barred sequence, and each time another one is tried. */
+static uint64_t key_of_hidden(uint8_t times)
+{
+	return 0x0101010101010101ull * (0x51u + times);
+}
+
+LLVMValueRef fort_llvm_number(struct fort_llvm *x, LLVMTypeRef type, uint64_t value)
+{
+	uint8_t times = x->hidden ? x->hidden[x->pc] : 0;
+	uint64_t key = key_of_hidden(times);
+
+	if (!times)
+		return x->api->ConstInt(type, value, false);
+	return fort_llvm_binary(
+		x, LLVMXor, fort_llvm_opaque(x, type, x->api->ConstInt(type, value ^ key, false)),
+		fort_llvm_opaque(x, type, x->api->ConstInt(type, key, false)));
+}
+
 LLVMValueRef fort_llvm_const(struct fort_llvm *x, uint64_t value)
 {
-	return x->api->ConstInt(x->i64, value, false);
+	return fort_llvm_number(x, x->i64, value);
 }
+
+void fort_llvm_shift(struct fort_llvm *x)
+{
+	static const char in[] = "r";
+	uint8_t times = x->hidden ? x->hidden[x->pc] : 0;
+
+	for (uint8_t i = 0; i < times; i++)
+		assembly(x, x->nothing, in, sizeof(in) - 1,
+			 x->api->ConstInt(x->i32, key_of_hidden(i), false), x->i32, true);
+}
+
+/* --- what is done with them --- */
 
 LLVMValueRef fort_llvm_binary(struct fort_llvm *x, LLVMOpcode op, LLVMValueRef a, LLVMValueRef b)
 {
@@ -85,7 +136,7 @@ LLVMValueRef fort_llvm_load(struct fort_llvm *x, LLVMTypeRef type, LLVMValueRef 
 
 LLVMValueRef fort_llvm_member(struct fort_llvm *x, LLVMValueRef object, uint64_t offset)
 {
-	LLVMValueRef index = fort_llvm_const(x, offset);
+	LLVMValueRef index = x->api->ConstInt(x->i64, offset, false);
 
 	return x->api->BuildGEP2(x->builder, x->i8, object, &index, 1, "");
 }
@@ -159,8 +210,8 @@ void fort_llvm_unless(struct fort_llvm *x, LLVMValueRef condition, LLVMBasicBloc
 void fort_llvm_abort(struct fort_llvm *x, uint32_t code, uint32_t pc, LLVMValueRef detail)
 {
 	LLVMValueRef leave = fort_llvm_function(x, FORT_LLVM_LEAVE, x->leave);
-	LLVMValueRef args[] = {x->entry, x->api->ConstInt(x->i32, code, false),
-			       x->api->ConstInt(x->i32, pc, false), detail};
+	LLVMValueRef args[] = {x->entry, fort_llvm_number(x, x->i32, code),
+			       fort_llvm_number(x, x->i32, pc), detail};
 
 	/* A helper has left in the run what fuel there is. */
 	if (code != FORT_ABORT_CODES)

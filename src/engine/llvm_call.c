@@ -50,7 +50,7 @@ static void call_helper(struct fort_llvm *x, uint32_t number)
 		return;
 	}
 	next = fort_llvm_block(x); /* nobody gets there */
-	fort_llvm_abort(x, FORT_ABORT_HELPER, x->pc, x->api->ConstInt(x->i32, number, false));
+	fort_llvm_abort(x, FORT_ABORT_HELPER, x->pc, fort_llvm_number(x, x->i32, number));
 	fort_llvm_at(x, next);
 }
 
@@ -103,8 +103,10 @@ static void cached(struct fort_llvm *x, uint32_t number, uint32_t offset)
 static LLVMValueRef this_cpu(struct fort_llvm *x)
 {
 	LLVMTypeRef fs = x->api->PointerTypeInContext(x->context, FORT_LLVM_FS);
-	LLVMValueRef at = fort_llvm_cast(x, LLVMIntToPtr,
-					 fort_llvm_const(x, (uint64_t)(int64_t)x->cpu_offset), fs);
+	LLVMValueRef at =
+		fort_llvm_cast(x, LLVMIntToPtr,
+			       x->api->ConstInt(x->i64, (uint64_t)(int64_t)x->cpu_offset, false),
+			       fs);
 	LLVMValueRef cpu = fort_llvm_read(x, x->i32, at);
 
 	x->api->SetVolatile(cpu, true);
@@ -193,7 +195,7 @@ static bool lookup(struct fort_llvm *x, uint32_t number)
 	known = &x->request->lookups[--map];
 	if (known->n && (!known->n_cpus || x->cpu_offset))
 		array_lookup(x, number, map);
-	else if (known->function)
+	else if (known->function && x->request->proven) /* it relies on its first argument */
 		fort_llvm_call_host(x, fort_llvm_outside(x, FORT_LLVM_FIND, map));
 	else
 		return false;

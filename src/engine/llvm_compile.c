@@ -88,11 +88,13 @@ static int check(struct fort_llvm *x)
 	return bad ? -ENOEXEC : 0;
 }
 
-int fort_llvm_compile(const struct fort_compile *request, struct fort_buf *out)
+int fort_llvm_compile(const struct fort_compile *request, const fort_llvm_hidden *hidden,
+		      struct fort_buf *out)
 {
 	struct fort_llvm_api api;
 	struct fort_llvm x = {.request = request,
 			      .api = &api,
+			      .hidden = hidden,
 			      .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
 	LLVMTargetMachineRef machine;
 	int err = fort_llvm_api_load(&api);

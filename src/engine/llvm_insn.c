@@ -15,7 +15,7 @@ static LLVMValueRef source(struct fort_llvm *x, const struct fort_insn *insn)
 
 	if (!imm)
 		return fort_llvm_get_low(x, insn->src, insn->bits);
-	return number(fort_llvm_int(x, insn->bits), x, (uint64_t)insn->imm);
+	return fort_llvm_number(x, fort_llvm_int(x, insn->bits), (uint64_t)insn->imm);
 }
 
 /* Of a division: what it is for divisors for which the machine has no answer. */
@@ -142,18 +142,6 @@ static LLVMAtomicRMWBinOp update_of(uint8_t op)
 	}
 }
 
-/* The same, but nothing is known of it. */
-static LLVMValueRef opaque(struct fort_llvm *x, LLVMValueRef word, unsigned bits)
-{
-	static const char nothing[] = "", same[] = "=r,0";
-	LLVMTypeRef type = fort_llvm_int(x, bits);
-	LLVMTypeRef function = x->api->FunctionType(type, &type, 1, false);
-	LLVMValueRef code = x->api->GetInlineAsm(function, nothing, 0, same, sizeof(same) - 1,
-						 false, false, LLVMInlineAsmDialectATT, false);
-
-	return fort_llvm_call_function(x, function, code, &word, 1);
-}
-
 static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueRef place)
 {
 	LLVMValueRef word = source(x, insn), old;
@@ -171,7 +159,7 @@ static void atomic(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueR
 	/* An update that changes nothing would become a load, and not fault where nothing may be
 	 * written. */
 	if (x->confines_stores)
-		word = opaque(x, word, insn->bits);
+		word = fort_llvm_opaque(x, fort_llvm_int(x, insn->bits), word);
 	old = x->api->BuildAtomicRMW(x->builder, update_of(insn->op), place, word,
 				     LLVMAtomicOrderingSequentiallyConsistent, false);
 	x->api->SetVolatile(old, true);
@@ -208,7 +196,7 @@ static void load(struct fort_llvm *x, const struct fort_insn *insn, LLVMValueRef
 	if (x->confines_loads) {
 		if (insn->op != FORT_OP_LDXS && insn->bits < 64)
 			word = fort_llvm_cast(x, LLVMZExt, word, x->i64);
-		word = opaque(x, word, 64);
+		word = fort_llvm_opaque(x, x->i64, word);
 	}
 	fort_llvm_set(x, insn->dst, word);
 }

@@ -36,6 +36,7 @@ struct fort_llvm_ways {
 struct fort_llvm {
 	const struct fort_compile *request;
 	const struct fort_llvm_api *api;
+	const fort_llvm_hidden *hidden;
 	LLVMContextRef context;
 	LLVMModuleRef module;
 	LLVMBuilderRef builder;
@@ -88,6 +89,14 @@ LLVMValueRef fort_llvm_condition(struct fort_llvm *x, const struct fort_insn *in
 
 LLVMTypeRef fort_llvm_int(struct fort_llvm *x, unsigned bits);
 LLVMValueRef fort_llvm_const(struct fort_llvm *x, uint64_t value);
+/* A number of any type, which LLVM need not see as such; nor machine code have, if slot x->pc is
+ * hidden. */
+LLVMValueRef fort_llvm_number(struct fort_llvm *x, LLVMTypeRef type, uint64_t value);
+/* The same word, but nothing is known of it. */
+LLVMValueRef fort_llvm_opaque(struct fort_llvm *x, LLVMTypeRef type, LLVMValueRef word);
+/* Code of slot x->pc that does nothing, the more the oftener it is hidden: what comes next lies
+ * elsewhere. */
+void fort_llvm_shift(struct fort_llvm *x);
 LLVMValueRef fort_llvm_get(struct fort_llvm *x, unsigned reg);
 /* The low `bits` of it. */
 LLVMValueRef fort_llvm_get_low(struct fort_llvm *x, unsigned reg, unsigned bits);

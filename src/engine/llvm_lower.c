@@ -49,6 +49,7 @@ static void branch(struct fort_llvm *x, const struct fort_insn *insn)
 
 	x->api->BuildCondBr(x->builder, fort_llvm_condition(x, insn), taken, next);
 	fort_llvm_at(x, taken);
+	fort_llvm_shift(x);
 	go_to(x, (uint32_t)fort_insn_target(insn, x->pc));
 }
 
@@ -99,6 +100,7 @@ static int lower_one(struct fort_llvm *x, const struct fort_insn *insn)
 
 	if (err)
 		return err;
+	fort_llvm_shift(x);
 	if (fort_insn_writes_frame_pointer(insn)) {
 		fort_llvm_abort(x, FORT_ABORT_INSN, x->pc, x->api->ConstInt(x->i32, 0, false));
 		return 0;

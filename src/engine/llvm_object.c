@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/rseq.h>
 
 #include "engine/llvm_accesses.h"
+#include "engine/llvm_inspect.h"
 
 #define SECTIONS_MAX 64u
 #define ALIGN        64u
 #define NOWHERE      UINT32_MAX
+#define BARRED_BYTES 3u /* of the longest barred sequence */
 
 struct object {
 	const struct fort_compile *request;
@@ -263,12 +266,70 @@ static int note(const struct object *o, const uint8_t *code, struct fort_llvm_bu
 	return err == -EBADMSG ? -ENOEXEC : err;
 }
 
+/* --- reading it back --- */
+
+static enum fort_llvm_slot kind_of(const char *name)
+{
+	if (!strcmp(name, FORT_LLVM_LEAVE))
+		return FORT_LLVM_SLOT_LEAVE;
+	return name[0] == FORT_LLVM_VALUES ? FORT_LLVM_SLOT_WORD : FORT_LLVM_SLOT_FUNCTION;
+}
+
+/* Where nothing is confined there is nothing to see. */
+static int inspect(const struct object *o, const uint8_t *code, uint64_t start, uint32_t *at)
+{
+	struct fort_llvm_inspect view = {.code = code,
+					 .bytes = (uint32_t)o->sections[o->text].sh_size,
+					 .start = (uint32_t)start,
+					 .n_slots = o->n_slots,
+					 .isolation = o->request->isolation,
+					 .cpu_offset = __rseq_size ? (int32_t)__rseq_offset : 0};
+	struct fort_inspection found;
+	uint8_t *slots;
+	bool good;
+
+	if (!fort_isolations[o->request->isolation].stores)
+		return 0;
+	slots = malloc(o->n_slots + 1u);
+	if (!slots)
+		return -ENOMEM;
+	for (uint32_t i = 1, slot = 0; i < o->n_symbols; i++)
+		if (o->symbols[i].st_shndx == SHN_UNDEF)
+			slots[slot++] = kind_of(name_in(o->names, o->symbols[i].st_name));
+	view.slots = slots;
+	view.n_cached = fort_inspect_cached(o->request, view.cached);
+	good = fort_llvm_inspect(&view, &found);
+	free(slots);
+	if (good)
+		return 0;
+	*at = found.at;
+	return found.fault == FORT_INSPECT_NO_ROOM ? -ENOMEM : -EILSEQ;
+}
+
+/* The slots that the bytes at `at`, and what follows them, were made of. */
+static void count_refused(const struct fort_llvm_built *built, uint32_t at,
+			  fort_llvm_hidden *refused)
+{
+	const struct fort_code_place *places = built->places;
+	uint32_t i = 0;
+
+	while (i + 1 < built->n_places && places[i + 1].at <= at)
+		i++;
+	for (uint32_t last = UINT32_MAX; i < built->n_places && places[i].at < at + BARRED_BYTES;
+	     i++) {
+		if (places[i].pc != last && refused[places[i].pc] < FORT_CAREFUL_ROUNDS)
+			refused[places[i].pc]++;
+		last = places[i].pc;
+	}
+}
+
 int fort_llvm_build(const struct fort_compile *request, struct fort_span object,
-		    struct fort_llvm_built *out)
+		    fort_llvm_hidden *refused, struct fort_llvm_built *out)
 {
 	struct object o = {.request = request, .bytes = object};
 	struct fort_llvm_built built = {0};
 	struct fort_x64_draft draft;
+	uint32_t at = 0;
 	int err;
 
 	if (!open_header(&o) || !place_sections(&o) || !find_start(&o, &built.start))
@@ -277,6 +338,9 @@ int fort_llvm_build(const struct fort_compile *request, struct fort_span object,
 	if (err)
 		return err;
 	err = write_image(&o, draft.code) ? note(&o, draft.code, &built) : -ENOEXEC;
+	err = err ? err : inspect(&o, draft.code, built.start, &at);
+	if (err == -EILSEQ)
+		count_refused(&built, at, refused);
 	if (err)
 		fort_x64_draft_drop(&draft);
 	else

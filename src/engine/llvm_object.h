@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/span.h"
+#include "engine/llvm.h"
 #include "engine/x64_faults.h"
 #include "engine/x64_image.h"
 
@@ -33,8 +34,9 @@ struct fort_llvm_built {
 	uint32_t code_bytes;
 };
 
-/* Returns 0, -ENOMEM or what the kernel says to memory for code, or -ENOEXEC for an object that
- * does not look as it should. Nothing is left behind on failure. */
+/* Returns 0, -ENOMEM or what the kernel says to memory for code, -EILSEQ for code that may not run
+ * (llvm_inspect.h), once *refused (llvm.h) counts the slots that it comes from, or -ENOEXEC for an
+ * object that does not look as it should. Nothing is left behind on failure. */
 FORT_CHECKED int fort_llvm_build(const struct fort_compile *request, struct fort_span object,
-				 struct fort_llvm_built *out);
+				 fort_llvm_hidden *refused, struct fort_llvm_built *out);
 void fort_llvm_drop(struct fort_llvm_built *built);

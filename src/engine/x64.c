@@ -176,17 +176,6 @@ static int list(struct fort_x64 *x, struct fort_code *code)
 	return fort_x64_faults_list(&code->faults, &code->place);
 }
 
-/* Words of run->services that helpers of this program do nothing but return. */
-static void allow_cached(const struct fort_compile *request, struct fort_inspect *view)
-{
-	for (uint32_t number = 0; request->shape && number < FORT_HELPER_NUMBERS; number++) {
-		struct fort_helper_shape shape = request->shape(number);
-
-		if (shape.inlines == FORT_INLINE_CACHED && view->n_cached < FORT_INSPECT_CACHED_MAX)
-			view->cached[view->n_cached++] = shape.offset;
-	}
-}
-
 /* The bytes that will run, read back. */
 static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 {
@@ -211,7 +200,7 @@ static int inspect(const struct fort_x64 *x, const struct fort_x64_image *image)
 	view.tail_slot = x->tail_slot;
 	view.functions = claims.functions;
 	view.n_functions = claims.n_functions;
-	allow_cached(x->request, &view);
+	view.n_cached = fort_inspect_cached(x->request, view.cached);
 	good = fort_inspect(&view, &found);
 	fort_x64_claims_free(&claims);
 	if (good)

@@ -304,23 +304,13 @@ static bool tells_addresses(const struct fort_rule *rule, const struct test *tes
 	       !(is_limit(left, right) || is_limit(right, left));
 }
 
-/* Pointers that the kernel knows not to be NULL, and lets anybody ask of. (K: reg_not_null) */
+/* Pointers that the kernel knows not to be NULL, and lets anybody ask of: of the types that may be
+ * NULL until somebody asks, and keys. (K: reg_not_null) */
 static bool may_be_asked(const struct fort_value *value)
 {
-	switch (value->type) {
-	case FORT_MAP:
-	case FORT_MAP_VALUE:
-	case FORT_MAP_KEY:
-	case FORT_SOCKET:
-	case FORT_SOCK_COMMON:
-	case FORT_TCP_SOCK:
-	case FORT_XDP_SOCK:
-	case FORT_MEM:
-	case FORT_RING_MEM:
-	case FORT_BUF:
-	case FORT_BTF: return true;
-	default: return false;
-	}
+	enum fort_type type = (enum fort_type)value->type;
+
+	return fort_type_is_nullable(type) || type == FORT_MAP_KEY;
 }
 
 /* One side is known to be the only one. */

@@ -80,7 +80,7 @@ static void lie(const char *source, const char *other)
 	request = request_of(&m);
 	other_request = request_of(&o);
 	fort_buf_init(&object, SIZE_MAX);
-	assert_int_equal(fort_llvm_compile(&other_request, &object), 0);
+	assert_int_equal(fort_llvm_compile(&other_request, NULL, &object), 0);
 	fort_llvm_cache_open(&request, &cache);
 	fort_llvm_cache_put(&cache, &object);
 	fort_llvm_cache_close(&cache);

@@ -341,8 +341,7 @@ static void compare_on(const struct cast *cast, enum fort_isolation isolation, u
 				       .helper = helper_by_number,
 				       .shape = shape_by_number,
 				       .callx = true,
-				       .proven = isolation != FORT_ISOLATION_SFI ||
-						 RANDOM_ENGINE.proven_only,
+				       .proven = isolation != FORT_ISOLATION_SFI,
 				       .inspect = true,
 				       .blind = below(4) == 0};
 	struct outcome expected = run_on(&fort_engine_interp, &request, cast, fuel), got;
@@ -352,7 +351,7 @@ static void compare_on(const struct cast *cast, enum fort_isolation isolation, u
 		memcpy(bench.after[page], page_of(page), bytes_of(page));
 	got = run_on(&RANDOM_ENGINE, &request, cast, fuel);
 	/* Code that faults does not always say what fuel it had (engine/llvm.c). */
-	if (RANDOM_ENGINE.proven_only && got.abort.code == FORT_ABORT_MEMORY)
+	if (RANDOM_ENGINE.vague && got.abort.code == FORT_ABORT_MEMORY)
 		got.fuel = expected.fuel;
 	same = same_pages();
 	tally.ends[expected.abort.code]++;

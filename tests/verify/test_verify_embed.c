@@ -89,6 +89,9 @@ static void print_program(void)
 	}
 }
 
+#define NOT_CHECKED "the checker refuses what the search accepted"
+#define WRONG       "a claim was wrong"
+
 /* True if it was accepted. */
 static bool one_random(uint64_t seed, unsigned runs, unsigned *failures)
 {
@@ -104,8 +107,8 @@ static bool one_random(uint64_t seed, unsigned runs, unsigned *failures)
 	}
 	if (good && (!checked() || !agrees(seed, runs, NULL))) {
 		++*failures;
-		printf("# --seed %llu --count 1: %s program: %s\n", (unsigned long long)seed,
-		       program.type,
+		printf("# --seed %llu --count 1: %s program: %s: %s\n", (unsigned long long)seed,
+		       program.type, lab.check.fault ? NOT_CHECKED : WRONG,
 		       lab.check.fault ? fort_check_fault_text(lab.check.fault) : embed.error);
 		if (*failures == 1)
 			print_program();
