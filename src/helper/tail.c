@@ -1,9 +1,9 @@
-/* bpf_tail_call finds the program; the engine goes there (engine/tail.h). */
+#include "helper/tail.h"
+
 #include "abi/uapi.h"
 #include "engine/tail.h"
 #include "helper/call.h"
 #include "helper/helper.h"
-#include "helper/tail.h"
 #include "map/prog_array.h"
 
 /* In the kernel's order (its JIT for this processor): only calls that happen count. A program that

@@ -1,5 +1,5 @@
-/* bpf_tail_call for engines that call it by its address (internal to helper/): the same as through
- * the gate. */
+/* bpf_tail_call finds the program; the engine goes there (engine/tail.h). For engines that call it
+ * by its address: the same as through the gate (internal to helper/). */
 #pragma once
 
 #include "engine/run.h"
