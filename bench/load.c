@@ -197,7 +197,7 @@ static void measure_compile(struct load *load)
 					       .scratch = &load->arenas[2],
 					       .pool = load->pool,
 					       .proven = true};
-		struct fort_code *code;
+		struct fort_code *code = NULL;
 		double at[COMPILE_PARTS + 1];
 		int err;
 

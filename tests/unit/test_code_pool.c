@@ -330,9 +330,14 @@ static void many_come_and_go(void **state)
 #define THREADS 4u
 #define ROUNDS  150u
 
-static void *live(void *argument)
+struct loader {
+	pthread_t thread;
+	unsigned seed;
+	const char *wrong; /* what went wrong, or NULL */
+};
+
+static const char *live(unsigned seed)
 {
-	unsigned seed = (unsigned)(uintptr_t)argument;
 	struct machine machines[5] = {0};
 	unsigned numbers[5] = {0};
 
@@ -358,21 +363,28 @@ static void *live(void *argument)
 	return NULL;
 }
 
+static void *load(void *argument)
+{
+	struct loader *loader = argument;
+
+	loader->wrong = live(loader->seed);
+	return NULL;
+}
+
 static void threads_load_and_unload(void **state)
 {
-	pthread_t threads[THREADS];
+	struct loader loaders[THREADS];
 	struct machine m;
 
 	compile(&m, 5, 0);
-	for (unsigned i = 0; i < THREADS; i++)
-		assert_int_equal(
-			pthread_create(&threads[i], NULL, live, (void *)(uintptr_t)(i + 1)), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
-		void *what;
-
-		assert_int_equal(pthread_join(threads[i], &what), 0);
-		if (what)
-			fail_msg("thread %u: %s", i, (const char *)what);
+		loaders[i] = (struct loader){.seed = i + 1};
+		assert_int_equal(pthread_create(&loaders[i].thread, NULL, load, &loaders[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(loaders[i].thread, NULL), 0);
+		if (loaders[i].wrong)
+			fail_msg("thread %u: %s", i, loaders[i].wrong);
 	}
 	check_run(&m, 5);
 	machine_free(&m);

@@ -247,9 +247,15 @@ static void spares_go_before_there_is_no_memory(void **state)
 #define THREADS 4
 #define ROUNDS  2000
 
-static void *open_and_close(void *argument)
+struct visitor {
+	pthread_t thread;
+	struct fort_spares *spares;
+	const char *wrong; /* what went wrong, or NULL */
+};
+
+static const char *open_and_close(struct fort_spares *spares)
 {
-	struct fort_domain_layout layout = {.n_slots = 1, .ctx_bytes = 64, .spares = argument};
+	struct fort_domain_layout layout = {.n_slots = 1, .ctx_bytes = 64, .spares = spares};
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		struct fort_domain domain;
@@ -269,19 +275,27 @@ static void *open_and_close(void *argument)
 	return NULL;
 }
 
+static void *visit(void *argument)
+{
+	struct visitor *visitor = argument;
+
+	visitor->wrong = open_and_close(visitor->spares);
+	return NULL;
+}
+
 static void threads_never_get_the_same(void **state)
 {
 	static struct fort_spares spares;
-	pthread_t threads[THREADS];
+	struct visitor visitors[THREADS];
 
-	for (unsigned i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, &spares), 0);
 	for (unsigned i = 0; i < THREADS; i++) {
-		void *what;
-
-		assert_int_equal(pthread_join(threads[i], &what), 0);
-		if (what)
-			fail_msg("%s", (const char *)what);
+		visitors[i] = (struct visitor){.spares = &spares};
+		assert_int_equal(pthread_create(&visitors[i].thread, NULL, visit, &visitors[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(visitors[i].thread, NULL), 0);
+		if (visitors[i].wrong)
+			fail_msg("%s", visitors[i].wrong);
 	}
 	fort_spares_close(&spares);
 }
