@@ -1,7 +1,7 @@
-/* What Linux 6.18 knows of a number, at FULL-bit words with halves: bits, and the least and
- * greatest value of the word and of its low half, read unsigned and signed. Its rules, written
- * anew: transfer of each ALU operation, narrowing of each piece by the others, comparisons. A
- * measure for precision.
+/* What Linux 6.18 knows of a number (of divisions, 7.0), at FULL-bit words with halves: bits, and
+ * the least and greatest value of the word and of its low half, read unsigned and signed. Its
+ * rules, written anew: transfer of each ALU operation, narrowing of each piece by the others,
+ * comparisons. A measure for precision.
  *
  * Beside FULL the includer provides ntnum (domain_nbit.inc), whose additions, subtractions and
  * bitwise operations are those of the kernel; multiplication is the kernel's own here.
@@ -332,6 +332,91 @@ static inline struct kernel_num kernel_unknown(bool wide)
 	return a;
 }
 
+/* Division and remainder by a known number, not zero: what 7.0 says of them. Linux 6.18 says
+ * nothing. */
+static inline void kernel_divide(struct kernel_range *r, uint64_t by, unsigned w)
+{
+	struct kernel_range any = kernel_any(w);
+
+	any.umin = r->umin / by;
+	any.umax = r->umax / by;
+	*r = any;
+}
+
+static inline void kernel_signed_divide(struct kernel_range *r, int64_t by, unsigned w)
+{
+	struct kernel_range any = kernel_any(w);
+	int64_t first = r->smin / by, last = r->smax / by;
+
+	if (by != -1 || r->smin != any.smin) /* the least number by -1 is itself */
+		kernel_meet_s(&any, first < last ? first : last, first < last ? last : first);
+	else if (r->smax == any.smin)
+		any.smax = any.smin;
+	*r = any;
+}
+
+/* The remainder that is the number itself keeps all that is known. */
+static inline bool kernel_remainder(struct kernel_range *r, uint64_t by, unsigned w)
+{
+	struct kernel_range any = kernel_any(w);
+
+	if (r->umax < by)
+		return true;
+	kernel_meet_u(&any, 0, r->umax < by - 1 ? r->umax : by - 1);
+	*r = any;
+	return false;
+}
+
+static inline bool kernel_signed_remainder(struct kernel_range *r, int64_t by, unsigned w)
+{
+	struct kernel_range any = kernel_any(w);
+	int64_t most = (by < 0 ? -by : by) - 1;
+
+	if (r->smin >= -most && r->smax <= most)
+		return true;
+	kernel_meet_s(&any,
+		      r->smin >= 0      ? 0
+		      : r->smin > -most ? r->smin
+					: -most,
+		      r->smax <= 0     ? 0
+		      : r->smax < most ? r->smax
+				       : most);
+	*r = any;
+	return false;
+}
+
+static inline struct kernel_num kernel_division(enum fort_op op, bool wide, struct kernel_num a,
+						const struct kernel_num *b)
+{
+	unsigned w = wide ? FULL : KHALF;
+	struct kernel_range *r = wide ? &a.full : &a.half, *other = wide ? &a.half : &a.full;
+	uint64_t by = b->bits.value & KMASK(w);
+	bool kept = false;
+
+	if (!kernel_is_const(b, wide))
+		return kernel_unknown(wide);
+	if (!by && (op == FORT_OP_DIV || op == FORT_OP_SDIV))
+		return kernel_const(0);
+	if (!by)
+		kept = true;
+	else if (op == FORT_OP_DIV)
+		kernel_divide(r, by, w);
+	else if (op == FORT_OP_SDIV)
+		kernel_signed_divide(r, kernel_signed(by, w), w);
+	else if (op == FORT_OP_MOD)
+		kept = kernel_remainder(r, by, w);
+	else
+		kept = kernel_signed_remainder(r, kernel_signed(by, w), w);
+	if (!kept) {
+		a.bits = ntnum_unknown();
+		*other = kernel_any(wide ? KHALF : FULL);
+	}
+	if (!wide)
+		kernel_extend(&a);
+	kernel_sync(&a);
+	return a;
+}
+
 static inline struct kernel_num kernel_alu(enum fort_op op, bool wide, struct kernel_num a,
 					   const struct kernel_num *b)
 {
@@ -367,7 +452,7 @@ static inline struct kernel_num kernel_alu(enum fort_op op, bool wide, struct ke
 			return kernel_unknown(wide);
 		kernel_shift(op, wide, &a, (unsigned)(b->bits.value & KMASK(w)));
 		break;
-	default: return kernel_unknown(wide); /* division, until 7.0 */
+	default: return kernel_division(op, wide, a, b);
 	}
 	if (!wide)
 		kernel_extend(&a);

@@ -19,26 +19,13 @@
 #include "kernel_model.h"
 #include "word_sets.h"
 
+#include "kernel_sets.h"
+
 #define OPERANDS 2048u
 #define COMPARED 2u /* comparisons take each n-th pair */
 #ifndef SAMPLE
 #define SAMPLE 420u /* operands at 8 bits */
 #endif
-
-static struct set kernel_set(const struct kernel_num *a)
-{
-	struct set s = all_of(), none = {{0}};
-
-	if (a->full.umin > a->full.umax || a->full.smin > a->full.smax ||
-	    a->half.umin > a->half.umax || a->half.smin > a->half.smax)
-		return none;
-	keep_arc(&s, a->full.umin, a->full.umax);
-	keep_arc(&s, kernel_cut(a->full.smin, FULL), kernel_cut(a->full.smax, FULL));
-	keep_bits(&s, a->bits);
-	keep_low_arc(&s, a->half.umin, a->half.umax);
-	keep_low_arc(&s, kernel_cut(a->half.smin, KHALF), kernel_cut(a->half.smax, KHALF));
-	return s;
-}
 
 /* --- operands --- */
 
@@ -57,16 +44,6 @@ static bool ours_from(const struct kernel_num *a, struct nscalar *out)
 
 	*out = u;
 	return nscalar_reduce(out) && nscalar_meet(out, &s);
-}
-
-/* Is what the two ranges have in common one interval? */
-static bool one_arc(const struct kernel_range *r, unsigned w)
-{
-	uint64_t s = kernel_cut(r->smin, w), t = kernel_cut(r->smax, w);
-
-	if (s <= t || s == t + 1) /* one part of the other; or any */
-		return true;
-	return (r->umin <= t) != (s <= r->umax) || (!r->umin && r->umax == KMASK(w));
 }
 
 /* Takes what both can say and nobody has said yet. */
@@ -188,15 +165,6 @@ struct score {
 	unsigned long crossed; /* ours would be, and has fewer members than the kernel's */
 	unsigned i, j;         /* the first pair on which ours is worse */
 };
-
-static unsigned size_of(const struct set *s)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < FORT_LEN(s->w); i++)
-		n += (unsigned)__builtin_popcountll(s->w[i]);
-	return n;
-}
 
 static void judge(struct score *score, const struct nscalar *mine, const struct kernel_num *other,
 		  unsigned i, unsigned j)
