@@ -39,7 +39,7 @@
 #include "step/step.h"
 
 #define FORT_CERT_MAGIC   0x54524346u /* "FCRT" */
-#define FORT_CERT_VERSION 7u          /* changes with the format and with the meaning of step/ */
+#define FORT_CERT_VERSION 8u          /* changes with the format and with the meaning of step/ */
 
 enum fort_cert_flag {
 	FORT_CERT_KERNEL = 1, /* the proof depends on the kernel's types: it is bound to them */

@@ -265,19 +265,36 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 	return c->edges_left ? fail(c, FORT_CHECK_EDGES, pc) : true;
 }
 
+/* The state to walk from: the claim itself, where no edge can lead to it any more. Edges to states
+ * of no group come from higher numbers, which are done; those to a group's may come from below. */
+static struct fort_state *take_claim(struct checker *c, uint32_t index)
+{
+	const struct fort_state *claim = claim_of(c, index);
+	struct fort_state *state;
+
+	if (!claim)
+		return NULL;
+	if (fort_certificate_group(&c->cert, index) == c->cert.n_groups) {
+		state = c->kept[index % KEPT].state;
+		c->kept[index % KEPT].state = NULL;
+		return state;
+	}
+	state = fort_state_clone(&c->pool, claim);
+	if (!state)
+		(void)fail(c, FORT_CHECK_MEMORY, c->cert.states[index].pc);
+	return state;
+}
+
+/* From the highest number down: the way that edges lead. */
 static bool check_states(struct checker *c)
 {
-	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
-		const struct fort_cert_state *from = &c->cert.states[c->index];
-		const struct fort_state *claim = claim_of(c, c->index);
+	for (uint32_t i = c->cert.n_states; i-- > 0;) {
+		const struct fort_cert_state *from = &c->cert.states[i];
 		struct fort_state *state;
 
-		if (!claim)
-			return false;
-		state = fort_state_clone(&c->pool, claim);
-		if (!state)
-			return fail(c, FORT_CHECK_MEMORY, from->pc);
-		if (!walk_region(c, state, from->pc, from->edges, from->n_edges))
+		c->index = i;
+		state = take_claim(c, i);
+		if (!state || !walk_region(c, state, from->pc, from->edges, from->n_edges))
 			return false;
 	}
 	return true;
@@ -318,7 +335,7 @@ static bool check_roots(struct checker *c)
 		if (!walk_region(c, state, pc, from->edges, from->n_edges))
 			return false;
 	}
-	return has_all_roots(c) || fail(c, FORT_CHECK_ROOT, 0);
+	return true;
 }
 
 static void clear_outputs(struct fort_env *env)
@@ -345,8 +362,10 @@ bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct
 	fort_binding(env, c.cert.flags, binding);
 	if (memcmp(binding, c.cert.binding, sizeof(binding)))
 		return fail(&c, FORT_CHECK_BINDING, 0);
-	if (!check_states(&c) || !check_roots(&c))
+	if (!check_roots(&c) || !check_states(&c))
 		return false;
+	if (!has_all_roots(&c))
+		return fail(&c, FORT_CHECK_ROOT, 0);
 	if (env->uses_kernel && !(c.cert.flags & FORT_CERT_KERNEL))
 		return fail(&c, FORT_CHECK_BINDING, 0);
 	out->env = env;

@@ -4,11 +4,12 @@
  * claimed to hold anything at all, so it may not be read; a number may be claimed as any number.
  * Encoding (all integers LEB128 varints):
  *
- *   claim  := ids frames (frame)* rest refs (id)* facts (fact)* ghosts (ghost)*
+ *   claim  := ids refs (id)* frames (frame)* rest facts (fact)* ghosts (ghost)*
  *   frame  := kind subprog return_pc registers:mask (value)* slots (slot)* counters
  *                                (slots: the deepest first, so that their number is known)
- *   slot   := index mark [marks:24 bits, three a byte]  [value if the first is SPILL or OBJECT]
- *             (mark: of all eight bytes, or FORT_MARKS_EACH)
+ *   slot   := index mark run                        (INVALID, MISC, ZERO: this and `run` above it)
+ *           | index mark value                      (SPILL, OBJECT)
+ *           | index EACH marks:24 bits, three a byte [value if the first is SPILL]
  *   counters := which:byte [value] [value]
  *   rest   := which:byte [value] [value] [value]   (packet, meta, lock)
  *   value  := type:byte parts:byte [object] [frame] [flags] [id] [ref] [base] [sym delta] [num]

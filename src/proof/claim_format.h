@@ -24,7 +24,7 @@ enum {
 	FORT_VIEW_WIDTH = 9, /* alone: all words of so many bits */
 };
 
-/* Marks of a slot: one for all eight bytes, or three bits for each. */
+/* Marks of a slot: one for all eight bytes, or three bits for each. Objects have all eight. */
 #define FORT_MARKS_EACH FORT_BYTES
 
 /* What is said of a state beside its frames. */
