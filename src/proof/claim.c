@@ -233,8 +233,7 @@ static bool get_slots(struct claim *claim, struct fort_frame *frame, uint32_t in
 	memset(slot->bytes, mark, sizeof(slot->bytes));
 	if (mark == FORT_MARKS_EACH && !get_each(claim, slot))
 		return false;
-	return !fort_slot_has_value(slot) ||
-	       get_held(claim, claim->state->n_frames - 1, slot);
+	return !fort_slot_has_value(slot) || get_held(claim, claim->state->n_frames - 1, slot);
 }
 
 /* Every reference once, before the pointers that hold it. */
@@ -360,8 +359,7 @@ static bool read_rest(struct claim *claim, uint8_t *which)
 	return !fort_reader_u8(&claim->reader, which) && *which <= FORT_SAID_ALL &&
 	       read_length(claim, *which & FORT_SAID_PACKET, &state->packet) &&
 	       read_length(claim, *which & FORT_SAID_META, &state->meta) &&
-	       (!(*which & FORT_SAID_LOCK) ||
-		get_value(claim, state->n_frames - 1, &state->lock));
+	       (!(*which & FORT_SAID_LOCK) || get_value(claim, state->n_frames - 1, &state->lock));
 }
 
 /* The value that a fact is about; *out NULL for none. */
@@ -461,9 +459,10 @@ static bool read_ghosts(struct claim *claim)
 static bool read_state(struct claim *claim)
 {
 	uint32_t n_frames;
-	uint8_t which;
+	uint8_t form, which;
 
-	if (!get32(claim, FORT_CLAIM_IDS_MAX, &claim->n_ids) || !read_refs(claim) ||
+	if (fort_reader_u8(&claim->reader, &form) || form != FORT_CLAIM_SAID ||
+	    !get32(claim, FORT_CLAIM_IDS_MAX, &claim->n_ids) || !read_refs(claim) ||
 	    !get32(claim, FORT_FRAMES_MAX, &n_frames) || !n_frames)
 		return false;
 	claim->state->next_id = claim->n_ids + 1;

@@ -3,6 +3,9 @@
 
 #include "step/state.h"
 
+/* How a claim begins. */
+enum { FORT_CLAIM_SAID, FORT_CLAIM_KEPT };
+
 /* Parts of a value that follow its type; what is not there is 0. A pointer without NUM is at offset
  * 0, a number without NUM is any number. */
 enum {

@@ -99,12 +99,20 @@ static void put_value(struct fort_buf *buf, const struct fort_value *value)
 		put_number(buf, &value->num);
 }
 
-static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
+/* Those that have a value. */
+static uint32_t registers_of(const struct fort_frame *frame)
 {
 	uint32_t mask = 0;
 
 	for (unsigned r = 0; r < FORT_R10; r++)
 		mask |= frame->regs[r].type ? 1u << r : 0;
+	return mask;
+}
+
+static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
+{
+	uint32_t mask = registers_of(frame);
+
 	fort_buf_varint(buf, mask);
 	for (unsigned r = 0; r < FORT_R10; r++)
 		if (mask >> r & 1)
@@ -414,6 +422,7 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 	}
 	if (state->n_facts || state->n_rates) /* only they name places */
 		find_places(&places, state);
+	fort_buf_u8(body, FORT_CLAIM_SAID);
 	fort_buf_varint(body, state->next_id - 1);
 	fort_buf_varint(body, state->n_refs);
 	for (uint32_t i = 0; i < state->n_refs; i++)
@@ -433,4 +442,20 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 	put_facts(body, state, &places, NULL);
 	put_rates(body, state, &places);
 	put_ghosts(ghosts, state, &places);
+}
+
+void fort_claim_write_kept(struct fort_buf *out, const struct fort_state *state)
+{
+	fort_buf_u8(out, FORT_CLAIM_KEPT);
+	fort_buf_varint(out, state->n_frames);
+	for (uint32_t f = 0; f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+		uint64_t slots = 0;
+
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			slots |= (uint64_t)!is_blank(&frame->slots[s]) << s;
+		fort_buf_varint(out, registers_of(frame));
+		fort_buf_varint(out, slots);
+		fort_buf_varint(out, !is_uncounted(&frame->goes));
+	}
 }

@@ -120,7 +120,7 @@ static inline bool same_plainly(const struct fort_value *claimed, const struct f
 }
 
 static bool compare_values(struct cover *cover, const struct fort_value *claimed,
-			 const struct fort_value *actual)
+			   const struct fort_value *actual)
 {
 	if ((claimed->flags & FORT_MAYBE_NULL) && actual->type == FORT_NUM)
 		return fort_scalar_is_const(&actual->num) && !actual->num.arc.base &&
