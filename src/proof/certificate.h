@@ -14,8 +14,10 @@
  * it depth-first, falling through before jumping, each arrival at a cut point (a place where
  * paths may meet) takes the next edge: 0 goes on within the region, n means that state n - 1 covers
  * what is known here. A jump to a cut point arrives there at once, before the path that falls
- * through goes on; if it goes on within the region, the other one waits. So the claims can be
- * checked in one pass, with few states at a time.
+ * through goes on; if it goes on within the region, the other one waits. Regions are walked in the
+ * order that edges lead: roots first, then states from the highest number down. So the claims can
+ * be checked in one pass, with few states at a time, and a claim may be whatever arrives first,
+ * less what does not matter (claim.h).
  *
  * Runs end because edges go down the list, to states with lower numbers, with one exception: loops.
  * A group is a number of neighbours in the list, the states at the head of one loop, with a rank:

@@ -13,6 +13,7 @@ static const char *const fault_texts[FORT_CHECK_FAULTS] = {
 	[FORT_CHECK_CLAIM] = "a claim is malformed",
 	[FORT_CHECK_EDGE] = "an edge names no state at this instruction",
 	[FORT_CHECK_EDGES] = "the number of edges does not fit the paths",
+	[FORT_CHECK_ARRIVAL] = "a state is what arrives first, and nothing does",
 	[FORT_CHECK_COVER] = "the named state does not cover what arrives",
 	[FORT_CHECK_RANK] = "nothing shows that a loop ends",
 	[FORT_CHECK_ROOT] = "a function that is called from outside is missing",
@@ -33,15 +34,6 @@ struct pending {
 	uint32_t pc;
 };
 
-/* A claim that was read. */
-struct kept {
-	struct fort_state *state; /* or NULL */
-	uint32_t index;
-};
-
-/* So many, by their numbers: most edges lead to one of the last few. */
-#define KEPT 64u
-
 struct checker {
 	struct fort_env *env;
 	struct fort_certificate cert;
@@ -53,7 +45,9 @@ struct checker {
 	struct fort_reader edges;
 	uint32_t edges_left;
 	struct fort_check *check;
-	struct kept kept[KEPT];
+	/* What each state claims, from the first arrival until nothing can arrive any more; else
+	 * NULL. */
+	struct fort_state **claims;
 };
 
 static bool fail(struct checker *c, enum fort_check_fault fault, uint32_t pc)
@@ -129,49 +123,56 @@ bool fort_certificate_enter(const struct fort_certificate *cert, uint32_t index,
 
 /* --- walking --- */
 
-/* What state `index` claims; NULL for failure. */
-static const struct fort_state *claim_of(struct checker *c, uint32_t index)
+/* Makes known what a state claims, before its region is walked: what is found there is of no other
+ * claim. `arrived`: what arrives first, if something did. A claim that is kept takes that over,
+ * which it covers: *arrived is NULL then. */
+static bool make_claim(struct checker *c, uint32_t index, struct fort_state **arrived)
 {
 	const struct fort_cert_state *from = &c->cert.states[index];
-	struct kept *kept = &c->kept[index % KEPT];
+	struct fort_state **claim = &c->claims[index];
 	int err;
 
-	if (kept->state && kept->index == index)
-		return kept->state;
-	fort_state_free(&c->pool, kept->state);
-	*kept = (struct kept){.index = index};
-	err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups, &kept->state);
-	if (err)
-		(void)fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM, from->pc);
-	return kept->state;
+	if (!fort_claim_is_kept(from->claim)) {
+		err = fort_claim_read(from->claim, &c->pool, c->env, c->cert.n_groups, claim);
+	} else if (arrived) {
+		err = fort_claim_keep(from->claim, &c->pool, *arrived);
+		*claim = *arrived;
+		*arrived = NULL;
+	} else {
+		return fail(c, FORT_CHECK_ARRIVAL, from->pc);
+	}
+	return !err || fail(c, err == -ENOMEM ? FORT_CHECK_MEMORY : FORT_CHECK_CLAIM, from->pc);
 }
 
-static bool is_covered(struct checker *c, const struct fort_state *state, uint32_t target)
+static bool is_covered(struct checker *c, struct fort_state **arrived, uint32_t target)
 {
-	const struct fort_state *claim = claim_of(c, target);
-
-	if (!claim)
-		return false;
-	return fort_state_covers(&c->pool, claim, state) ||
+	if (!c->claims[target]) {
+		if (target >= c->index) /* cannot be: its region was walked, with a claim */
+			return fail(c, FORT_CHECK_EDGE, c->cert.states[target].pc);
+		if (!make_claim(c, target, arrived))
+			return false;
+	}
+	return !*arrived || fort_state_covers(&c->pool, c->claims[target], *arrived) ||
 	       fail(c, FORT_CHECK_COVER, c->cert.states[target].pc);
 }
 
-/* An arrival at a cut point: true with *stop saying whether the path ends here. */
-static bool arrive(struct checker *c, struct fort_state *state, uint32_t pc, bool *stop)
+/* An arrival at a cut point: true with *stop saying whether the path ends here; the state that
+ * takes it over may have taken *state as well. States are settled so that what the step makes of
+ * them is what the search saw; of one that ends here it makes nothing more, and whether a claim
+ * covers it does not depend on how its ids are numbered. */
+static bool arrive(struct checker *c, struct fort_state **state, uint32_t pc, bool *stop)
 {
 	uint64_t edge;
 
 	*stop = false;
-	if (!fort_state_settle(&c->pool, state))
-		return fail(c, FORT_CHECK_MEMORY, pc);
 	if (!c->edges_left || fort_reader_varint(&c->edges, &edge))
 		return fail(c, FORT_CHECK_EDGES, pc);
 	c->edges_left--;
 	if (!edge)
-		return true;
+		return fort_state_settle(&c->pool, *state) || fail(c, FORT_CHECK_MEMORY, pc);
 	if (edge > c->cert.n_states || c->cert.states[edge - 1].pc != pc)
 		return fail(c, FORT_CHECK_EDGE, pc);
-	if (!leads_to_an_end(c, state, (uint32_t)edge - 1))
+	if (!leads_to_an_end(c, *state, (uint32_t)edge - 1))
 		return fail(c, FORT_CHECK_RANK, pc);
 	*stop = true;
 	return is_covered(c, state, (uint32_t)edge - 1);
@@ -201,19 +202,20 @@ static bool apply(struct checker *c, struct path *path, struct fort_step *step)
 /* The jumping side of a fork: waits for its turn, or arrives and may take the path's place. */
 static bool jump(struct checker *c, struct path *path, const struct fort_step *step)
 {
+	struct fort_state *other = step->other;
 	bool stop;
 
 	if (!fort_is_cut_point(c->env->graph, step->other_pc))
-		return push(c, step->other, step->other_pc);
-	if (!arrive(c, step->other, step->other_pc, &stop))
+		return push(c, other, step->other_pc);
+	if (!arrive(c, &other, step->other_pc, &stop))
 		return false;
 	if (stop) {
-		fort_state_free(&c->pool, step->other);
+		fort_state_free(&c->pool, other);
 		return true;
 	}
 	if (!push(c, path->state, path->pc))
 		return false;
-	*path = (struct path){step->other, step->other_pc, true};
+	*path = (struct path){other, step->other_pc, true};
 	return true;
 }
 
@@ -225,7 +227,7 @@ static bool walk_path(struct checker *c, struct path path)
 
 	while (!stop) {
 		if (!path.arrived && fort_is_cut_point(c->env->graph, path.pc)) {
-			if (!arrive(c, path.state, path.pc, &stop))
+			if (!arrive(c, &path.state, path.pc, &stop))
 				return false;
 			if (stop)
 				break;
@@ -265,16 +267,30 @@ static bool walk_region(struct checker *c, struct fort_state *state, uint32_t pc
 	return c->edges_left ? fail(c, FORT_CHECK_EDGES, pc) : true;
 }
 
+/* The state to walk from: the claim itself, where no edge can lead to it any more. Edges to states
+ * of no group come from higher numbers, which are done; those to a group's may come from below. */
+static struct fort_state *take_claim(struct checker *c, uint32_t index)
+{
+	struct fort_state *claim = c->claims[index];
+
+	if (claim && fort_certificate_group(&c->cert, index) == c->cert.n_groups) {
+		c->claims[index] = NULL;
+		return claim;
+	}
+	return claim ? fort_state_clone(&c->pool, claim) : NULL;
+}
+
+/* From the highest number down: the way that edges lead. */
 static bool check_states(struct checker *c)
 {
-	for (c->index = 0; c->index < c->cert.n_states; c->index++) {
-		const struct fort_cert_state *from = &c->cert.states[c->index];
-		const struct fort_state *claim = claim_of(c, c->index);
+	for (uint32_t i = c->cert.n_states; i-- > 0;) {
+		const struct fort_cert_state *from = &c->cert.states[i];
 		struct fort_state *state;
 
-		if (!claim)
+		c->index = i;
+		if (!c->claims[i] && !make_claim(c, i, NULL))
 			return false;
-		state = fort_state_clone(&c->pool, claim);
+		state = take_claim(c, i);
 		if (!state)
 			return fail(c, FORT_CHECK_MEMORY, from->pc);
 		if (!walk_region(c, state, from->pc, from->edges, from->n_edges))
@@ -318,7 +334,7 @@ static bool check_roots(struct checker *c)
 		if (!walk_region(c, state, pc, from->edges, from->n_edges))
 			return false;
 	}
-	return has_all_roots(c) || fail(c, FORT_CHECK_ROOT, 0);
+	return true;
 }
 
 static void clear_outputs(struct fort_env *env)
@@ -342,11 +358,16 @@ bool fort_certificate_check(struct fort_span bytes, struct fort_env *env, struct
 	err = fort_certificate_parse(bytes, env, arena, &c.cert, &check->detail);
 	if (err)
 		return fail(&c, err == -EBADMSG ? FORT_CHECK_FORM : FORT_CHECK_MEMORY, 0);
+	c.claims = FORT_ARENA_ARRAY(arena, c.cert.n_states, struct fort_state *);
+	if (!c.claims)
+		return fail(&c, FORT_CHECK_MEMORY, 0);
 	fort_binding(env, c.cert.flags, binding);
 	if (memcmp(binding, c.cert.binding, sizeof(binding)))
 		return fail(&c, FORT_CHECK_BINDING, 0);
-	if (!check_states(&c) || !check_roots(&c))
+	if (!check_roots(&c) || !check_states(&c))
 		return false;
+	if (!has_all_roots(&c))
+		return fail(&c, FORT_CHECK_ROOT, 0);
 	if (env->uses_kernel && !(c.cert.flags & FORT_CERT_KERNEL))
 		return fail(&c, FORT_CHECK_BINDING, 0);
 	out->env = env;

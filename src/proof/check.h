@@ -13,6 +13,7 @@ enum fort_check_fault {
 	FORT_CHECK_CLAIM,   /* a claim is malformed */
 	FORT_CHECK_EDGE,    /* an edge names no state at this instruction */
 	FORT_CHECK_EDGES,   /* too few or too many edges */
+	FORT_CHECK_ARRIVAL, /* a state keeps what arrives, and nothing did */
 	FORT_CHECK_COVER,   /* the named state does not cover what arrives */
 	FORT_CHECK_RANK,    /* an edge goes up, and nothing shows that it will not for ever */
 	FORT_CHECK_ROOT,    /* a root is missing, or is none */

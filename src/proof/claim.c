@@ -14,7 +14,7 @@ struct claim {
 	const struct fort_env *env;
 	struct fort_pool *pool;
 	struct fort_state *state;
-	uint32_t n_ids, n_frames, n_owners;
+	uint32_t n_ids, n_owners;
 	int err; /* -ENOMEM, sticky */
 };
 
@@ -96,21 +96,29 @@ static bool get_number(struct claim *claim, struct fort_scalar *out)
 	return !(num.bits.value & num.bits.mask) && fort_scalar_reduce(out);
 }
 
-/* What later rules rely on. */
-static bool is_sound(const struct claim *claim, const struct fort_value *value)
+static bool is_held(const struct fort_state *state, uint32_t ref)
+{
+	for (uint32_t i = 0; i < state->n_refs; i++)
+		if (state->refs[i].id == ref)
+			return true;
+	return false;
+}
+
+/* What later rules rely on, of a value that frame `holder` has: no pointer leads to the stack of a
+ * frame that ends before. */
+static bool is_sound(const struct claim *claim, const struct fort_value *value, uint32_t holder)
 {
 	bool maybe_null = value->flags & FORT_MAYBE_NULL;
 
-	if (value->type == FORT_NUM &&
-	    (value->flags || value->id || value->ref || value->base || value->object))
-		return false;
-	if (maybe_null != !!value->id)
+	if (value->type == FORT_NUM)
+		return !(value->flags || value->id || value->ref || value->base || value->object);
+	if (maybe_null != !!value->id || (value->ref && !is_held(claim->state, value->ref)))
 		return false;
 	/* Tests of a maybe-NULL pointer assume that nothing was added to it. */
 	if (maybe_null && (!fort_scalar_is_const(&value->num) || value->num.arc.base))
 		return false;
 	switch (value->type) {
-	case FORT_STACK: return value->frame < claim->n_frames;
+	case FORT_STACK: return value->frame <= holder;
 	case FORT_MAP:
 	case FORT_MAP_VALUE:
 	case FORT_MAP_KEY: return value->object < claim->env->n_maps + claim->env->n_inner;
@@ -120,33 +128,51 @@ static bool is_sound(const struct claim *claim, const struct fort_value *value)
 	}
 }
 
-static bool get_value(struct claim *claim, struct fort_value *out)
+/* What most values do not have. */
+static bool get_parts(struct claim *claim, uint8_t parts, struct fort_value *value)
 {
-	struct fort_value value = {0};
 	uint32_t frame = 0, flags = 0;
-	uint8_t parts;
 
-	if (fort_reader_u8(&claim->reader, &value.type) || value.type == FORT_NONE ||
-	    value.type >= FORT_TYPES || fort_reader_u8(&claim->reader, &parts))
-		return false;
-	value.num = value.type == FORT_NUM ? fort_scalar_unknown() : fort_scalar_const(0);
-	if (((parts & FORT_PART_OBJECT) && !get32(claim, UINT32_MAX, &value.object)) ||
+	if (((parts & FORT_PART_OBJECT) && !get32(claim, UINT32_MAX, &value->object)) ||
 	    ((parts & FORT_PART_FRAME) && !get32(claim, FORT_FRAMES_MAX - 1, &frame)) ||
 	    ((parts & FORT_PART_FLAGS) && !get32(claim, UINT16_MAX, &flags)) ||
-	    ((parts & FORT_PART_ID) && !get_name(claim, &value.id)) ||
-	    ((parts & FORT_PART_REF) && !get_name(claim, &value.ref)) ||
-	    ((parts & FORT_PART_BASE) && !get_name(claim, &value.base)) ||
+	    ((parts & FORT_PART_ID) && !get_name(claim, &value->id)) ||
+	    ((parts & FORT_PART_REF) && !get_name(claim, &value->ref)) ||
+	    ((parts & FORT_PART_BASE) && !get_name(claim, &value->base)) ||
 	    ((parts & FORT_PART_RELATED) &&
-	     (!get_name(claim, &value.sym) || !get_signed(claim, &value.delta))) ||
-	    ((parts & FORT_PART_NUM) && !get_number(claim, &value.num)))
+	     (!get_name(claim, &value->sym) || !get_signed(claim, &value->delta))))
 		return false;
-	value.frame = (uint8_t)frame;
-	value.flags = (uint16_t)flags;
+	value->frame = (uint8_t)frame;
+	value->flags = (uint16_t)flags;
+	return true;
+}
+
+static bool get_value(struct claim *claim, uint32_t holder, struct fort_value *out)
+{
+	uint8_t type, parts;
+
+	if (fort_reader_u8(&claim->reader, &type) || type == FORT_NONE || type >= FORT_TYPES ||
+	    fort_reader_u8(&claim->reader, &parts))
+		return false;
+	*out = (struct fort_value){.type = type};
+	if ((parts & ~FORT_PART_NUM) && !get_parts(claim, parts, out))
+		return false;
+	if (parts & FORT_PART_NUM) {
+		if (!get_number(claim, &out->num))
+			return false;
+	} else if (type == FORT_NUM) {
+		out->num = fort_scalar_unknown();
+	}
 	/* A pointer at an unknown offset needs a name, or comparisons teach it nothing. */
-	if (value.type != FORT_NUM && !value.sym && !fort_scalar_is_const(&value.num))
-		value.sym = claim->state->next_id++;
-	*out = value;
-	return is_sound(claim, &value);
+	if (type != FORT_NUM && !out->sym && !fort_scalar_is_const(&out->num))
+		out->sym = claim->state->next_id++;
+	return is_sound(claim, out, holder);
+}
+
+/* Where only numbers can be: what belongs to no frame. */
+static bool get_count(struct claim *claim, struct fort_value *out)
+{
+	return get_value(claim, 0, out) && out->type == FORT_NUM;
 }
 
 static void unpack_bytes(uint32_t packed, uint8_t bytes[8])
@@ -155,28 +181,77 @@ static void unpack_bytes(uint32_t packed, uint8_t bytes[8])
 		bytes[i] = packed >> (3 * i) & 7;
 }
 
-/* A slot that was blank. Whether bytes and value fit each other is looked at when all of the state
- * is there (fort_state_is_formed). */
-static bool get_slot(struct claim *claim, struct fort_slot *slot)
+/* Marks that the rules make: spilled bytes come first, objects have all eight. */
+static bool get_each(struct claim *claim, struct fort_slot *slot)
 {
+	unsigned spilled;
 	uint32_t packed;
-	uint8_t mark;
 
-	if (fort_reader_u8(&claim->reader, &mark) || mark > FORT_MARKS_EACH)
+	if (!get32(claim, (1u << 24) - 1, &packed))
 		return false;
-	memset(slot->bytes, mark, sizeof(slot->bytes));
-	if (mark == FORT_MARKS_EACH) {
-		if (!get32(claim, (1u << 24) - 1, &packed))
+	unpack_bytes(packed, slot->bytes);
+	spilled = fort_slot_spilled(slot);
+	for (unsigned i = 0; i < 8; i++)
+		if (slot->bytes[i] >= FORT_BYTE_OBJECT ||
+		    (i >= spilled && slot->bytes[i] == FORT_BYTE_SPILL))
 			return false;
-		unpack_bytes(packed, slot->bytes);
-	}
-	return !fort_slot_has_value(slot) || get_value(claim, &slot->spill);
+	return true;
 }
 
-static bool get_head(struct claim *claim)
+/* What a slot's first byte says that it holds: a part of an object; a pointer, whole; a number of a
+ * width that is loaded. */
+static bool get_held(struct claim *claim, uint32_t holder, struct fort_slot *slot)
 {
-	return get32(claim, FORT_CLAIM_IDS_MAX, &claim->n_ids) &&
-	       get32(claim, FORT_FRAMES_MAX, &claim->n_frames) && claim->n_frames;
+	const struct fort_value *held = &slot->spill;
+	unsigned spilled = fort_slot_spilled(slot);
+
+	if (!get_value(claim, holder, &slot->spill))
+		return false;
+	if (slot->bytes[0] == FORT_BYTE_OBJECT)
+		return held->type == FORT_DYNPTR || held->type == FORT_ITER;
+	if (held->type == FORT_NUM)
+		return fort_is_power_of_two(spilled);
+	return held->type != FORT_ITER && spilled == 8;
+}
+
+/* A blank slot, or several with bytes of one kind: the one that is named and `*run` above it. */
+static bool get_slots(struct claim *claim, struct fort_frame *frame, uint32_t index, uint32_t *run)
+{
+	struct fort_slot *slot = &frame->slots[index];
+	uint8_t mark;
+
+	*run = 0;
+	if (fort_reader_u8(&claim->reader, &mark) || mark > FORT_MARKS_EACH)
+		return false;
+	if (mark < FORT_BYTE_SPILL) {
+		if (!get32(claim, index, run))
+			return false;
+		for (uint32_t i = 0; i <= *run; i++)
+			memset(frame->slots[index - i].bytes, mark, sizeof(slot->bytes));
+		return true;
+	}
+	memset(slot->bytes, mark, sizeof(slot->bytes));
+	if (mark == FORT_MARKS_EACH && !get_each(claim, slot))
+		return false;
+	return !fort_slot_has_value(slot) || get_held(claim, claim->state->n_frames - 1, slot);
+}
+
+/* Every reference once, before the pointers that hold it. */
+static bool read_refs(struct claim *claim)
+{
+	struct fort_state *state = claim->state;
+
+	if (!get32(claim, FORT_REFS_MAX, &state->n_refs))
+		return false;
+	for (uint32_t i = 0; i < state->n_refs; i++) {
+		state->refs[i] = (struct fort_ref){0};
+		if (!get_name(claim, &state->refs[i].id))
+			return false;
+		for (uint32_t j = 0; j < i; j++)
+			if (state->refs[j].id == state->refs[i].id)
+				return false;
+	}
+	return true;
 }
 
 /* --- frames --- */
@@ -204,18 +279,18 @@ static bool no_memory(struct claim *claim)
 
 static bool read_slots(struct claim *claim, struct fort_frame *frame)
 {
-	uint32_t n, index, before = FORT_STACK_SLOTS;
+	uint32_t n, index, run, before = FORT_STACK_SLOTS;
 
 	if (!get32(claim, FORT_STACK_SLOTS, &n))
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		if (!get32(claim, FORT_STACK_SLOTS - 1, &index) || index >= before)
 			return false;
-		before = index;
 		if (!fort_frame_touch(claim->pool, frame, index + 1))
 			return no_memory(claim);
-		if (!get_slot(claim, &frame->slots[index]))
+		if (!get_slots(claim, frame, index, &run))
 			return false;
+		before = index - run;
 	}
 	return true;
 }
@@ -224,8 +299,7 @@ static bool read_counter(struct claim *claim, bool said, struct fort_value *out)
 {
 	struct fort_value any = fort_value_counter();
 
-	return !said || (get_value(claim, out) && out->type == FORT_NUM &&
-			 fort_scalar_meet(&out->num, &any.num));
+	return !said || (get_count(claim, out) && fort_scalar_meet(&out->num, &any.num));
 }
 
 /* What is not said: between calls nothing calls back; how often a may_goto went on does not matter
@@ -238,6 +312,12 @@ static bool read_counters(struct claim *claim, struct fort_frame *frame)
 	return !fort_reader_u8(&claim->reader, &which) && which <= FORT_SAID_COUNTERS &&
 	       read_counter(claim, which & FORT_SAID_TURNS, &frame->turns) &&
 	       read_counter(claim, which & FORT_SAID_GOES, &frame->goes);
+}
+
+/* Iterators are in stacks. */
+static bool get_register(struct claim *claim, struct fort_value *out)
+{
+	return get_value(claim, claim->state->n_frames - 1, out) && out->type != FORT_ITER;
 }
 
 static bool read_frame(struct claim *claim)
@@ -255,8 +335,8 @@ static bool read_frame(struct claim *claim)
 		return no_memory(claim);
 	frame = fort_state_top(claim->state);
 	frame->kind = kind;
-	for (unsigned r = 0; r < FORT_R10; r++)
-		if ((mask >> r & 1) && !get_value(claim, &frame->regs[r]))
+	for (; mask; mask &= mask - 1)
+		if (!get_register(claim, &frame->regs[__builtin_ctz(mask)]))
 			return false;
 	return read_slots(claim, frame) && read_counters(claim, frame);
 }
@@ -269,8 +349,7 @@ static bool read_length(struct claim *claim, bool said, struct fort_value *out)
 	struct fort_scalar most = fort_scalar_of_width(32);
 
 	*out = fort_value_number(most);
-	return !said || (get_value(claim, out) && out->type == FORT_NUM &&
-			 fort_scalar_meet(&out->num, &most));
+	return !said || (get_count(claim, out) && fort_scalar_meet(&out->num, &most));
 }
 
 static bool read_rest(struct claim *claim, uint8_t *which)
@@ -280,25 +359,7 @@ static bool read_rest(struct claim *claim, uint8_t *which)
 	return !fort_reader_u8(&claim->reader, which) && *which <= FORT_SAID_ALL &&
 	       read_length(claim, *which & FORT_SAID_PACKET, &state->packet) &&
 	       read_length(claim, *which & FORT_SAID_META, &state->meta) &&
-	       (!(*which & FORT_SAID_LOCK) || get_value(claim, &state->lock));
-}
-
-/* Every reference that a pointer claims to hold must be in the list, once. */
-static bool read_refs(struct claim *claim)
-{
-	struct fort_state *state = claim->state;
-
-	if (!get32(claim, FORT_REFS_MAX, &state->n_refs))
-		return false;
-	for (uint32_t i = 0; i < state->n_refs; i++) {
-		state->refs[i] = (struct fort_ref){0};
-		if (!get_name(claim, &state->refs[i].id))
-			return false;
-		for (uint32_t j = 0; j < i; j++)
-			if (state->refs[j].id == state->refs[i].id)
-				return false;
-	}
-	return true;
+	       (!(*which & FORT_SAID_LOCK) || get_value(claim, state->n_frames - 1, &state->lock));
 }
 
 /* The value that a fact is about; *out NULL for none. */
@@ -383,8 +444,7 @@ static bool read_ghosts(struct claim *claim)
 		struct fort_ghost ghost;
 
 		if (!get32(claim, UINT32_MAX, &ghost.owner) || ghost.owner <= last ||
-		    ghost.owner >= claim->n_owners || !get_value(claim, &ghost.value) ||
-		    ghost.value.type != FORT_NUM)
+		    ghost.owner >= claim->n_owners || !get_count(claim, &ghost.value))
 			return false;
 		last = ghost.owner;
 		state->ghosts[state->n_ghosts++] = ghost;
@@ -394,19 +454,24 @@ static bool read_ghosts(struct claim *claim)
 	return true;
 }
 
+/* What is read is formed (fort_state_is_formed): each value is looked at where it is read, by what
+ * came before it; facts and rates are the rules' own, of values that are there. */
 static bool read_state(struct claim *claim)
 {
-	uint8_t which;
+	uint32_t n_frames;
+	uint8_t form, which;
 
-	if (!get_head(claim))
+	if (fort_reader_u8(&claim->reader, &form) || form != FORT_CLAIM_SAID ||
+	    !get32(claim, FORT_CLAIM_IDS_MAX, &claim->n_ids) || !read_refs(claim) ||
+	    !get32(claim, FORT_FRAMES_MAX, &n_frames) || !n_frames)
 		return false;
 	claim->state->next_id = claim->n_ids + 1;
-	for (uint32_t f = 0; f < claim->n_frames; f++)
+	for (uint32_t f = 0; f < n_frames; f++)
 		if (!read_frame(claim))
 			return false;
-	return read_rest(claim, &which) && read_refs(claim) && read_facts(claim, NULL) &&
+	return read_rest(claim, &which) && read_facts(claim, NULL) &&
 	       read_rates(claim, which & FORT_SAID_RATES) && read_ghosts(claim) &&
-	       !fort_reader_left(&claim->reader) && fort_state_is_formed(claim->state);
+	       !fort_reader_left(&claim->reader);
 }
 
 int fort_claim_read(struct fort_span bytes, struct fort_pool *pool, const struct fort_env *env,

@@ -2,13 +2,18 @@
  *
  * A claim is a state with most of it left out. A register or slot that is not mentioned is
  * claimed to hold anything at all, so it may not be read; a number may be claimed as any number.
- * Encoding (all integers LEB128 varints):
+ * Most claims say no more than which of the registers and slots matter: the rest of it is what the
+ * path brings that is the first to arrive (kept). The others say it all. Encoding (all integers
+ * LEB128 varints):
  *
- *   claim  := ids frames (frame)* rest refs (id)* facts (fact)* ghosts (ghost)*
+ *   claim  := KEPT frames (keep)*
+ *           | SAID ids refs (id)* frames (frame)* rest facts (fact)* ghosts (ghost)*
+ *   keep   := registers:mask slots:mask goes:0 or 1     (slots: bit i is that at fp - 8 (i + 1))
  *   frame  := kind subprog return_pc registers:mask (value)* slots (slot)* counters
  *                                (slots: the deepest first, so that their number is known)
- *   slot   := index mark [marks:24 bits, three a byte]  [value if the first is SPILL or OBJECT]
- *             (mark: of all eight bytes, or FORT_MARKS_EACH)
+ *   slot   := index mark run                        (INVALID, MISC, ZERO: this and `run` above it)
+ *           | index mark value                      (SPILL, OBJECT)
+ *           | index EACH marks:24 bits, three a byte [value if the first is SPILL]
  *   counters := which:byte [value] [value]
  *   rest   := which:byte [value] [value] [value]   (packet, meta, lock)
  *   value  := type:byte parts:byte [object] [frame] [flags] [id] [ref] [base] [sym delta] [num]
@@ -30,16 +35,28 @@
 
 #define FORT_CLAIM_IDS_MAX 1024u
 
-/* Appends the claim that a settled `state` makes, without ghosts; these go to `ghosts`, each as
- *   owner:4 length:4 bytes (the rest of the ghost)
- * so that a list of them can be chosen later. Errors stay in the buffers: -EFBIG for too many ids.
+/* Is it said in full, or what arrives first? */
+bool fort_claim_is_kept(struct fort_span claim);
+
+/* Appends the claim that keeps what a state still has of what arrived, and no ghosts. */
+void fort_claim_write_kept(struct fort_buf *out, const struct fort_state *state);
+
+/* Forgets of a state all that the claim does not keep, and settles it. It says nothing then that it
+ * did not say before. Returns 0, -ENOMEM, or -EBADMSG for what is no such claim of a state with so
+ * many frames; the state means nothing then. */
+FORT_CHECKED int fort_claim_keep(struct fort_span claim, struct fort_pool *pool,
+				 struct fort_state *state);
+
+/* Appends the claim that a settled `state` makes, said in full, without ghosts; these go to
+ * `ghosts`, each as owner:4 length:4 bytes (the rest of the ghost) so that a list of them can be
+ * chosen later. Errors stay in the buffers: -EFBIG for too many ids.
  */
 void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 		      const struct fort_state *state);
 
-/* The state that a claim describes. Ghosts of owners from `n_owners` on are refused. Returns 0,
- * -ENOMEM, or -EBADMSG for bytes that are no claim, that have a rest, or that name functions, maps
- * or return points that `env` does not have. */
+/* The state that a claim describes in full. Ghosts of owners from `n_owners` on are refused.
+ * Returns 0, -ENOMEM, or -EBADMSG for bytes that are no claim, that have a rest, or that name
+ * functions, maps or return points that `env` does not have. */
 FORT_CHECKED int fort_claim_read(struct fort_span claim, struct fort_pool *pool,
 				 const struct fort_env *env, uint32_t n_owners,
 				 struct fort_state **out);

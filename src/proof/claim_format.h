@@ -3,6 +3,9 @@
 
 #include "step/state.h"
 
+/* How a claim begins. */
+enum { FORT_CLAIM_SAID, FORT_CLAIM_KEPT };
+
 /* Parts of a value that follow its type; what is not there is 0. A pointer without NUM is at offset
  * 0, a number without NUM is any number. */
 enum {
@@ -24,7 +27,7 @@ enum {
 	FORT_VIEW_WIDTH = 9, /* alone: all words of so many bits */
 };
 
-/* Marks of a slot: one for all eight bytes, or three bits for each. */
+/* Marks of a slot: one for all eight bytes, or three bits for each. Objects have all eight. */
 #define FORT_MARKS_EACH FORT_BYTES
 
 /* What is said of a state beside its frames. */

@@ -99,12 +99,20 @@ static void put_value(struct fort_buf *buf, const struct fort_value *value)
 		put_number(buf, &value->num);
 }
 
-static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
+/* Those that have a value. */
+static uint32_t registers_of(const struct fort_frame *frame)
 {
 	uint32_t mask = 0;
 
 	for (unsigned r = 0; r < FORT_R10; r++)
 		mask |= frame->regs[r].type ? 1u << r : 0;
+	return mask;
+}
+
+static void put_registers(struct fort_buf *buf, const struct fort_frame *frame)
+{
+	uint32_t mask = registers_of(frame);
+
 	fort_buf_varint(buf, mask);
 	for (unsigned r = 0; r < FORT_R10; r++)
 		if (mask >> r & 1)
@@ -116,37 +124,77 @@ static bool is_blank(const struct fort_slot *slot)
 	return !fort_slot_marks(slot);
 }
 
-static void put_marks(struct fort_buf *buf, const struct fort_slot *slot)
+/* Bytes of one kind, and no value? */
+static bool is_plain(const struct fort_slot *slot)
+{
+	return slot->bytes[0] < FORT_BYTE_SPILL &&
+	       fort_slot_marks(slot) == fort_marks_of(slot->bytes[0]);
+}
+
+/* How many slots above this one have the same bytes. */
+static uint32_t run_of(const struct fort_frame *frame, uint32_t s)
+{
+	uint64_t marks = fort_slot_marks(&frame->slots[s]);
+	uint32_t run = 0;
+
+	while (run < s && fort_slot_marks(&frame->slots[s - run - 1]) == marks)
+		run++;
+	return run;
+}
+
+static void put_slot(struct fort_buf *buf, const struct fort_slot *slot)
 {
 	uint32_t each = 0;
 
 	if (fort_slot_marks(slot) == fort_marks_of(slot->bytes[0])) {
 		fort_buf_u8(buf, slot->bytes[0]);
-		return;
+	} else {
+		for (unsigned i = 0; i < 8; i++)
+			each |= (uint32_t)slot->bytes[i] << (3 * i);
+		fort_buf_u8(buf, FORT_MARKS_EACH);
+		fort_buf_varint(buf, each);
 	}
-	for (unsigned i = 0; i < 8; i++)
-		each |= (uint32_t)slot->bytes[i] << (3 * i);
-	fort_buf_u8(buf, FORT_MARKS_EACH);
-	fort_buf_varint(buf, each);
+	if (fort_slot_has_value(slot))
+		put_value(buf, &slot->spill);
+}
+
+/* One slot, or as many as have the same bytes and no value: how many above it. */
+static uint32_t put_slots_at(struct fort_buf *buf, const struct fort_frame *frame, uint32_t s)
+{
+	const struct fort_slot *slot = &frame->slots[s];
+	uint32_t run;
+
+	fort_buf_varint(buf, s);
+	if (!is_plain(slot)) {
+		put_slot(buf, slot);
+		return 0;
+	}
+	run = run_of(frame, s);
+	fort_buf_u8(buf, slot->bytes[0]);
+	fort_buf_varint(buf, run);
+	return run;
+}
+
+static uint32_t count_runs(const struct fort_frame *frame)
+{
+	uint32_t n = 0;
+
+	for (uint32_t s = frame->n_slots; s-- > 0;) {
+		const struct fort_slot *slot = &frame->slots[s];
+
+		n += !is_blank(slot);
+		if (!is_blank(slot) && is_plain(slot))
+			s -= run_of(frame, s);
+	}
+	return n;
 }
 
 static void put_slots(struct fort_buf *buf, const struct fort_frame *frame)
 {
-	uint32_t n = 0;
-
-	for (uint32_t s = 0; s < frame->n_slots; s++)
-		n += !is_blank(&frame->slots[s]);
-	fort_buf_varint(buf, n);
-	for (uint32_t s = frame->n_slots; s-- > 0;) {
-		const struct fort_slot *slot = &frame->slots[s];
-
-		if (is_blank(slot))
-			continue;
-		fort_buf_varint(buf, s);
-		put_marks(buf, slot);
-		if (fort_slot_has_value(slot))
-			put_value(buf, &slot->spill);
-	}
+	fort_buf_varint(buf, count_runs(frame));
+	for (uint32_t s = frame->n_slots; s-- > 0;)
+		if (!is_blank(&frame->slots[s]))
+			s -= put_slots_at(buf, frame, s);
 }
 
 /* --- facts, about cells --- */
@@ -374,7 +422,11 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 	}
 	if (state->n_facts || state->n_rates) /* only they name places */
 		find_places(&places, state);
+	fort_buf_u8(body, FORT_CLAIM_SAID);
 	fort_buf_varint(body, state->next_id - 1);
+	fort_buf_varint(body, state->n_refs);
+	for (uint32_t i = 0; i < state->n_refs; i++)
+		fort_buf_varint(body, state->refs[i].id);
 	fort_buf_varint(body, state->n_frames);
 	for (uint32_t f = 0; f < state->n_frames; f++) {
 		const struct fort_frame *frame = state->frames[f];
@@ -387,10 +439,23 @@ void fort_claim_write(struct fort_buf *body, struct fort_buf *ghosts,
 		put_counters(body, frame);
 	}
 	put_rest(body, state, &places);
-	fort_buf_varint(body, state->n_refs);
-	for (uint32_t i = 0; i < state->n_refs; i++)
-		fort_buf_varint(body, state->refs[i].id);
 	put_facts(body, state, &places, NULL);
 	put_rates(body, state, &places);
 	put_ghosts(ghosts, state, &places);
+}
+
+void fort_claim_write_kept(struct fort_buf *out, const struct fort_state *state)
+{
+	fort_buf_u8(out, FORT_CLAIM_KEPT);
+	fort_buf_varint(out, state->n_frames);
+	for (uint32_t f = 0; f < state->n_frames; f++) {
+		const struct fort_frame *frame = state->frames[f];
+		uint64_t slots = 0;
+
+		for (uint32_t s = 0; s < frame->n_slots; s++)
+			slots |= (uint64_t)!is_blank(&frame->slots[s]) << s;
+		fort_buf_varint(out, registers_of(frame));
+		fort_buf_varint(out, slots);
+		fort_buf_varint(out, !is_uncounted(&frame->goes));
+	}
 }

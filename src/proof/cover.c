@@ -97,15 +97,30 @@ static bool same_kind(const struct fort_value *claimed, const struct fort_value 
 	       (maybe_null || !(actual->flags & FORT_MAYBE_NULL)) && !claimed->ref == !actual->ref;
 }
 
+static inline bool same_number(const struct fort_scalar *claimed, const struct fort_scalar *actual)
+{
+	return !memcmp(claimed, actual, sizeof(*claimed));
+}
+
 /* Every number is a claimed one; most are the very same. */
 static inline bool covers_number(const struct fort_scalar *claimed,
 				 const struct fort_scalar *actual)
 {
-	return !memcmp(claimed, actual, sizeof(*claimed)) || fort_scalar_covers(claimed, actual);
+	return same_number(claimed, actual) || fort_scalar_covers(claimed, actual);
 }
 
-static bool covers_value(struct cover *cover, const struct fort_value *claimed,
-			 const struct fort_value *actual)
+/* Of the same head, hence of the same kind and both maybe NULL or neither; the same number; and the
+ * claim names nothing. Then nothing is left to be asked but that no reference is held, of which a
+ * claimed one would be the name. Most pairs are like that. */
+static inline bool same_plainly(const struct fort_value *claimed, const struct fort_value *actual)
+{
+	return head_of(claimed) == head_of(actual) &&
+	       !(claimed->id | claimed->ref | claimed->base | claimed->sym | actual->ref) &&
+	       same_number(&claimed->num, &actual->num);
+}
+
+static bool compare_values(struct cover *cover, const struct fort_value *claimed,
+			   const struct fort_value *actual)
 {
 	if ((claimed->flags & FORT_MAYBE_NULL) && actual->type == FORT_NUM)
 		return fort_scalar_is_const(&actual->num) && !actual->num.arc.base &&
@@ -115,6 +130,12 @@ static bool covers_value(struct cover *cover, const struct fort_value *claimed,
 	       same_id(cover, claimed->ref, actual->ref) &&
 	       same_id(cover, claimed->base, actual->base) &&
 	       covers_number(&claimed->num, &actual->num) && same_symbol(cover, claimed, actual);
+}
+
+static inline bool covers_value(struct cover *cover, const struct fort_value *claimed,
+				const struct fort_value *actual)
+{
+	return same_plainly(claimed, actual) || compare_values(cover, claimed, actual);
 }
 
 static bool covers_spill(struct cover *cover, const struct fort_slot *claimed, unsigned bytes,
@@ -139,8 +160,6 @@ static bool covers_slot(struct cover *cover, const struct fort_slot *claimed,
 {
 	unsigned spilled = fort_slot_spilled(claimed);
 
-	if (!fort_slot_marks(claimed))
-		return true;
 	if (claimed->bytes[0] == FORT_BYTE_OBJECT)
 		return actual->bytes[0] == FORT_BYTE_OBJECT &&
 		       covers_value(cover, &claimed->spill, &actual->spill);
@@ -165,11 +184,32 @@ static bool covers_slot(struct cover *cover, const struct fort_slot *claimed,
 	return true;
 }
 
-static bool covers_frame(struct cover *cover, const struct fort_frame *claimed,
+/* Nothing is claimed; or no value, and the marks are the same. */
+static inline bool same_marks(const struct fort_slot *claimed, const struct fort_slot *actual)
+{
+	uint64_t marks = fort_slot_marks(claimed);
+
+	return !marks || (marks == fort_slot_marks(actual) && !fort_slot_has_value(claimed));
+}
+
+static bool covers_slots(struct cover *cover, const struct fort_frame *claimed,
 			 const struct fort_frame *actual)
 {
 	static const struct fort_slot blank;
 
+	for (uint32_t s = 0; s < claimed->n_slots; s++) {
+		const struct fort_slot *slot = s < actual->n_slots ? &actual->slots[s] : &blank;
+
+		if (!same_marks(&claimed->slots[s], slot) &&
+		    !covers_slot(cover, &claimed->slots[s], slot))
+			return false;
+	}
+	return true;
+}
+
+static bool covers_frame(struct cover *cover, const struct fort_frame *claimed,
+			 const struct fort_frame *actual)
+{
 	if (claimed->kind != actual->kind || claimed->subprog != actual->subprog ||
 	    claimed->return_pc != actual->return_pc ||
 	    !covers_value(cover, &claimed->turns, &actual->turns) ||
@@ -179,11 +219,7 @@ static bool covers_frame(struct cover *cover, const struct fort_frame *claimed,
 		if (claimed->regs[r].type &&
 		    !covers_value(cover, &claimed->regs[r], &actual->regs[r]))
 			return false;
-	for (uint32_t s = 0; s < claimed->n_slots; s++)
-		if (!covers_slot(cover, &claimed->slots[s],
-				 s < actual->n_slots ? &actual->slots[s] : &blank))
-			return false;
-	return true;
+	return covers_slots(cover, claimed, actual);
 }
 
 /* The same references, no more and no fewer; two claimed ones are two. */

@@ -6,6 +6,9 @@
 #define SLOTS_MIN_SHIFT 2
 _Static_assert(FORT_STACK_SLOTS == 64, "five size classes reach the largest stack");
 
+/* A slot is blank when its marks are, and its value has no type: nobody looks at the rest. */
+#define BLANK_BYTES (offsetof(struct fort_slot, spill) + offsetof(struct fort_value, id))
+
 struct fort_pool_item {
 	struct fort_pool_item *next;
 };
@@ -87,8 +90,8 @@ bool fort_frame_touch(struct fort_pool *pool, struct fort_frame *frame, uint32_t
 		frame->slots = slots;
 		frame->room = room;
 	}
-	memset(&frame->slots[frame->n_slots], 0,
-	       (n_slots - frame->n_slots) * sizeof(frame->slots[0]));
+	for (uint32_t s = frame->n_slots; s < n_slots; s++)
+		memset(&frame->slots[s], 0, BLANK_BYTES);
 	frame->n_slots = n_slots;
 	return true;
 }

@@ -107,6 +107,8 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				   .origin = origin,
 				   .state = s->state,
 				   .from = s->spot,
+				   .from_edge = s->n_edges,
+				   .from_works = s->spot->works,
 				   .trail = s->trail,
 				   .root = s->spot->root,
 				   .exact = s->exact,
@@ -468,18 +470,47 @@ enum fort_progress fort_search_arrive(struct fort_search *s, bool jumped)
 
 /* --- work --- */
 
+static bool keep_bytes(struct fort_search *s, const struct fort_buf *bytes, struct fort_span *out)
+{
+	*out = (struct fort_span){fort_arena_copy(s->arena, bytes->data, bytes->bytes),
+				  bytes->bytes};
+	return out->data;
+}
+
+/* Is it inside of a loop that has an invariant? There the search has more ghosts than the
+ * certificate, and what is known may depend on them. */
+static bool has_ghosts(const struct fort_spot *spot)
+{
+	const struct fort_layer *layer = spot->layer ? spot->layer : spot->origin;
+
+	while (layer && !layer->wide)
+		layer = layer->outer;
+	return layer;
+}
+
+/* Is the state what arrived first, less what is dead? Not at the head of a loop, which forgets
+ * more; nor where ghosts were about, or rates are, which change as what is dead is left out. */
+static bool is_what_arrived(const struct fort_spot *spot)
+{
+	return !spot->joins && !spot->layer && !has_ghosts(spot) && !has_ghosts(spot->from) &&
+	       !spot->state->n_rates;
+}
+
 static bool keep_claim(struct fort_search *s, struct fort_spot *spot)
 {
 	s->body.bytes = 0;
 	s->ghosts.bytes = 0;
 	fort_claim_write(&s->body, &s->ghosts, spot->state);
 	s->err = s->body.err ? s->body.err : s->ghosts.err;
-	spot->claim = (struct fort_span){fort_arena_copy(s->arena, s->body.data, s->body.bytes),
-					 s->body.bytes};
-	spot->ghosts =
-		(struct fort_span){fort_arena_copy(s->arena, s->ghosts.data, s->ghosts.bytes),
-				   s->ghosts.bytes};
-	return !s->err && spot->claim.data && spot->ghosts.data;
+	if (s->err || !keep_bytes(s, &s->body, &spot->claim) ||
+	    !keep_bytes(s, &s->ghosts, &spot->ghosts))
+		return false;
+	if (!is_what_arrived(spot))
+		return true;
+	s->body.bytes = 0;
+	fort_claim_write_kept(&s->body, spot->state);
+	s->err = s->body.err;
+	return !s->err && keep_bytes(s, &s->body, &spot->kept);
 }
 
 /* What it came to says less than it may say now: how numbers move with the counters of loops around

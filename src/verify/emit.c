@@ -118,7 +118,8 @@ static struct fort_spot *next_target(struct emit *e, struct visit *visit)
 			visit->edge = 0;
 			continue;
 		}
-		to = visit->spot->edges[visit->edge++];
+		/* From the last on, so that what arrived first does so in the certificate too. */
+		to = visit->spot->edges[visit->spot->n_edges - ++visit->edge];
 		if (!to)
 			continue;
 		layer = node_layer(to);
@@ -191,14 +192,23 @@ static bool add_number(struct numbers *numbers, uint32_t number)
 	return true;
 }
 
-/* All edges of a region: regions of spots that are not listed are part of it. */
+/* An arrival, in the order of the checker. Is the first one at a spot what the search stored there,
+ * from a region that was not walked again since? Then its claim can keep that. */
+static void meet(struct fort_spot *to, const struct fort_spot *from, uint32_t edge)
+{
+	if (!to->met)
+		to->gives =
+			to->from == from && to->from_edge == edge && to->from_works == from->works;
+	to->met = true;
+}
+
+/* Adds all edges of a region: regions of spots that are not listed are part of it. */
 static bool collect_edges(struct numbers *edges, const struct fort_spot *spot)
 {
 	struct level first = {.spot = spot}, *level = &first;
 
-	edges->n = 0;
 	while (level) {
-		const struct fort_spot *to;
+		struct fort_spot *to;
 		struct level *inner;
 
 		if (level->at == level->spot->n_edges) {
@@ -208,6 +218,8 @@ static bool collect_edges(struct numbers *edges, const struct fort_spot *spot)
 		to = level->spot->edges[level->at++];
 		if (!add_number(edges, to && to->settled ? to->order + 1 : 0))
 			return false;
+		if (to && to->settled)
+			meet(to, level->spot, level->at - 1);
 		if (!to || to->settled)
 			continue;
 		inner = FORT_ARENA_NEW(edges->arena, struct level);
@@ -271,9 +283,15 @@ static uint32_t choose_ghosts(const struct emit *e, const struct fort_spot *spot
 static void put_state(struct emit *e, const struct fort_spot *spot, struct fort_buf *out)
 {
 	struct chosen ghosts[FORT_GHOSTS_MAX];
-	uint32_t n = choose_ghosts(e, spot, ghosts);
 	struct fort_buf *rest = &e->s->body;
+	uint32_t n;
 
+	if (spot->gives && spot->kept.bytes) {
+		fort_certificate_put_state(out, spot->point->pc, spot->kept,
+					   (struct fort_span){NULL, 0});
+		return;
+	}
+	n = choose_ghosts(e, spot, ghosts);
 	rest->bytes = 0;
 	fort_buf_varint(rest, n);
 	for (uint32_t i = 0; i < n; i++) {
@@ -300,29 +318,69 @@ static void put_groups(const struct emit *e, struct fort_buf *out)
 	}
 }
 
+/* The edges of all regions, in one list. */
+struct regions {
+	struct numbers edges;
+	struct region {
+		uint32_t start, n;
+	} * at; /* of states, then of roots */
+};
+
+static bool collect_region(struct regions *regions, uint32_t index, const struct fort_spot *spot)
+{
+	uint32_t start = regions->edges.n;
+	bool good = collect_edges(&regions->edges, spot);
+
+	regions->at[index] = (struct region){start, regions->edges.n - start};
+	return good;
+}
+
+/* In the order in which the checker walks them. */
+static bool collect_all(struct emit *e, struct regions *regions)
+{
+	*regions = (struct regions){.edges.arena = e->arena};
+	regions->at =
+		FORT_ARENA_ARRAY(e->arena, e->n_listed + (size_t)e->s->n_roots, struct region);
+	if (!regions->at)
+		return false;
+	for (uint32_t i = 0; i < e->s->n_roots; i++)
+		if (!collect_region(regions, e->n_listed + i, e->s->roots[i]))
+			return false;
+	for (uint32_t i = e->n_listed; i-- > 0;)
+		if (!collect_region(regions, i, e->listed[i]))
+			return false;
+	return true;
+}
+
+static void put_edges(const struct regions *regions, uint32_t index, struct fort_buf *out)
+{
+	const struct region *region = &regions->at[index];
+
+	fort_certificate_put_edges(out, region->n ? &regions->edges.items[region->start] : NULL,
+				   region->n);
+}
+
 static int put_all(struct emit *e, struct fort_buf *out)
 {
 	const struct fort_cert_counts counts = {.steps = e->steps,
 						.groups = e->n_groups,
 						.states = e->n_listed,
 						.roots = e->s->n_roots};
-	struct numbers edges = {.arena = e->arena};
+	struct regions regions;
 
+	if (!collect_all(e, &regions))
+		return -ENOMEM;
 	fort_certificate_begin(out, e->s->env, &counts);
 	put_groups(e, out);
 	for (uint32_t i = 0; i < e->n_listed; i++) {
-		if (!collect_edges(&edges, e->listed[i]))
-			return -ENOMEM;
 		put_state(e, e->listed[i], out);
-		fort_certificate_put_edges(out, edges.items, edges.n);
+		put_edges(&regions, i, out);
 	}
 	for (uint32_t i = 0; i < e->s->n_roots; i++) {
 		struct fort_root root = fort_search_root(e->s, i);
 
-		if (!collect_edges(&edges, e->s->roots[i]))
-			return -ENOMEM;
 		fort_certificate_put_root(out, &root);
-		fort_certificate_put_edges(out, edges.items, edges.n);
+		put_edges(&regions, e->n_listed + i, out);
 	}
 	return e->s->body.err ? e->s->body.err : out->err;
 }

@@ -60,24 +60,27 @@ struct fort_trail {
 struct fort_spot {
 	struct fort_spot *next, *next_derived;
 	struct fort_point *point;
-	struct fort_layer *layer;  /* that it is a member of, or NULL */
-	struct fort_layer *origin; /* innermost layer that it comes from, or NULL */
-	struct fort_state *state;  /* NULL when only the claim is left */
-	struct fort_span claim, ghosts;
+	struct fort_layer *layer;             /* that it is a member of, or NULL */
+	struct fort_layer *origin;            /* innermost layer that it comes from, or NULL */
+	struct fort_state *state;             /* NULL when only the claim is left */
+	struct fort_span claim, ghosts, kept; /* kept: the claim if nothing but `from` makes it, or
+					       * empty */
 	uint64_t shape, constants;
 	/* After work: where its paths arrived, in order, and how many instructions it took. */
 	struct fort_spot **edges;
-	uint32_t n_edges, steps;
+	uint32_t n_edges, steps, works; /* works: how often that was found out */
 	/* The way here: the spot before, the decisions since. NULL: a root. */
 	struct fort_spot *from;
+	uint32_t from_edge, from_works; /* which of its edges, found out at which time */
 	const struct fort_trail *trail;
 	uint32_t root;
 	uint32_t order; /* in the certificate */
 	uint32_t joins; /* states that it took over */
 	uint8_t color;
 	bool pending, dead;
-	bool exact;   /* nothing was joined on the way: a run may have exactly this state */
-	bool settled; /* what is dead was left out, so that it is not what arrived */
+	bool exact;      /* nothing was joined on the way: a run may have exactly this state */
+	bool settled;    /* what is dead was left out, so that it is not what arrived */
+	bool met, gives; /* in the certificate: something arrived; that was what `kept` is of */
 };
 
 /* A chain of calls. */

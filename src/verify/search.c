@@ -249,6 +249,7 @@ static enum fort_progress work(struct fort_search *s, struct fort_spot *spot,
 	s->again = false;
 	s->n_edges = 0;
 	spot->steps = 0;
+	spot->works++;
 	progress = walk_region(s);
 	if (spot->point)
 		spot->point->tally.insns += spot->steps;

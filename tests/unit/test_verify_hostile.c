@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "proof/claim_format.h"
 #include "../verify/lab.h"
 
 static struct lab lab;
@@ -39,7 +40,8 @@ struct entry {
 	uint32_t pc;
 	const struct fort_state *state;
 	uint32_t n_edges;
-	const uint32_t *edges; /* 0 to go on, n + 1 for the state with number n */
+	const uint32_t *edges;  /* 0 to go on, n + 1 for the state with number n */
+	struct fort_span claim; /* if there is no state */
 };
 
 static void put_claim(struct fort_buf *claim, const struct fort_state *state)
@@ -78,9 +80,13 @@ static bool passes_with(const struct fort_cert_group *groups, uint32_t n_groups,
 		fort_certificate_put_group(&cert, &groups[i]);
 	for (uint32_t i = 0; i < n; i++) {
 		if (i < n - 1) {
-			put_claim(&claim, entries[i].state);
-			fort_certificate_put_state(&cert, entries[i].pc,
-						   (struct fort_span){claim.data, claim.bytes},
+			struct fort_span said = entries[i].claim;
+
+			if (entries[i].state) {
+				put_claim(&claim, entries[i].state);
+				said = (struct fort_span){claim.data, claim.bytes};
+			}
+			fort_certificate_put_state(&cert, entries[i].pc, said,
 						   (struct fort_span){NULL, 0});
 		} else {
 			fort_certificate_put_root(&cert, &root);
@@ -108,6 +114,15 @@ static void assert_refused(const struct entry *entries, uint32_t n, enum fort_ch
 		fail_msg("refused because %s", fort_check_fault_text(lab.check.fault));
 }
 
+/* A root whose path ends in the first state. */
+#define CALLS_IT                                    \
+	{                                           \
+		.n_edges = 1, .edges = (uint32_t[]) \
+		{                                   \
+			1                           \
+		}                                   \
+	}
+
 #define CALLER "mov r0, 0\ncall local f\nmov r0, 0\nexit\n"
 
 /* Returning to a place that is no return point: outside the program, inside an immediate. */
@@ -121,7 +136,7 @@ static void returns_to_nowhere(void **state)
 	open_lab("socket_filter", "lddw r0, 7\ncall local f\nmov r0, 0\nexit\n"
 				  "f: lddw r0, 1\nexit\n");
 	for (size_t i = 0; i < FORT_LEN(places); i++)
-		assert_refused((struct entry[]){{5, state_of(2, places[i]), 0, NULL}, {0}}, 2,
+		assert_refused((struct entry[]){{5, state_of(2, places[i]), 0, NULL}, CALLS_IT}, 2,
 			       FORT_CHECK_CLAIM);
 	/* The right place, so that the refusals above are for their reason. */
 	(void)passes((struct entry[]){{5, state_of(2, 3), 1, (uint32_t[]){0}},
@@ -139,7 +154,7 @@ static void outermost_frame_returns(void **state)
 	open_lab("socket_filter", CALLER "f: exit\n");
 	s = state_of(2, 2);
 	s->frames[0]->return_pc = 2;
-	assert_refused((struct entry[]){{4, s, 0, NULL}, {0}}, 2, FORT_CHECK_CLAIM);
+	assert_refused((struct entry[]){{4, s, 0, NULL}, CALLS_IT}, 2, FORT_CHECK_CLAIM);
 	lab_free(&lab);
 }
 
@@ -153,13 +168,13 @@ static void pointer_into_the_future(void **state)
 				  "f: stdw [r10-8], 0\nexit\n");
 	s = state_of(2, 2);
 	s->frames[0]->regs[FORT_R6] = s->frames[1]->regs[FORT_R10];
-	assert_refused((struct entry[]){{4, s, 1, (uint32_t[]){0}}, {0}}, 2, FORT_CHECK_CLAIM);
+	assert_refused((struct entry[]){{4, s, 1, (uint32_t[]){0}}, CALLS_IT}, 2, FORT_CHECK_CLAIM);
 	/* The same through a spilled pointer. */
 	s = state_of(2, 2);
 	assert_true(fort_frame_touch(&pool, s->frames[0], 1));
 	memset(s->frames[0]->slots[0].bytes, FORT_BYTE_SPILL, 8);
 	s->frames[0]->slots[0].spill = s->frames[1]->regs[FORT_R10];
-	assert_refused((struct entry[]){{4, s, 1, (uint32_t[]){0}}, {0}}, 2, FORT_CHECK_CLAIM);
+	assert_refused((struct entry[]){{4, s, 1, (uint32_t[]){0}}, CALLS_IT}, 2, FORT_CHECK_CLAIM);
 	lab_free(&lab);
 }
 
@@ -251,6 +266,170 @@ static void relation_from_nowhere(void **state)
 	lab_free(&lab);
 }
 
+/* --- claims that keep what arrives --- */
+
+#define CLAIM(...)                                                                     \
+	{                                                                              \
+		(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}) \
+	}
+/* Of the only frame these registers, and nothing else. */
+#define KEEPS(registers) CLAIM(FORT_CLAIM_KEPT, 1, (registers)&0x7f, 0, 0)
+#define R6               (1 << FORT_R6)
+
+#define INDEXED "lddw r1, map_idx_value 3, 0\nadd r1, r6\nldxb r0, [r1+0]\nmov r0, 0\nexit\n"
+
+/* State 0 at `pc`, where both sides of the program's only fork end, the one that jumps first. */
+static void assert_two(uint32_t pc, struct fort_span claim, enum fort_check_fault fault)
+{
+	const uint32_t to_it[] = {1, 1};
+	const struct entry entries[] = {{.pc = pc, .claim = claim}, {.n_edges = 2, .edges = to_it}};
+
+	if (passes(entries, 2) != !fault || lab.check.fault != fault)
+		fail_msg("%s instead of %s", fort_check_fault_text(lab.check.fault),
+			 fort_check_fault_text(fault));
+}
+
+static void assert_kept(const uint8_t *bytes, size_t n_bytes, enum fort_check_fault fault)
+{
+	assert_two(4, (struct fort_span){bytes, n_bytes}, fault);
+}
+
+#define ASSERT_KEPT(fault, ...) \
+	assert_kept((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), fault)
+
+/* What is kept is all that is claimed, of whatever arrives later too. */
+static void kept_of_the_first(void **state)
+{
+	(void)state;
+	open_lab("socket_filter", "mov r6, 1\ncall 7\njeq r0, 0, b\nmov r7, 2\nb: " INDEXED);
+	assert_two(4, (struct fort_span)KEEPS(R6), FORT_CHECK_OK);
+	/* A register that is needed, and was not kept. */
+	assert_two(4, (struct fort_span)KEEPS(0), FORT_CHECK_UNSAFE);
+	/* No kept register has what it had. */
+	lab_free(&lab);
+	open_lab("socket_filter", "mov r6, 1\ncall 7\njeq r0, 0, b\nmov r6, 2\nb: " INDEXED);
+	assert_two(4, (struct fort_span)KEEPS(R6), FORT_CHECK_COVER);
+	lab_free(&lab);
+	open_lab("socket_filter", "mov r6, 1\ncall 7\njeq r0, 0, b\nmov r6, r0\nb: " INDEXED);
+	assert_two(4, (struct fort_span)KEEPS(R6), FORT_CHECK_COVER);
+	lab_free(&lab);
+}
+
+/* Bytes that are no such claim, or one of a state with other frames. */
+static void kept_malformed(void **state)
+{
+	(void)state;
+	open_lab("socket_filter", "mov r6, 1\ncall 7\njeq r0, 0, b\nmov r7, 2\nb: " INDEXED);
+	ASSERT_KEPT(FORT_CHECK_OK, FORT_CLAIM_KEPT, 1, R6, 0, 0);
+	ASSERT_KEPT(FORT_CHECK_OK, FORT_CLAIM_KEPT, 1, R6 | 0x80, 0x04, 0, 0); /* r9 */
+	ASSERT_KEPT(FORT_CHECK_OK, FORT_CLAIM_KEPT, 1, R6, 0x7f, 1);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 1, 0xff, 0x0f, 0, 0); /* r10 */
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 1, R6, 0, 2);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 1, R6, 0, 0, 0);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 1, R6, 0);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 1, R6);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 1);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 0);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 2, R6, 0, 0, R6, 0, 0);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT, 0x81, 0, R6, 0, 0);
+	ASSERT_KEPT(FORT_CHECK_CLAIM, FORT_CLAIM_KEPT + 1, 1, R6, 0, 0);
+	assert_two(4, (struct fort_span){NULL, 0}, FORT_CHECK_CLAIM);
+	lab_free(&lab);
+}
+
+/* What is kept and connects values connects them for all that arrives. */
+static void kept_relation(void **state)
+{
+	(void)state;
+	open_lab("socket_filter",
+		 "call 7\nmov r6, r0\nmov r7, r6\ncall 7\njset r0, 1, b\n"
+		 "mov r7, r0\nb: jgt r7, 63, out\n" INDEXED "out: mov r0, 0\nexit\n");
+	assert_refused((struct entry[]){{.pc = 6,
+					 .claim = CLAIM(FORT_CLAIM_KEPT, 1, 0xc0, 0x01, 0, 0),
+					 .n_edges = 1,
+					 .edges = (uint32_t[]){0}},
+					{.n_edges = 2, .edges = (uint32_t[]){1, 1}}},
+		       2, FORT_CHECK_COVER);
+	/* It is what the rest needs. */
+	assert_refused((struct entry[]){{.pc = 6,
+					 .claim = CLAIM(FORT_CLAIM_KEPT, 1, 0xc0, 0x01, 0, 0),
+					 .n_edges = 1,
+					 .edges = (uint32_t[]){0}},
+					{.n_edges = 2, .edges = (uint32_t[]){1, 0}}},
+		       2, FORT_CHECK_UNSAFE);
+	lab_free(&lab);
+}
+
+/* Held when the first one arrives, given back when the second does. */
+static void kept_reference(void **state)
+{
+	(void)state;
+	open_lab("kprobe",
+		 RESERVE "jeq r0, 0, out\nmov r6, r0\ncall 7\njset r0, 1, b\n"
+			 "mov r1, r6\n" SUBMIT "b: mov r1, r6\n" SUBMIT "out: mov r0, 0\nexit\n");
+	assert_refused(
+		(struct entry[]){
+			{.pc = 12, .claim = KEEPS(R6), .n_edges = 1, .edges = (uint32_t[]){0}},
+			{.n_edges = 3, .edges = (uint32_t[]){0, 1, 1}}},
+		2, FORT_CHECK_COVER);
+	/* A register that is not kept is not given back for that. */
+	assert_refused((struct entry[]){{.pc = 15, .claim = KEEPS(0)},
+					{.n_edges = 3, .edges = (uint32_t[]){1, 1, 1}}},
+		       2, FORT_CHECK_EDGE);
+	lab_free(&lab);
+}
+
+/* A state that nothing leads to: what would it be? Nor may one be made of what is found in it. */
+static void kept_of_nothing(void **state)
+{
+	(void)state;
+	open_lab("socket_filter", "mov r6, 1\ncall 7\njeq r0, 0, b\nmov r7, 2\nb: " INDEXED);
+	assert_refused((struct entry[]){{.pc = 4, .claim = KEEPS(R6)},
+					{.n_edges = 2, .edges = (uint32_t[]){0, 0}}},
+		       2, FORT_CHECK_ARRIVAL);
+	lab_free(&lab);
+	open_lab("socket_filter", "mov r6, 0\nl: add r6, 1\njlt r6, 100, l\nmov r0, 0\nexit\n");
+	assert_refused(
+		(struct entry[]){
+			{.pc = 1, .claim = KEEPS(R6), .n_edges = 1, .edges = (uint32_t[]){1}},
+			{.n_edges = 2, .edges = (uint32_t[]){0, 0}}},
+		2, FORT_CHECK_EDGES);
+	lab_free(&lab);
+}
+
+/* The head of a loop keeps what enters it: what comes around is something else, with or without a
+ * rank that counts. */
+static void kept_around_a_loop(void **state)
+{
+	const struct fort_cert_group counts = {.count = 1, .rank = {.index = FORT_R6}},
+				     still = {.count = 1, .rank = {.index = FORT_R7}};
+	const struct entry entries[] = {
+		{.pc = 2, .claim = KEEPS(R6), .n_edges = 1, .edges = (uint32_t[]){1}},
+		{.n_edges = 1, .edges = (uint32_t[]){1}}};
+	const struct entry forgets[] = {
+		{.pc = 2, .claim = KEEPS(0), .n_edges = 1, .edges = (uint32_t[]){1}},
+		{.n_edges = 1, .edges = (uint32_t[]){1}}};
+
+	(void)state;
+	open_lab("socket_filter",
+		 "mov r6, 0\nmov r7, 0\nl: add r6, 1\njlt r6, 100, l\nmov r0, 0\nexit\n");
+	assert_false(passes_with(&counts, 1, entries, 2));
+	assert_int_equal(lab.check.fault, FORT_CHECK_COVER);
+	assert_false(passes_with(&counts, 1, forgets, 2));
+	assert_int_equal(lab.check.fault, FORT_CHECK_RANK);
+	assert_false(passes_with(&still, 1, entries, 2));
+	assert_int_equal(lab.check.fault, FORT_CHECK_RANK);
+	assert_false(passes(entries, 2));
+	assert_int_equal(lab.check.fault, FORT_CHECK_RANK);
+	lab_free(&lab);
+	/* One that ends nowhere, with a state that is the same each time. */
+	open_lab("socket_filter", "mov r6, 0\nmov r7, 0\nl: mov r6, 0\nja l\n");
+	assert_false(passes_with(&counts, 1, entries, 2));
+	assert_int_equal(lab.check.fault, FORT_CHECK_RANK);
+	lab_free(&lab);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +440,12 @@ int main(void)
 		cmocka_unit_test(two_references_as_one),
 		cmocka_unit_test(packet_range_from_nowhere),
 		cmocka_unit_test(relation_from_nowhere),
+		cmocka_unit_test(kept_of_the_first),
+		cmocka_unit_test(kept_malformed),
+		cmocka_unit_test(kept_relation),
+		cmocka_unit_test(kept_reference),
+		cmocka_unit_test(kept_of_nothing),
+		cmocka_unit_test(kept_around_a_loop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

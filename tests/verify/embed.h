@@ -58,7 +58,8 @@ struct embed {
 	struct fort_certificate certificate;
 	struct embed_node *nodes; /* the certificate's regions, instruction by instruction */
 	uint32_t n_nodes, nodes_room;
-	uint32_t *roots; /* first node of each region; those of roots come last */
+	struct fort_state **claims; /* what each of its states claims */
+	uint32_t *roots;            /* first node of each region; those of roots come last */
 	const struct embed_sabotage *sabotage;
 	/* the run */
 	struct fort_run *run;

@@ -1,6 +1,9 @@
 #include "embed_tree.h"
 
+#include <errno.h>
 #include <stdlib.h>
+
+#include "proof/cover.h"
 
 #define NODES_MAX (4u << 20)
 
@@ -65,6 +68,29 @@ static bool wait(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t
 	return true;
 }
 
+/* What the region's state claims is known when something arrives there, or when its turn comes:
+ * `arrived` is NULL then. */
+static bool note_claim(struct embed *e, uint32_t region, const struct fort_state *arrived)
+{
+	const struct fort_certificate *c = &e->certificate;
+	struct fort_span claim = c->states[region].claim;
+	struct fort_state **out = &e->claims[region];
+	int err;
+
+	if (*out)
+		return true;
+	if (fort_claim_is_kept(claim)) {
+		*out = arrived ? fort_state_clone(&e->pool, arrived) : NULL;
+		err = *out ? fort_claim_keep(claim, &e->pool, *out) : -ENOMEM;
+		/* Whatever the checker says: what is kept covers what it is kept of. */
+		if (!err && !fort_state_covers(&e->pool, *out, arrived))
+			return embed_wrong(e, "a claim does not cover what it keeps");
+	} else {
+		err = fort_claim_read(claim, &e->pool, e->env, c->n_groups, out);
+	}
+	return !err || embed_wrong(e, "a claim cannot be read");
+}
+
 /* An arrival at `pc`, by a way of a node: *next is the node there, or WAY_NONE when the way ended
  * in another region. */
 static bool arrive(struct walk *w, struct fort_state *state, uint32_t pc, uint32_t node,
@@ -77,7 +103,7 @@ static bool arrive(struct walk *w, struct fort_state *state, uint32_t pc, uint32
 		return false;
 	way = way_to(w, pc);
 	*next = WAY_NONE;
-	if (way == WAY_NONE && !add_node(e, pc, next))
+	if (way == WAY_NONE ? !add_node(e, pc, next) : !note_claim(e, way & ~WAY_REGION, state))
 		return false;
 	e->nodes[node].ways[side] = way == WAY_NONE ? *next : way;
 	return true;
@@ -165,26 +191,30 @@ bool embed_walk(struct embed *e)
 	struct fort_state *state;
 
 	e->roots = FORT_ARENA_ARRAY(&e->arena, c->n_states + c->n_roots, uint32_t);
-	if (!e->roots)
+	e->claims = FORT_ARENA_ARRAY(&e->arena, c->n_states, struct fort_state *);
+	if (!e->roots || !e->claims)
 		return embed_wrong(e, "no memory");
 	for (unsigned i = 0; i < FORT_FRAMES_MAX; i++) {
 		e->acts[i].ghosts = FORT_ARENA_ARRAY(&e->arena, c->n_groups, struct embed_ghost);
 		if (!e->acts[i].ghosts)
 			return embed_wrong(e, "no memory");
 	}
-	for (; walk.index < c->n_states; walk.index++) {
-		const struct fort_cert_state *from = &c->states[walk.index];
-
-		if (fort_claim_read(from->claim, &e->pool, e->env, c->n_groups, &state) ||
-		    !walk_region(&walk, state, from->pc, from->edges))
-			return embed_wrong(e, "the certificate does not check");
-	}
-	for (uint32_t i = 0; i < c->n_roots; i++, walk.index++) {
+	for (uint32_t i = 0; i < c->n_roots; i++) {
 		const struct fort_root *root = &c->roots[i].root;
 
+		walk.index = c->n_states + i;
 		if (fort_step_enter(e->env, &e->pool, root, &state) ||
 		    !walk_region(&walk, state, e->env->graph->program.subprogs[root->subprog].start,
 				 c->roots[i].edges))
+			return embed_wrong(e, "the certificate does not check");
+	}
+	for (walk.index = c->n_states; walk.index-- > 0;) {
+		const struct fort_cert_state *from = &c->states[walk.index];
+
+		if (!note_claim(e, walk.index, NULL))
+			return false;
+		state = fort_state_clone(&e->pool, e->claims[walk.index]);
+		if (!state || !walk_region(&walk, state, from->pc, from->edges))
 			return embed_wrong(e, "the certificate does not check");
 	}
 	return true;
