@@ -37,6 +37,16 @@ static uint64_t key_of_hidden(uint8_t times)
 	return 0x0101010101010101ull * (0x51u + times);
 }
 
+/* In a whole register: half of one that is written leaves what was in the other, which may be what
+ * nothing is computed with. */
+static LLVMValueRef hidden_number(struct fort_llvm *x, LLVMTypeRef type, uint64_t value)
+{
+	LLVMTypeRef wide = type == x->i64 ? x->i64 : x->i32;
+	LLVMValueRef number = fort_llvm_opaque(x, wide, x->api->ConstInt(wide, value, false));
+
+	return wide == type ? number : fort_llvm_cast(x, LLVMTrunc, number, type);
+}
+
 LLVMValueRef fort_llvm_number(struct fort_llvm *x, LLVMTypeRef type, uint64_t value)
 {
 	uint8_t times = x->hidden ? x->hidden[x->pc] : 0;
@@ -44,9 +54,8 @@ LLVMValueRef fort_llvm_number(struct fort_llvm *x, LLVMTypeRef type, uint64_t va
 
 	if (!times)
 		return x->api->ConstInt(type, value, false);
-	return fort_llvm_binary(
-		x, LLVMXor, fort_llvm_opaque(x, type, x->api->ConstInt(type, value ^ key, false)),
-		fort_llvm_opaque(x, type, x->api->ConstInt(type, key, false)));
+	return fort_llvm_binary(x, LLVMXor, hidden_number(x, type, value ^ key),
+				hidden_number(x, type, key));
 }
 
 LLVMValueRef fort_llvm_const(struct fort_llvm *x, uint64_t value)

@@ -168,8 +168,10 @@ static bool get_states(struct fort_scan_reader *reader)
 	reader->is_function = calloc(n, sizeof(*reader->is_function));
 	reader->due = calloc(n, sizeof(*reader->due));
 	reader->results = calloc(n, sizeof(*reader->results));
+	reader->extents = calloc(n, sizeof(*reader->extents));
 	reader->now = fort_scan_state_of(reader, reader->n_labels);
-	return reader->states && reader->is_function && reader->due && reader->results;
+	return reader->states && reader->is_function && reader->due && reader->results &&
+	       reader->extents;
 }
 
 /* What is called is a function; the first label is what the host calls. */
@@ -282,6 +284,7 @@ bool fort_llvm_inspect(const struct fort_llvm_inspect *image, struct fort_inspec
 	free(reader.is_function);
 	free(reader.due);
 	free(reader.results);
+	free(reader.extents);
 	out->fault = reader.fault;
 	out->at = reader.at;
 	return good;

@@ -179,28 +179,38 @@ static void lose(struct fort_scan_reader *reader)
 	fort_scan_forget_below(reader, reader->now->reg[FORT_X64_RSP].off);
 }
 
+/* What another function writes of the room that this one hands on to it, this one does. */
+static void hand_on_room(struct fort_scan_reader *reader, struct fort_scan_value room,
+			 const struct fort_scan_extent *its)
+{
+	if (room.tag == FORT_SCAN_ROOM && !room.off)
+		fort_scan_extend(reader, &fort_scan_own(reader)->room, its->room);
+}
+
 /* Into a function of the image, and what there is when it comes back. */
 static bool call_own(struct fort_scan_reader *reader, uint32_t label)
 {
 	struct fort_scan_state *now = reader->now;
 	struct fort_scan_value room = now->reg[FORT_X64_RDI], top = now->reg[FORT_X64_RSP];
 	const struct fort_scan_value *given_back = reader->results[label];
-	int32_t args = top.off + reader->args_bytes - 8;
+	const struct fort_scan_extent *its = &reader->extents[label];
+	int32_t args = top.off + its->args - 8;
 
 	if (!number_of(reader, label) || !enter(reader, label, top.off))
 		return reader->fault ? false : refuse(reader);
 	lose(reader);
 	/* Its arguments are its own; of this function's caller it has none. */
-	if (reader->args_bytes > 8) {
+	if (its->args > 8) {
 		if (args > 0)
 			return refuse(reader);
 		fort_scan_forget(reader, top.off, args);
 	}
-	if (room.tag == FORT_SCAN_STACK) {
-		if (room.off % 8 || room.off < top.off || room.off + reader->room_bytes > 0)
-			return reader->room_bytes ? refuse(reader) : true;
-		fort_scan_forget(reader, room.off, room.off + reader->room_bytes);
+	if (room.tag == FORT_SCAN_STACK && its->room) {
+		if (room.off % 8 || room.off < top.off || room.off + its->room > 0)
+			return refuse(reader);
+		fort_scan_forget(reader, room.off, room.off + its->room);
 	}
+	hand_on_room(reader, room, its);
 	for (unsigned i = 0; i < FORT_SCAN_RESULTS; i++)
 		now->reg[results[i]] = given_back[i];
 	reader->open = given_back[0].tag != FORT_SCAN_NEVER; /* not known to return yet */
@@ -247,14 +257,18 @@ bool fort_scan_flow_call(struct fort_scan_reader *reader)
 	return call_own(reader, label);
 }
 
-/* To another function: what this one would return to, that one does, with what it returns. */
+/* To another function: what this one would return to, that one does, with what it returns.
+ * Arguments are in the same place; room for a result cannot be in a frame that has been left. */
 static bool go_on(struct fort_scan_reader *reader, uint32_t label)
 {
-	struct fort_scan_value values[FORT_SCAN_RESULTS];
+	const struct fort_scan_extent *its = &reader->extents[label];
+	struct fort_scan_value values[FORT_SCAN_RESULTS], room = reader->now->reg[FORT_X64_RDI];
 
 	if (!number_of(reader, label) || !reader->now->function || !has_given_back(reader) ||
-	    !enter(reader, label, 8))
+	    (room.tag == FORT_SCAN_STACK && its->room) || !enter(reader, label, 8))
 		return reader->fault ? false : refuse(reader);
+	fort_scan_extend(reader, &fort_scan_own(reader)->args, its->args);
+	hand_on_room(reader, room, its);
 	memcpy(values, reader->results[label], sizeof(values));
 	if (values[0].tag != FORT_SCAN_NEVER)
 		give(reader, values);

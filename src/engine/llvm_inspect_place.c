@@ -181,21 +181,16 @@ static bool has_arguments(struct fort_scan_reader *reader, int64_t off, uint32_t
 		return true;
 	if (off < 8 || !reader->now->function)
 		return false;
-	if (write && off + bytes > reader->args_bytes) {
-		reader->args_bytes = (int32_t)fort_round_up((uint64_t)off + bytes, 8);
-		reader->grew = true;
-	}
+	if (write)
+		fort_scan_extend(reader, &fort_scan_own(reader)->args, off + bytes);
 	return true;
 }
 
 static bool has_room(struct fort_scan_reader *reader, int64_t off, uint32_t bytes)
 {
-	if (off < 0 || off + bytes > FORT_SCAN_ROOM_BYTES)
+	if (off < 0 || off + bytes > FORT_SCAN_ROOM_BYTES || !reader->now->function)
 		return false;
-	if (off + bytes > reader->room_bytes) {
-		reader->room_bytes = (int32_t)fort_round_up((uint64_t)off + bytes, 8);
-		reader->grew = true;
-	}
+	fort_scan_extend(reader, &fort_scan_own(reader)->room, off + bytes);
 	return true;
 }
 

@@ -45,6 +45,12 @@ struct fort_scan_state {
 /* RAX, RDX, RCX: what a function may return in. */
 #define FORT_SCAN_RESULTS 3u
 
+/* What a function, and those that it hands them on to, write of its arguments and of the room for
+ * its result. */
+struct fort_scan_extent {
+	int32_t args, room; /* bytes */
+};
+
 struct fort_scan_reader {
 	const struct fort_llvm_inspect *image;
 	enum fort_inspect_fault fault;
@@ -65,8 +71,7 @@ struct fort_scan_reader {
 	uint32_t n_labels;
 	int32_t frame_bytes; /* that there are cells for, below where the stack was */
 	uint32_t n_cells;
-	/* Of all functions: what is written of arguments, and of room for results. */
-	int32_t args_bytes, room_bytes;
+	struct fort_scan_extent *extents; /* by label, of functions */
 	bool grew; /* these or results have, since labels were last all due */
 	struct fort_scan_state *now;
 };
@@ -75,6 +80,20 @@ static inline bool fort_scan_refuse(struct fort_scan_reader *reader, enum fort_i
 {
 	reader->fault = fault;
 	return false;
+}
+
+/* Of the function that is being read, which is not the image's entry. */
+static inline struct fort_scan_extent *fort_scan_own(struct fort_scan_reader *reader)
+{
+	return &reader->extents[reader->now->function - 1];
+}
+
+static inline void fort_scan_extend(struct fort_scan_reader *reader, int32_t *extent, int64_t bytes)
+{
+	if (bytes <= *extent)
+		return;
+	*extent = (int32_t)fort_round_up((uint64_t)bytes, 8);
+	reader->grew = true;
 }
 
 static inline struct fort_scan_value fort_scan_word(unsigned bits)

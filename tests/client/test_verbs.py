@@ -21,7 +21,7 @@ VERBS = ["run", "verify", "explain", "prog run file", "prog dump file", "prog pr
          "prog show file", "doctor"]
 PROGRAM_KEYS = ["name", "section", "type", "verdict", "insns", "insns_processed", "states",
                 "peak_states", "verify_us", "check_us", "certificate_bytes", "memory_bytes",
-                "log_tail", "diag"]
+                "log_tail", "diag", "names"]
 DIAG_KEYS = {"code", "insn", "line", "message", "needed", "known", "hint"}
 RUN_KEYS = ["retval", "ns_per_run", "repeat", "engine", "isolation", "aborted"]
 
