@@ -313,9 +313,8 @@ static void find_function(struct finder *f, const struct fort_subprog *of)
 
 	f->by_order = &f->loops->at[f->loops->order[of->start]];
 	f->always = 0;
-	for (uint32_t i = 0; i < n; i++)
-		for (unsigned reg = 0; reg < FORT_REGS; reg++)
-			f->where[f->by_order[i]].reg[reg] = UNSEEN;
+	for (uint32_t i = 0; i < n; i++) /* the others do not count then */
+		f->where[f->by_order[i]].reg[FORT_R10] = UNSEEN;
 	for (unsigned reg = 0; reg < FORT_R10; reg++)
 		entry->reg[reg] = NO_ADDRESS;
 	entry->reg[FORT_R10] = 0;
@@ -342,8 +341,8 @@ int fort_live_find(struct fort_arena *arena, const struct fort_env *env,
 	uint32_t n = program->n_insns;
 	struct finder f = {.env = env,
 			   .insns = program->insns,
-			   .where = FORT_ARENA_ARRAY(arena, n, struct where),
-			   .effects = FORT_ARENA_ARRAY(arena, n, struct effect),
+			   .where = fort_arena_room(arena, n * sizeof(struct where)),
+			   .effects = fort_arena_room(arena, n * sizeof(struct effect)),
 			   .live = FORT_ARENA_ARRAY(arena, n, struct fort_live),
 			   .returns = FORT_ARENA_ARRAY(arena, n, bool),
 			   .loops = loops};
