@@ -276,6 +276,29 @@ static bool may_relate(const struct fort_rule *rule)
 	return op == FORT_OP_ADD || op == FORT_OP_SUB || rule->state->n_ghosts;
 }
 
+static bool set_related(struct fort_rule *rule, const struct fort_value *right,
+			struct fort_scalar num)
+{
+	struct fort_value out = fort_value_number(num);
+
+	if (!relate_result(rule, right, &out))
+		return false;
+	set(rule, &out);
+	return true;
+}
+
+/* A number that stays related to the operand that it is, moved. */
+static inline void set_moved(struct fort_value *dst, struct fort_scalar num,
+			     const struct fort_value *moved, int64_t change)
+{
+	uint32_t sym = moved->sym;
+	int64_t delta = sym ? fort_wrap_add(moved->delta, change) : 0;
+
+	*dst = fort_value_number(num);
+	dst->sym = sym;
+	dst->delta = delta;
+}
+
 /* `right` may be the register, which is also the left one then. */
 static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 {
@@ -283,7 +306,7 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
 	bool related = right == dst || (dst->sym && dst->sym == right->sym);
 	const struct fort_value *moved;
-	struct fort_value out;
+	struct fort_scalar num;
 	int64_t change;
 
 	if (related && insn->op == FORT_OP_SUB && insn->bits == 64) {
@@ -297,19 +320,16 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 		return true;
 	}
 	moved = moved_operand(insn, dst, right, &change);
-	out = fort_value_number(fort_scalar_alu(insn->op, insn->bits, &dst->num, &right->num,
-						related && dst->delta == right->delta));
-	if (fort_scalar_is_const(&out.num)) {
-		/* nothing to remember */
-	} else if (moved) {
-		if (moved->sym) { /* it stays related to the operand */
-			out.sym = moved->sym;
-			out.delta = fort_wrap_add(moved->delta, change);
-		}
-	} else if (may_relate(rule) && !relate_result(rule, right, &out)) {
-		return false;
-	}
-	*dst = out;
+	num = fort_scalar_alu(insn->op, insn->bits, &dst->num, &right->num,
+			      related && dst->delta == right->delta);
+	if (fort_scalar_is_const(&num))
+		*dst = fort_value_number(num);
+	else if (moved)
+		set_moved(dst, num, moved, change);
+	else if (may_relate(rule))
+		return set_related(rule, right, num);
+	else
+		*dst = fort_value_number(num);
 	return true;
 }
 
