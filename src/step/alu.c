@@ -314,9 +314,9 @@ static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 		return true;
 	}
 	if (fort_scalar_is_const(&dst->num) && fort_scalar_is_const(&right->num)) {
-		set_number(rule, fort_scalar_const(fort_word_alu(insn->op, insn->bits,
-								 dst->num.arc.base,
-								 right->num.arc.base)));
+		set_number(rule,
+			   fort_scalar_const(fort_word_alu(insn->op, insn->bits, dst->num.arc.base,
+							   right->num.arc.base)));
 		return true;
 	}
 	moved = moved_operand(insn, dst, right, &change);

@@ -14,10 +14,10 @@
 
 struct function {
 	uint32_t calls, calls_end; /* its own, of `calls` */
-	uint32_t bytes;  /* of its frame, rounded */
-	uint32_t most;   /* that frames above it may have, bytes */
-	uint32_t frames; /* of it and what it calls; ENDLESS for recursion */
-	bool own;        /* its frame does not count: it has a stack of its own */
+	uint32_t bytes;            /* of its frame, rounded */
+	uint32_t most;             /* that frames above it may have, bytes */
+	uint32_t frames;           /* of it and what it calls; ENDLESS for recursion */
+	bool own;                  /* its frame does not count: it has a stack of its own */
 	enum { UNSEEN, OPEN, DONE } color;
 };
 
