@@ -203,9 +203,9 @@ static uint64_t draw_word(void)
 static void bounds(void **state)
 {
 	for (unsigned i = 0; i < PRODUCTS; i++) {
-		uint64_t x = draw_word(), below = draw_word(), size = draw_word(),
+		uint64_t x = draw_word(), down = draw_word(), size = draw_word(),
 			 mask = draw_word();
-		struct fort_scalar a = {{x - below, size < below ? below : size},
+		struct fort_scalar a = {{x - down, size < down ? down : size},
 					{x & ~mask, mask},
 					{0, UINT32_MAX}};
 		uint64_t end;
