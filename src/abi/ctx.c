@@ -113,8 +113,8 @@ static bool contains(const struct fort_ctx_field *field, int64_t offset, uint32_
 	return offset >= field->offset && offset + bytes <= (int64_t)field->offset + field->bytes;
 }
 
-static bool field_allows(const struct fort_ctx_field *field, uint32_t prog, uint64_t attach,
-			 int64_t offset, uint32_t bytes, bool write)
+static FORT_INLINE bool field_allows(const struct fort_ctx_field *field, uint32_t prog,
+				     uint64_t attach, int64_t offset, uint32_t bytes, bool write)
 {
 	return contains(field, offset, bytes) && prog & (write ? field->writers : field->readers) &&
 	       attach & (write ? places[field->at].write : places[field->at].read) &&

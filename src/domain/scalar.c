@@ -81,11 +81,6 @@ struct pair64 {
 #include "domain/scalar.inc"
 #include "domain/widen.inc"
 
-struct fort_scalar fort_scalar_unknown(void)
-{
-	return scalar_unknown();
-}
-
 struct fort_scalar fort_scalar_range(uint64_t low, uint64_t high)
 {
 	return scalar_range(low, high);
@@ -98,14 +93,6 @@ struct fort_scalar fort_scalar_signed_range(int64_t low, int64_t high)
 	a.arc = arc64_range((uint64_t)low, (uint64_t)high);
 	(void)scalar_reduce(&a); /* one view was full: nothing to contradict */
 	return a;
-}
-
-struct fort_scalar fort_scalar_of_width(unsigned bits)
-{
-	uint64_t most = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
-
-	/* What fort_scalar_range narrows to: all three views say the same. */
-	return (struct fort_scalar){{0, most}, {0, most}, {0, (uint32_t)most}};
 }
 
 bool fort_scalar_has(const struct fort_scalar *a, uint64_t x)
@@ -126,26 +113,6 @@ bool fort_scalar_validate(const struct fort_scalar *a)
 	    (arc32_is_full(a->low) && a->low.base))
 		return false;
 	return scalar_reduce(&copy);
-}
-
-uint64_t fort_scalar_umin(const struct fort_scalar *a)
-{
-	return pair64_umin(scalar_pair(a));
-}
-
-uint64_t fort_scalar_umax(const struct fort_scalar *a)
-{
-	return pair64_umax(scalar_pair(a));
-}
-
-int64_t fort_scalar_smin(const struct fort_scalar *a)
-{
-	return (int64_t)pair64_smin(scalar_pair(a));
-}
-
-int64_t fort_scalar_smax(const struct fort_scalar *a)
-{
-	return (int64_t)pair64_smax(scalar_pair(a));
 }
 
 uint32_t fort_scalar_umin32(const struct fort_scalar *a)
@@ -205,11 +172,11 @@ struct fort_scalar fort_scalar_neg(unsigned bits, const struct fort_scalar *a)
 	return scalar_neg(bits == 64, a);
 }
 
-struct fort_scalar fort_scalar_plus(const struct fort_scalar *a, int64_t delta)
+struct fort_scalar fort_scalar_plus_some(const struct fort_scalar *a, int64_t delta)
 {
 	struct fort_scalar by = scalar_const((uint64_t)delta);
 
-	return delta ? scalar_alu(FORT_OP_ADD, true, a, &by) : *a;
+	return scalar_alu(FORT_OP_ADD, true, a, &by);
 }
 
 struct fort_scalar fort_scalar_truncate(const struct fort_scalar *a, unsigned bits)

@@ -31,7 +31,11 @@ struct fort_scalar {
 	struct fort_arc32 low;
 };
 
-struct fort_scalar fort_scalar_unknown(void);
+static inline struct fort_scalar fort_scalar_unknown(void)
+{
+	return (struct fort_scalar){{0, UINT64_MAX}, {0, UINT64_MAX}, {0, UINT32_MAX}};
+}
+
 static inline struct fort_scalar fort_scalar_const(uint64_t value)
 {
 	return (struct fort_scalar){{value, 0}, {value, 0}, {(uint32_t)value, 0}};
@@ -39,8 +43,13 @@ static inline struct fort_scalar fort_scalar_const(uint64_t value)
 /* The members of low..high, read unsigned; of low..high, read signed (low <= high). */
 struct fort_scalar fort_scalar_range(uint64_t low, uint64_t high);
 struct fort_scalar fort_scalar_signed_range(int64_t low, int64_t high);
-/* All words of `bits` bits, zero-extended. */
-struct fort_scalar fort_scalar_of_width(unsigned bits);
+/* All words of `bits` bits, zero-extended: all three views say the same. */
+static inline struct fort_scalar fort_scalar_of_width(unsigned bits)
+{
+	uint64_t most = bits == 64 ? UINT64_MAX : (1ull << bits) - 1;
+
+	return (struct fort_scalar){{0, most}, {0, most}, {0, (uint32_t)most}};
+}
 
 /* Values are narrowed: of a single word the arc knows. */
 static inline bool fort_scalar_is_const(const struct fort_scalar *a)
@@ -56,10 +65,34 @@ bool fort_scalar_covers(const struct fort_scalar *a, const struct fort_scalar *b
  * are well-formed and no view contradicts the others on the spot. */
 bool fort_scalar_validate(const struct fort_scalar *a);
 
-uint64_t fort_scalar_umin(const struct fort_scalar *a);
-uint64_t fort_scalar_umax(const struct fort_scalar *a);
-int64_t fort_scalar_smin(const struct fort_scalar *a);
-int64_t fort_scalar_smax(const struct fort_scalar *a);
+/* Bounds of the members: the arc's, or, where that crosses the order's end, those of the bits. The
+ * same as pair.inc's, for callers that ask all the time. */
+static inline uint64_t fort_scalar_umin(const struct fort_scalar *a)
+{
+	return a->arc.base + a->arc.size < a->arc.base ? a->bits.value : a->arc.base;
+}
+
+static inline uint64_t fort_scalar_umax(const struct fort_scalar *a)
+{
+	uint64_t end = a->arc.base + a->arc.size;
+
+	return end < a->arc.base ? a->bits.value | a->bits.mask : end;
+}
+
+static inline int64_t fort_scalar_smin(const struct fort_scalar *a)
+{
+	int64_t first = (int64_t)a->arc.base, last = (int64_t)(a->arc.base + a->arc.size);
+
+	return last < first ? (int64_t)(a->bits.value | (a->bits.mask & 1ull << 63)) : first;
+}
+
+static inline int64_t fort_scalar_smax(const struct fort_scalar *a)
+{
+	int64_t first = (int64_t)a->arc.base, last = (int64_t)(a->arc.base + a->arc.size);
+
+	return last < first ? (int64_t)(a->bits.value | (a->bits.mask & ~(1ull << 63))) : last;
+}
+
 uint32_t fort_scalar_umin32(const struct fort_scalar *a);
 uint32_t fort_scalar_umax32(const struct fort_scalar *a);
 int32_t fort_scalar_smin32(const struct fort_scalar *a);
@@ -85,8 +118,15 @@ struct fort_scalar fort_scalar_widen(const struct fort_scalar *before,
 struct fort_scalar fort_scalar_alu(enum fort_op op, unsigned bits, const struct fort_scalar *a,
 				   const struct fort_scalar *b, bool same);
 struct fort_scalar fort_scalar_neg(unsigned bits, const struct fort_scalar *a);
+struct fort_scalar fort_scalar_plus_some(const struct fort_scalar *a, int64_t delta);
 /* a + delta, at 64 bits. */
-struct fort_scalar fort_scalar_plus(const struct fort_scalar *a, int64_t delta);
+static inline struct fort_scalar fort_scalar_plus(const struct fort_scalar *a, int64_t delta)
+{
+	if (fort_scalar_is_const(a))
+		return fort_scalar_const(a->arc.base + (uint64_t)delta);
+	return delta ? fort_scalar_plus_some(a, delta) : *a;
+}
+
 /* The low `bits` bits, zero-extended. */
 struct fort_scalar fort_scalar_truncate(const struct fort_scalar *a, unsigned bits);
 /* The low `from` bits sign-extended to `to` bits (32 or 64), then zero-extended. */

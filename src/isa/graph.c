@@ -150,20 +150,6 @@ struct walk {
 	uint32_t depth;
 };
 
-unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t out[2])
-{
-	const struct fort_insn *insn = &insns[pc];
-	unsigned n = 0;
-
-	if (insn->kind == FORT_EXIT)
-		return 0;
-	if (insn->kind != FORT_JA)
-		out[n++] = pc + fort_insn_slots(insn);
-	if (fort_insn_jumps(insn))
-		out[n++] = (uint32_t)fort_insn_target(insn, pc);
-	return n;
-}
-
 static void note_seen(struct build *b, uint32_t pc)
 {
 	b->marks[pc] |= FORT_MARK_JOIN;

@@ -61,7 +61,19 @@ FORT_CHECKED int fort_graph_build(struct fort_arena *arena, const struct fort_in
 
 /* Where control may go from slot pc within its function, falling through first: how many, at most
  * two. A call goes on behind itself. */
-unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t out[2]);
+static inline unsigned fort_successors(const struct fort_insn *insns, uint32_t pc, uint32_t out[2])
+{
+	const struct fort_insn *insn = &insns[pc];
+	unsigned n = 0;
+
+	if (insn->kind == FORT_EXIT)
+		return 0;
+	if (insn->kind != FORT_JA)
+		out[n++] = pc + fort_insn_slots(insn);
+	if (fort_insn_jumps(insn))
+		out[n++] = (uint32_t)fort_insn_target(insn, pc);
+	return n;
+}
 
 /* The subprogram that contains slot pc. */
 uint32_t fort_subprog_of(const struct fort_program *program, uint32_t pc);

@@ -2,19 +2,22 @@
 #include "step/rate.h"
 #include "step/rules.h"
 
-static void set(struct fort_rule *rule, struct fort_value value)
+static inline void set(struct fort_rule *rule, const struct fort_value *value)
 {
-	*fort_rule_reg(rule, rule->insn->dst) = value;
+	*fort_rule_reg(rule, rule->insn->dst) = *value;
 }
 
-/* The right operand as a value: the register, or the immediate as the width reads it. */
-static struct fort_value right_operand(const struct fort_rule *rule)
+static inline void set_number(struct fort_rule *rule, struct fort_scalar num)
 {
-	const struct fort_insn *insn = rule->insn;
+	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst);
 
-	if (insn->kind == FORT_ALU_X)
-		return *fort_rule_reg(rule, insn->src);
-	return fort_value_const(insn->bits == 64 ? (uint64_t)insn->imm : (uint32_t)insn->imm);
+	*dst = fort_value_number(num);
+}
+
+/* The immediate as the width reads it. */
+static inline uint64_t immediate(const struct fort_insn *insn)
+{
+	return insn->bits == 64 ? (uint64_t)insn->imm : (uint32_t)insn->imm;
 }
 
 /* --- copies --- */
@@ -36,16 +39,16 @@ static bool move_register(struct fort_rule *rule)
 		return false;
 	if (insn->bits == 64) {
 		fort_rule_name(rule, src);
-		set(rule, *src);
+		set(rule, src);
 	} else if (src->type != FORT_NUM) {
 		if (!shows_no_address(rule, insn->src, FORT_DIAG_LEAK_COPY))
 			return false;
-		set(rule, fort_value_number(fort_scalar_of_width(32))); /* part of an address */
+		set_number(rule, fort_scalar_of_width(32)); /* part of an address */
 	} else if (fort_scalar_umax(&src->num) <= UINT32_MAX) {
 		fort_rule_name(rule, src);
-		set(rule, *src);
+		set(rule, src);
 	} else {
-		set(rule, fort_value_number(fort_scalar_truncate(&src->num, 32)));
+		set_number(rule, fort_scalar_truncate(&src->num, 32));
 	}
 	return true;
 }
@@ -68,9 +71,9 @@ static bool move_extended(struct fort_rule *rule)
 	    fort_scalar_smin(&src->num) >= -(1ll << (from - 1)) &&
 	    fort_scalar_smax(&src->num) < 1ll << (from - 1)) {
 		fort_rule_name(rule, src); /* the extension changes nothing: a copy */
-		set(rule, *src);
+		set(rule, src);
 	} else {
-		set(rule, fort_value_number(out));
+		set_number(rule, out);
 	}
 	return true;
 }
@@ -86,9 +89,8 @@ static bool change_one(struct fort_rule *rule)
 	    !shows_no_address(rule, insn->dst, FORT_DIAG_LEAK_ALU) ||
 	    !fort_rule_writable(rule, insn->dst))
 		return false;
-	set(rule, fort_value_number(insn->kind == FORT_NEG
-					    ? fort_scalar_neg(insn->bits, num)
-					    : fort_scalar_swap(insn->op, insn->bits, num)));
+	set_number(rule, insn->kind == FORT_NEG ? fort_scalar_neg(insn->bits, num)
+						: fort_scalar_swap(insn->op, insn->bits, num));
 	return true;
 }
 
@@ -153,22 +155,36 @@ static bool is_whole(const struct fort_insn *insn, const struct fort_value *x,
 	       (high_x <= UINT32_MAX && high_y <= UINT32_MAX && high_x + high_y <= UINT32_MAX);
 }
 
-static bool sum_of_numbers(struct fort_rule *rule, struct fort_value *right, struct fort_value *out)
+static bool sum_of_numbers(struct fort_rule *rule, const struct fort_value *right,
+			   struct fort_value *out)
 {
-	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst), left;
+	struct fort_value *dst = fort_rule_reg(rule, rule->insn->dst), left, by;
 
 	if (rule->insn->kind != FORT_ALU_X || !is_measure(dst) || !is_measure(right))
 		return true;
 	fort_rule_name(rule, dst);
 	fort_rule_name(rule, fort_rule_reg(rule, rule->insn->src));
-	*right = *fort_rule_reg(rule, rule->insn->src);
+	by = *right;
 	left = *dst;
 	fort_rule_name(rule, out);
 	*dst = *out;
-	if (!learn_sum(rule, &left, right, out))
+	if (!learn_sum(rule, &left, &by, out))
 		return fort_rule_dead(rule);
 	*out = *dst;
 	return true;
+}
+
+/* Differences of words of 64 bits are worth knowing. */
+static bool difference_of_numbers(struct fort_rule *rule, const struct fort_value *right,
+				  struct fort_value *out)
+{
+	struct fort_value left = *fort_rule_reg(rule, rule->insn->dst), by;
+
+	fort_rule_name(rule, &left);
+	if (rule->insn->kind == FORT_ALU_X)
+		fort_rule_name(rule, fort_rule_reg(rule, rule->insn->src));
+	by = *right;
+	return subtract(rule, &left, &by, out);
 }
 
 /* A number that was halved, or divided, is less: what shows that some loops end. */
@@ -192,14 +208,15 @@ static bool shrunk_number(struct fort_rule *rule, struct fort_value *out)
 	return true;
 }
 
-/* Is x op y, y a known number, x moved by *change, with nothing cut off? */
-static bool is_moved(const struct fort_insn *insn, const struct fort_value *x,
-		     const struct fort_value *y, int64_t *change)
+/* Is x op y, y a known number, x moved by *change, with nothing cut off? Of additions and
+ * subtractions. */
+static FORT_INLINE bool is_moved(const struct fort_insn *insn, const struct fort_value *x,
+				 const struct fort_value *y, int64_t *change)
 {
 	const int64_t most = UINT32_MAX;
-	uint64_t by;
+	uint64_t by = y->num.arc.base;
 
-	if ((insn->op != FORT_OP_ADD && insn->op != FORT_OP_SUB) || !fort_value_known(y, &by))
+	if (!fort_scalar_is_const(&y->num))
 		return false;
 	*change = (int64_t)(insn->op == FORT_OP_ADD ? by : 0 - by);
 	if (insn->bits == 64)
@@ -216,61 +233,103 @@ static bool is_kept(const struct fort_insn *insn, const struct fort_value *x,
 {
 	uint64_t bits = x->num.bits.value | x->num.bits.mask, kept;
 
-	return insn->op == FORT_OP_AND && fort_value_known(y, &kept) && !(bits & ~kept) &&
+	return fort_value_known(y, &kept) && !(bits & ~kept) &&
 	       (insn->bits == 64 || fort_scalar_umax(&x->num) <= UINT32_MAX);
 }
 
 /* Is the result one of the operands, moved by *change: x + constant, constant + x? NULL: no. */
-static const struct fort_value *moved_operand(const struct fort_insn *insn,
-					      const struct fort_value *x,
-					      const struct fort_value *y, int64_t *change)
+static FORT_INLINE const struct fort_value *moved_operand(const struct fort_insn *insn,
+							  const struct fort_value *x,
+							  const struct fort_value *y,
+							  int64_t *change)
 {
 	*change = 0;
-	if (is_moved(insn, x, y, change) || is_kept(insn, x, y))
-		return x;
-	return insn->op == FORT_OP_ADD && is_moved(insn, y, x, change) ? y : NULL;
+	switch (insn->op) {
+	case FORT_OP_ADD:
+		if (is_moved(insn, x, y, change))
+			return x;
+		return is_moved(insn, y, x, change) ? y : NULL;
+	case FORT_OP_SUB: return is_moved(insn, x, y, change) ? x : NULL;
+	case FORT_OP_AND: return is_kept(insn, x, y) ? x : NULL;
+	default: return NULL;
+	}
 }
 
-static bool add_numbers(struct fort_rule *rule, struct fort_value *right)
+/* What the result of an operation has to do with its operands, beside its numbers. */
+static bool relate_result(struct fort_rule *rule, const struct fort_value *right,
+			  struct fort_value *out)
+{
+	const struct fort_insn *insn = rule->insn;
+
+	if (insn->op == FORT_OP_SUB && insn->bits == 64)
+		return difference_of_numbers(rule, right, out);
+	if (insn->op == FORT_OP_ADD && is_whole(insn, fort_rule_reg(rule, insn->dst), right))
+		return sum_of_numbers(rule, right, out);
+	return shrunk_number(rule, out);
+}
+
+/* Is the result of the operation more than a number: a sum, a difference, something less? */
+static bool may_relate(const struct fort_rule *rule)
+{
+	enum fort_op op = rule->insn->op;
+
+	return op == FORT_OP_ADD || op == FORT_OP_SUB || rule->state->n_ghosts;
+}
+
+static bool set_related(struct fort_rule *rule, const struct fort_value *right,
+			struct fort_scalar num)
+{
+	struct fort_value out = fort_value_number(num);
+
+	if (!relate_result(rule, right, &out))
+		return false;
+	set(rule, &out);
+	return true;
+}
+
+/* A number that stays related to the operand that it is, moved. */
+static inline void set_moved(struct fort_value *dst, struct fort_scalar num,
+			     const struct fort_value *moved, int64_t change)
+{
+	uint32_t sym = moved->sym;
+	int64_t delta = sym ? fort_wrap_add(moved->delta, change) : 0;
+
+	*dst = fort_value_number(num);
+	dst->sym = sym;
+	dst->delta = delta;
+}
+
+/* `right` may be the register, which is also the left one then. */
+static bool add_numbers(struct fort_rule *rule, const struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
-	bool itself = insn->kind == FORT_ALU_X && insn->src == insn->dst;
-	bool related = itself || (dst->sym && dst->sym == right->sym);
+	bool related = right == dst || (dst->sym && dst->sym == right->sym);
+	const struct fort_value *moved;
+	struct fort_scalar num;
 	int64_t change;
-	const struct fort_value *moved = moved_operand(insn, dst, right, &change);
-	struct fort_value out;
 
 	if (related && insn->op == FORT_OP_SUB && insn->bits == 64) {
-		set(rule, fort_value_const((uint64_t)dst->delta - (uint64_t)right->delta));
+		set_number(rule, fort_scalar_const((uint64_t)dst->delta - (uint64_t)right->delta));
 		return true;
 	}
-	out = fort_value_number(fort_scalar_alu(insn->op, insn->bits, &dst->num, &right->num,
-						related && dst->delta == right->delta));
-	if (fort_scalar_is_const(&out.num)) {
-		/* nothing to remember */
-	} else if (moved) {
-		if (moved->sym) { /* it stays related to the operand */
-			out.sym = moved->sym;
-			out.delta = fort_wrap_add(moved->delta, change);
-		}
-	} else if (insn->op == FORT_OP_SUB && insn->bits == 64) {
-		struct fort_value left = *dst;
-
-		fort_rule_name(rule, &left);
-		if (insn->kind == FORT_ALU_X) {
-			fort_rule_name(rule, fort_rule_reg(rule, insn->src));
-			*right = *fort_rule_reg(rule, insn->src);
-		}
-		if (!subtract(rule, &left, right, &out))
-			return false;
-	} else if (insn->op == FORT_OP_ADD && is_whole(insn, dst, right)) {
-		if (!sum_of_numbers(rule, right, &out))
-			return false;
-	} else if (!shrunk_number(rule, &out)) {
-		return false;
+	if (fort_scalar_is_const(&dst->num) && fort_scalar_is_const(&right->num)) {
+		set_number(rule,
+			   fort_scalar_const(fort_word_alu(insn->op, insn->bits, dst->num.arc.base,
+							   right->num.arc.base)));
+		return true;
 	}
-	set(rule, out);
+	moved = moved_operand(insn, dst, right, &change);
+	num = fort_scalar_alu(insn->op, insn->bits, &dst->num, &right->num,
+			      related && dst->delta == right->delta);
+	if (fort_scalar_is_const(&num))
+		*dst = fort_value_number(num);
+	else if (moved)
+		set_moved(dst, num, moved, change);
+	else if (may_relate(rule))
+		return set_related(rule, right, num);
+	else
+		*dst = fort_value_number(num);
 	return true;
 }
 
@@ -334,11 +393,11 @@ static void relate_offset(struct fort_rule *rule, struct fort_value *out,
 }
 
 /* pointer + number or pointer - number, into dst. */
-static bool move_pointer(struct fort_rule *rule, struct fort_value pointer, unsigned reg,
+static bool move_pointer(struct fort_rule *rule, const struct fort_value *from, unsigned reg,
 			 struct fort_value *number)
 {
 	bool add = rule->insn->op == FORT_OP_ADD;
-	struct fort_value out = pointer, moved_by;
+	struct fort_value pointer = *from, out = pointer, moved_by;
 
 	if (!movable(rule, reg, &pointer, number))
 		return false;
@@ -347,7 +406,7 @@ static bool move_pointer(struct fort_rule *rule, struct fort_value pointer, unsi
 	moved_by = *number;
 	out.num = fort_scalar_alu(rule->insn->op, 64, &pointer.num, &number->num, false);
 	relate_offset(rule, &out, &pointer, number, add);
-	set(rule, out);
+	set(rule, &out);
 	if (add && is_measure(&pointer) && is_measure(&moved_by) &&
 	    !learn_sum(rule, &pointer, &moved_by, &out))
 		return fort_rule_dead(rule);
@@ -383,7 +442,7 @@ static bool same_object(const struct fort_value *a, const struct fort_value *b)
 }
 
 /* A difference of pointers is a number. */
-static bool distance(struct fort_rule *rule, struct fort_value *right)
+static bool distance(struct fort_rule *rule, const struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst), x, y, out;
@@ -391,7 +450,7 @@ static bool distance(struct fort_rule *rule, struct fort_value *right)
 
 	if (insn->bits == 32 || !same_object(dst, right) || !offset_in(rule, dst, &x) ||
 	    !offset_in(rule, right, &y)) {
-		set(rule, fort_value_number(fort_scalar_of_width(insn->bits)));
+		set_number(rule, fort_scalar_of_width(insn->bits));
 		return true;
 	}
 	if (x.sym && x.sym == y.sym) {
@@ -403,7 +462,7 @@ static bool distance(struct fort_rule *rule, struct fort_value *right)
 	} else if (!subtract(rule, &x, &y, &out)) {
 		return false;
 	}
-	set(rule, out);
+	set(rule, &out);
 	return true;
 }
 
@@ -423,23 +482,18 @@ static bool pointer_operator(struct fort_rule *rule, unsigned reg)
 	}
 }
 
-static bool arithmetic(struct fort_rule *rule)
+/* One of the operands is a pointer, or both are. `number` may be changed. */
+static FORT_OUTLINE bool pointer_arithmetic(struct fort_rule *rule, struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_value *dst = fort_rule_reg(rule, insn->dst);
-	struct fort_value right = right_operand(rule);
-	bool both = dst->type != FORT_NUM && right.type != FORT_NUM;
+	bool both = dst->type != FORT_NUM && right->type != FORT_NUM;
 	bool leaks = rule->env->rights & FORT_MAY_LEAK_POINTERS;
 
-	if (dst->type == FORT_NUM && right.type == FORT_NUM) {
-		bool done, good = fort_rule_count_down(rule, &done);
-
-		return done ? good : add_numbers(rule, &right);
-	}
 	if (insn->op == FORT_OP_SUB && both && leaks)
-		return distance(rule, &right);
+		return distance(rule, right);
 	if (insn->op == FORT_OP_SUB && insn->bits == 32 && !both && leaks) {
-		set(rule, fort_value_number(fort_scalar_of_width(32)));
+		set_number(rule, fort_scalar_of_width(32));
 		return true;
 	}
 	if (both)
@@ -447,16 +501,31 @@ static bool arithmetic(struct fort_rule *rule)
 	if (!pointer_operator(rule, dst->type != FORT_NUM ? insn->dst : insn->src))
 		return false;
 	if (dst->type != FORT_NUM) {
-		struct fort_value *number =
-			insn->kind == FORT_ALU_X ? fort_rule_reg(rule, insn->src) : &right;
-
 		if (insn->op == FORT_OP_SUB && dst->type == FORT_STACK)
 			return fort_rule_bad(rule, FORT_DIAG_STACK_SUB, insn->dst, 0, 0, 0, 0);
-		return move_pointer(rule, *dst, insn->dst, number);
+		return move_pointer(rule, dst, insn->dst, right);
 	}
 	if (insn->op == FORT_OP_SUB)
 		return fort_rule_bad(rule, FORT_DIAG_SCALAR_MINUS_PTR, insn->dst, 0, 0, 0, 0);
 	return move_pointer(rule, right, insn->src, dst);
+}
+
+static bool arithmetic(struct fort_rule *rule)
+{
+	const struct fort_insn *insn = rule->insn;
+	struct fort_value *dst = fort_rule_reg(rule, insn->dst), constant;
+	struct fort_value *right = &constant;
+
+	if (insn->kind == FORT_ALU_X)
+		right = fort_rule_reg(rule, insn->src);
+	else
+		constant = fort_value_const(immediate(insn));
+	if (dst->type == FORT_NUM && right->type == FORT_NUM) {
+		bool done, good = fort_rule_count_down(rule, &done);
+
+		return done ? good : add_numbers(rule, right);
+	}
+	return pointer_arithmetic(rule, right);
 }
 
 /* What the kernel refuses in an immediate, whatever the other operand is. */
@@ -486,8 +555,7 @@ bool fort_rule_alu(struct fort_rule *rule)
 	case FORT_MOV_K:
 		if (!fort_rule_writable(rule, insn->dst))
 			return false;
-		set(rule,
-		    fort_value_const(insn->bits == 64 ? (uint64_t)insn->imm : (uint32_t)insn->imm));
+		set_number(rule, fort_scalar_const(immediate(insn)));
 		return true;
 	case FORT_MOV_X: return move_register(rule);
 	case FORT_MOVSX: return move_extended(rule);

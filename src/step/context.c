@@ -4,13 +4,11 @@
 bool fort_rule_is_ctx(struct fort_rule *rule, unsigned reg)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reg);
-	int64_t moved = fort_scalar_smin(&base->num);
-	uint64_t off;
+	int64_t moved = (int64_t)base->num.arc.base;
 
 	if (!fort_scalar_is_const(&base->num))
 		return fort_rule_bad(rule, FORT_DIAG_CTX_VARIABLE, reg, 0, 0, 0, 0);
-	off = fort_scalar_umin(&base->num);
-	if (!off)
+	if (!moved)
 		return true;
 	return fort_rule_bad(rule, moved < 0 ? FORT_DIAG_CTX_NEGATIVE : FORT_DIAG_CTX_MODIFIED, reg,
 			     moved, 0, 0, 0);
@@ -34,13 +32,16 @@ bool fort_rule_in_ctx(struct fort_rule *rule, const struct fort_reach *reach, bo
 static bool load_kind(struct fort_rule *rule, const struct fort_reach *reach,
 		      const struct fort_ctx_field *field, struct fort_value *out)
 {
+	if (fort_yields[field->yields].regtype == FORT_REGTYPE_NUM &&
+	    field->yields != FORT_YIELD_TYPED) {
+		*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
+		return true;
+	}
 	*out = fort_value_of_type(fort_yields[field->yields].regtype);
 	if (field->yields == FORT_YIELD_TYPED)
 		return fort_rule_typed_ctx(rule, reach, out);
 	if (out->type == FORT_BTF)
 		return fort_rule_object_ctx(rule, field->yields, out);
-	if (out->type == FORT_NUM)
-		*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
 	return true;
 }
 
@@ -86,18 +87,17 @@ bool fort_rule_note_access(struct fort_rule *rule, const struct fort_value *base
 			   const struct fort_ctx_field *field)
 {
 	struct fort_access *access = &rule->env->access[rule->pc];
-	struct fort_access now = {.kind = kind_of(base, field)};
+	uint8_t kind = kind_of(base, field), which = 0;
 
 	if (rests_on_comparison(base))
 		fort_rule_barrier(rule, FORT_BARRIER_BEFORE);
-	if (now.kind == FORT_ACCESS_CTX_POINTER)
-		now.which = (uint8_t)(field - rule->env->hook.prog->ctx->fields);
-	else if (now.kind == FORT_ACCESS_OBJECT)
-		now.which = (uint8_t)fort_value_regtype(base);
-	if (access->kind != FORT_ACCESS_UNSEEN &&
-	    (access->kind != now.kind || access->which != now.which))
+	if (kind == FORT_ACCESS_CTX_POINTER)
+		which = (uint8_t)(field - rule->env->hook.prog->ctx->fields);
+	else if (kind == FORT_ACCESS_OBJECT)
+		which = (uint8_t)fort_value_regtype(base);
+	if (access->kind != FORT_ACCESS_UNSEEN && (access->kind != kind || access->which != which))
 		return fort_rule_bad(rule, FORT_DIAG_MIXED_POINTERS, FORT_REGS, 0, 0, 0, 0);
-	access->kind = now.kind;
-	access->which = now.which;
+	access->kind = kind;
+	access->which = which;
 	return true;
 }

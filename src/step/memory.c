@@ -72,6 +72,12 @@ static bool access_object(struct fort_rule *rule, const struct fort_reach *reach
 	}
 }
 
+/* Loads that say themselves what comes out. */
+static inline bool tells_all(const struct fort_value *base)
+{
+	return base->type == FORT_STACK || base->type == FORT_CTX;
+}
+
 /* Checks the access; for loads *out is what comes out of memory, not yet extended. `stored` is
  * what a store puts there. */
 static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach,
@@ -81,7 +87,8 @@ static bool access_memory(struct fort_rule *rule, const struct fort_reach *reach
 	bool sign_extends = rule->insn->op == FORT_OP_LDXS;
 	const struct fort_ctx_field *field = NULL;
 
-	*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
+	if (!reach->write && !tells_all(base))
+		*out = fort_value_number(fort_scalar_of_width(reach->bytes * 8));
 	if (base->flags & FORT_MAYBE_NULL)
 		return bad_pointer(rule, reach->reg);
 	if (!keeps_secrets(rule, reach, stored))
@@ -152,7 +159,7 @@ bool fort_rule_store(struct fort_rule *rule)
 {
 	const struct fort_insn *insn = rule->insn;
 	struct fort_reach reach = instruction_reach(rule, insn->dst, true);
-	struct fort_value value = fort_value_const((uint64_t)insn->imm), unused;
+	struct fort_value value, unused;
 
 	if (insn->kind != FORT_ST) {
 		if (!fort_rule_readable(rule, insn->src))
@@ -160,6 +167,8 @@ bool fort_rule_store(struct fort_rule *rule)
 		/* The stored copy stays related to the register. */
 		fort_rule_name(rule, fort_rule_reg(rule, insn->src));
 		value = *fort_rule_reg(rule, insn->src);
+	} else {
+		value = fort_value_const((uint64_t)insn->imm);
 	}
 	return fort_rule_readable(rule, insn->dst) &&
 	       (insn->kind != FORT_STREL || atomic_access(rule, &reach)) &&

@@ -20,11 +20,11 @@ static int32_t next_slot(int32_t off, int32_t high)
 	return next < high ? next : high;
 }
 
-static bool stack_bad(struct fort_rule *rule, const struct fort_reach *reach,
-		      const struct fort_scalar *at, enum fort_diag diag)
+static bool stack_bad(struct fort_rule *rule, const struct fort_reach *reach, int64_t low,
+		      enum fort_diag diag)
 {
-	return fort_rule_bad(rule, diag, reach->reg, fort_scalar_smin(at), reach->bytes,
-			     reach->write, reach->helper);
+	return fort_rule_bad(rule, diag, reach->reg, low, reach->bytes, reach->write,
+			     reach->helper);
 }
 
 static void note_depth(struct fort_rule *rule, uint32_t subprog, uint32_t bytes)
@@ -58,24 +58,30 @@ bool fort_rule_in_stack(struct fort_rule *rule, const struct fort_reach *reach,
 			struct fort_stack_reach *where)
 {
 	const struct fort_value *base = fort_rule_reg(rule, reach->reg);
-	struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
-	int64_t low = fort_scalar_smin(&at), high = fort_scalar_smax(&at), end;
 	struct fort_frame *frame = rule->state->frames[base->frame];
+	bool known = fort_scalar_is_const(&base->num);
+	int64_t low = fort_wrap_add((int64_t)base->num.arc.base, reach->off), high = low, end;
 
+	if (FORT_UNLIKELY(!known)) {
+		struct fort_scalar at = fort_scalar_plus(&base->num, reach->off);
+
+		low = fort_scalar_smin(&at);
+		high = fort_scalar_smax(&at);
+	}
 	if (!reach->bytes && !reach->zero_ok)
-		return stack_bad(rule, reach, &at, FORT_DIAG_ZERO_READ);
+		return stack_bad(rule, reach, low, FORT_DIAG_ZERO_READ);
 	end = high > 0 ? high : end_of(rule, reach, high);
 	if (low < -(int64_t)FORT_STACK_BYTES || end > 0 || low == 0) {
-		if (fort_scalar_is_const(&at))
-			return stack_bad(rule, reach, &at, FORT_DIAG_STACK_BOUNDS);
+		if (known)
+			return stack_bad(rule, reach, low, FORT_DIAG_STACK_BOUNDS);
 		if (high >= (int64_t)FORT_PTR_OFFSET_MAX || low <= -(int64_t)FORT_PTR_OFFSET_MAX)
-			return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNBOUNDED);
-		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_VAR_BOUNDS);
+			return stack_bad(rule, reach, low, FORT_DIAG_STACK_UNBOUNDED);
+		return stack_bad(rule, reach, low, FORT_DIAG_STACK_VAR_BOUNDS);
 	}
 	/* K: deeper than anything was written (check_stack_slot_within_bounds). */
 	if (!reach->write && reach->bytes && slot_of((int32_t)low) >= frame->n_slots &&
 	    !may_read_unwritten(rule))
-		return stack_bad(rule, reach, &at, FORT_DIAG_STACK_UNTOUCHED);
+		return stack_bad(rule, reach, low, FORT_DIAG_STACK_UNTOUCHED);
 	if (!fort_frame_touch(rule->pool, frame, slot_of((int32_t)low) + 1))
 		return fort_rule_no_memory(rule);
 	note_depth(rule, frame->subprog, 8 * (slot_of((int32_t)low) + 1));
@@ -97,12 +103,15 @@ static void break_spill(struct fort_slot *slot)
 
 static void spill(struct fort_slot *slot, const struct fort_value *value, uint32_t bytes)
 {
-	if (bytes < 8)
-		break_spill(slot);
-	for (unsigned i = 0; i < bytes; i++)
-		slot->bytes[i] = FORT_BYTE_SPILL;
+	if (bytes == 8) {
+		memset(slot->bytes, FORT_BYTE_SPILL, 8);
+		slot->spill = *value;
+		return;
+	}
+	break_spill(slot);
+	memset(slot->bytes, FORT_BYTE_SPILL, bytes);
 	slot->spill = *value;
-	if (bytes < 8 && fort_scalar_umax(&value->num) >= 1ull << (8 * bytes))
+	if (fort_scalar_umax(&value->num) >= 1ull << (8 * bytes))
 		slot->spill = fort_value_number(fort_scalar_truncate(&value->num, 8 * bytes));
 }
 

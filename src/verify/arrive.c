@@ -98,7 +98,7 @@ static enum fort_progress store(struct fort_search *s, struct fort_point *point,
 				struct fort_layer *layer, struct fort_layer *origin,
 				const struct likeness *like)
 {
-	struct fort_spot *spot = FORT_ARENA_NEW(s->arena, struct fort_spot);
+	struct fort_spot *spot = fort_arena_room(s->arena, sizeof(*spot));
 
 	if (!spot || !fort_cost_store(s, point, s->state, find_other(point, layer)))
 		return fort_search_no_memory(s);

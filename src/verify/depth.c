@@ -13,10 +13,11 @@
 #define ENDLESS         (FORT_FRAMES_MAX + 1)
 
 struct function {
-	uint32_t bytes;  /* of its frame, rounded */
-	uint32_t most;   /* that frames above it may have, bytes */
-	uint32_t frames; /* of it and what it calls; ENDLESS for recursion */
-	bool own;        /* its frame does not count: it has a stack of its own */
+	uint32_t calls, calls_end; /* its own, of `calls` */
+	uint32_t bytes;            /* of its frame, rounded */
+	uint32_t most;             /* that frames above it may have, bytes */
+	uint32_t frames;           /* of it and what it calls; ENDLESS for recursion */
+	bool own;                  /* its frame does not count: it has a stack of its own */
 	enum { UNSEEN, OPEN, DONE } color;
 };
 
@@ -24,21 +25,20 @@ struct depth {
 	const struct fort_env *env;
 	const struct fort_program *program;
 	struct function *functions;
+	uint32_t *calls; /* instructions that name a function */
+	uint32_t n_calls;
 	bool *async;
 	uint32_t limit;
 	struct fort_violation *why;
 };
 
-/* The function that the instruction calls, or whose address it takes, if that counts as a call:
+/* The function that such an instruction calls, or whose address it takes, if that counts as a call:
  * what is called some time later has a stack of its own then. -1: none. */
 static int callee_of(const struct depth *d, uint32_t pc)
 {
 	const struct fort_insn *insn = &d->program->insns[pc];
-	int callee;
+	int callee = fort_subprog_at(d->program, fort_insn_target(insn, pc));
 
-	if (!fort_insn_names_subprog(insn))
-		return -1;
-	callee = fort_subprog_at(d->program, fort_insn_target(insn, pc));
 	return callee >= 0 && d->async[callee] && insn->kind != FORT_CALL ? -1 : callee;
 }
 
@@ -52,14 +52,13 @@ static uint32_t less(uint32_t most, uint32_t bytes)
 /* All that it calls is known. */
 static void add_up(struct depth *d, uint32_t index)
 {
-	const struct fort_subprog *of = &d->program->subprogs[index];
 	struct function *f = &d->functions[index];
 	uint32_t counts = f->own ? 0 : f->bytes;
 
 	f->frames = 1;
 	f->most = counts <= d->limit ? d->limit - counts + 1 : 0;
-	for (uint32_t pc = of->start; pc < of->end; pc++) {
-		int callee = callee_of(d, pc);
+	for (uint32_t i = f->calls; i < f->calls_end; i++) {
+		int callee = callee_of(d, d->calls[i]);
 		const struct function *c = callee < 0 ? NULL : &d->functions[callee];
 
 		if (!c)
@@ -87,23 +86,23 @@ static bool need(struct depth *d, struct fort_arena *arena, uint32_t root)
 		return false;
 	if (d->functions[root].color == UNSEEN) {
 		d->functions[root].color = OPEN;
-		at[0] = d->program->subprogs[root].start;
+		at[0] = d->functions[root].calls;
 		path[n++] = root;
 	}
 	while (n) {
 		uint32_t index = path[n - 1];
 		int callee;
 
-		if (at[n - 1] == d->program->subprogs[index].end) {
+		if (at[n - 1] == d->functions[index].calls_end) {
 			add_up(d, index);
 			n--;
 			continue;
 		}
-		callee = callee_of(d, at[n - 1]++);
+		callee = callee_of(d, d->calls[at[n - 1]++]);
 		if (callee < 0 || d->functions[callee].color != UNSEEN)
 			continue;
 		d->functions[callee].color = OPEN;
-		at[n] = d->program->subprogs[callee].start;
+		at[n] = d->functions[callee].calls;
 		path[n++] = (uint32_t)callee;
 	}
 	return true;
@@ -146,22 +145,49 @@ static int walk(struct depth *d, uint32_t root)
 	int err = enter(d, root, 0, 0, pc);
 
 	while (!err && breaks(d, (int)index, bytes, frame)) {
-		uint32_t end = d->program->subprogs[index].end;
+		const struct function *f = &d->functions[index];
+		uint32_t i;
 		int callee = -1;
 
-		bytes += d->functions[index].own ? 0 : d->functions[index].bytes;
+		bytes += f->own ? 0 : f->bytes;
 		frame++;
-		for (pc = d->program->subprogs[index].start; pc < end; pc++) {
-			callee = callee_of(d, pc);
+		for (i = f->calls; i < f->calls_end; i++) {
+			callee = callee_of(d, d->calls[i]);
 			if (callee >= 0 && breaks(d, callee, bytes, frame))
 				break;
 		}
-		if (pc == end)
+		if (i == f->calls_end)
 			break;
+		pc = d->calls[i];
 		index = (uint32_t)callee;
 		err = enter(d, index, bytes, frame, pc);
 	}
 	return err;
+}
+
+/* --- calls --- */
+
+/* Lists the instructions that name functions: there are few. */
+static bool list_calls(struct depth *d, struct fort_arena *arena)
+{
+	uint32_t n = 0;
+
+	for (uint32_t pc = 0; pc < d->program->n_insns; pc++)
+		n += fort_insn_names_subprog(&d->program->insns[pc]);
+	d->n_calls = n;
+	d->calls = FORT_ARENA_ARRAY(arena, n, uint32_t);
+	if (!d->calls)
+		return false;
+	for (uint32_t i = n = 0; d->n_calls && i < d->program->n_subprogs; i++) {
+		const struct fort_subprog *of = &d->program->subprogs[i];
+
+		d->functions[i].calls = n;
+		for (uint32_t pc = of->start; pc < of->end; pc++)
+			if (fort_insn_names_subprog(&d->program->insns[pc]))
+				d->calls[n++] = pc;
+		d->functions[i].calls_end = n;
+	}
+	return true;
 }
 
 /* --- stacks --- */
@@ -185,8 +211,7 @@ static bool may_have_own_stacks(const struct fort_env *env)
 static void measure(struct depth *d)
 {
 	for (uint32_t i = 0; i < d->program->n_subprogs; i++)
-		d->functions[i] =
-			(struct function){.bytes = (uint32_t)fort_round_up(d->env->stacks[i], 16)};
+		d->functions[i].bytes = (uint32_t)fort_round_up(d->env->stacks[i], 16);
 	for (uint32_t i = 0; i < d->env->n_demands; i++)
 		if (d->env->demands[i].kind == FORT_ROOT_ASYNC)
 			d->async[d->env->demands[i].subprog] = true;
@@ -231,7 +256,7 @@ int fort_depth_check(struct fort_arena *arena, const struct fort_env *env, uint3
 		.why = why,
 	};
 
-	if (!d.functions || !d.async)
+	if (!d.functions || !d.async || !list_calls(&d, arena))
 		return -ENOMEM;
 	measure(&d);
 	return check_roots(&d, arena);

@@ -87,7 +87,8 @@ void fort_state_forget_dead(struct fort_state *state, const struct fort_live *li
 		const struct fort_live *at = &live[top ? pc : state->frames[f + 1]->return_pc];
 
 		for (unsigned r = 0; r < FORT_R10; r++)
-			if (!(at->regs >> r & 1) || (!top && r == FORT_R0))
+			if (frame->regs[r].type != FORT_NONE &&
+			    (!(at->regs >> r & 1) || (!top && r == FORT_R0)))
 				frame->regs[r] = (struct fort_value){0};
 		forget_slots(frame, at->slots);
 		if (!(at->regs & FORT_LIVE_GOES))

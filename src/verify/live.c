@@ -23,7 +23,6 @@ struct finder {
 	const struct fort_env *env;
 	const struct fort_insn *insns;
 	struct where *where; /* before each instruction */
-	struct effect *effects;
 	struct fort_live *live;
 	bool *returns; /* of each instruction: something later in the order leads to it */
 	const struct fort_loops *loops;
@@ -267,15 +266,15 @@ static bool pass_backward(struct finder *f, uint32_t n)
 	for (uint32_t i = n; i-- > 0;) {
 		uint32_t pc = f->by_order[i], next[2];
 		unsigned n_next = fort_successors(f->insns, pc, next);
-		const struct effect *e = &f->effects[pc];
+		const struct effect e = effect_of(f->env, &f->insns[pc], &f->where[pc]);
 		struct fort_live live = {0, f->always};
 
 		for (unsigned k = 0; k < n_next; k++) {
 			live.regs |= f->live[next[k]].regs;
 			live.slots |= f->live[next[k]].slots;
 		}
-		live.regs = (uint16_t)((live.regs & ~e->defs) | e->uses | bit(FORT_R10));
-		live.slots = (live.slots & ~e->writes) | e->reads | f->always;
+		live.regs = (uint16_t)((live.regs & ~e.defs) | e.uses | bit(FORT_R10));
+		live.slots = (live.slots & ~e.writes) | e.reads | f->always;
 		/* What comes earlier is still to be looked at in this pass. */
 		again |= f->returns[pc] &&
 			 (live.regs != f->live[pc].regs || live.slots != f->live[pc].slots);
@@ -313,9 +312,8 @@ static void find_function(struct finder *f, const struct fort_subprog *of)
 
 	f->by_order = &f->loops->at[f->loops->order[of->start]];
 	f->always = 0;
-	for (uint32_t i = 0; i < n; i++)
-		for (unsigned reg = 0; reg < FORT_REGS; reg++)
-			f->where[f->by_order[i]].reg[reg] = UNSEEN;
+	for (uint32_t i = 0; i < n; i++) /* the others do not count then */
+		f->where[f->by_order[i]].reg[FORT_R10] = UNSEEN;
 	for (unsigned reg = 0; reg < FORT_R10; reg++)
 		entry->reg[reg] = NO_ADDRESS;
 	entry->reg[FORT_R10] = 0;
@@ -324,11 +322,6 @@ static void find_function(struct finder *f, const struct fort_subprog *of)
 		for (uint32_t i = 0; i < n; i++)
 			for (unsigned reg = 0; reg < FORT_REGS; reg++)
 				f->where[f->by_order[i]].reg[reg] = ANYWHERE;
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t pc = f->by_order[i];
-
-		f->effects[pc] = effect_of(f->env, &f->insns[pc], &f->where[pc]);
 	}
 	if (!repeat(pass_backward, f, n))
 		for (uint32_t i = 0; i < n; i++)
@@ -342,13 +335,12 @@ int fort_live_find(struct fort_arena *arena, const struct fort_env *env,
 	uint32_t n = program->n_insns;
 	struct finder f = {.env = env,
 			   .insns = program->insns,
-			   .where = FORT_ARENA_ARRAY(arena, n, struct where),
-			   .effects = FORT_ARENA_ARRAY(arena, n, struct effect),
+			   .where = fort_arena_room(arena, n * sizeof(struct where)),
 			   .live = FORT_ARENA_ARRAY(arena, n, struct fort_live),
 			   .returns = FORT_ARENA_ARRAY(arena, n, bool),
 			   .loops = loops};
 
-	if (!f.where || !f.effects || !f.live || !f.returns)
+	if (!f.where || !f.live || !f.returns)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < program->n_subprogs; i++)
 		find_function(&f, &program->subprogs[i]);

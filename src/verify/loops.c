@@ -214,7 +214,22 @@ static void place_function(struct finder *f, const struct fort_subprog *of)
 	}
 }
 
-static void find(struct finder *f, const struct fort_program *program)
+/* What only functions with loops need. */
+static bool make_room(struct finder *f, struct fort_arena *arena)
+{
+	uint32_t **arrays[] = {&f->next, &f->owner, &f->low, &f->stack, &f->members};
+
+	for (size_t i = 0; i < FORT_LEN(arrays); i++) {
+		*arrays[i] = FORT_ARENA_ARRAY(arena, f->n, uint32_t);
+		if (!*arrays[i])
+			return false;
+	}
+	f->parts = FORT_ARENA_ARRAY(arena, f->n, struct part);
+	f->loops = FORT_ARENA_ARRAY(arena, f->n, struct fort_loop);
+	return f->parts && f->loops;
+}
+
+static bool find(struct finder *f, struct fort_arena *arena, const struct fort_program *program)
 {
 	uint32_t number = f->n;
 
@@ -223,11 +238,15 @@ static void find(struct finder *f, const struct fort_program *program)
 	for (uint32_t i = 0; i < program->n_subprogs; i++) {
 		const struct fort_subprog *of = &program->subprogs[i];
 
-		if (has_loops(f, of))
-			place_function(f, of);
-		else
+		if (!has_loops(f, of)) {
 			place_straight(f, of);
+			continue;
+		}
+		if (!f->loops && !make_room(f, arena))
+			return false;
+		place_function(f, of);
 	}
+	return true;
 }
 
 int fort_loops_find(struct fort_arena *arena, const struct fort_graph *graph,
@@ -235,8 +254,7 @@ int fort_loops_find(struct fort_arena *arena, const struct fort_graph *graph,
 {
 	uint32_t n = graph->program.n_insns;
 	struct finder f = {.insns = graph->program.insns, .n = n, .marks = graph->marks};
-	uint32_t **arrays[] = {&f.rpo,  &f.next,    &f.owner, &f.index, &f.low,    &f.stack,
-			       &f.path, &f.members, &f.order, &f.at,    &f.loop_of};
+	uint32_t **arrays[] = {&f.rpo, &f.index, &f.path, &f.order, &f.at, &f.loop_of};
 
 	for (size_t i = 0; i < FORT_LEN(arrays); i++) {
 		*arrays[i] = FORT_ARENA_ARRAY(arena, n, uint32_t);
@@ -244,11 +262,8 @@ int fort_loops_find(struct fort_arena *arena, const struct fort_graph *graph,
 			return -ENOMEM;
 	}
 	f.entered = FORT_ARENA_ARRAY(arena, n, uint8_t);
-	f.parts = FORT_ARENA_ARRAY(arena, n, struct part);
-	f.loops = FORT_ARENA_ARRAY(arena, n, struct fort_loop);
-	if (!f.entered || !f.parts || !f.loops)
+	if (!f.entered || !find(&f, arena, &graph->program))
 		return -ENOMEM;
-	find(&f, &graph->program);
 	*out = (struct fort_loops){f.order, f.at, f.loop_of, f.loops, f.n_loops, f.position};
 	return 0;
 }

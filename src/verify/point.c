@@ -101,6 +101,13 @@ const struct fort_context *fort_points_context(struct fort_points *points,
 
 /* --- points: chains by hash --- */
 
+/* Instructions that are neighbours are looked at one after the other: so are their chains. */
+static uint32_t chain_of(const struct fort_points *points, const struct fort_context *context,
+			 uint32_t pc)
+{
+	return (pc + context->number * 0x9e3779b1u) % points->room;
+}
+
 static bool grow_table(struct fort_points *points)
 {
 	struct fort_point **old = points->table;
@@ -113,7 +120,7 @@ static bool grow_table(struct fort_points *points)
 	for (uint32_t i = 0; i < n; i++)
 		while (old[i]) {
 			struct fort_point *point = old[i];
-			uint32_t at = hash_of(point->context->number, point->pc) % points->room;
+			uint32_t at = chain_of(points, point->context, point->pc);
 
 			old[i] = point->next;
 			point->next = points->table[at];
@@ -125,22 +132,23 @@ static bool grow_table(struct fort_points *points)
 struct fort_point *fort_points_at(struct fort_points *points, const struct fort_context *context,
 				  uint32_t pc)
 {
-	uint32_t hash = hash_of(context->number, pc);
+	uint32_t at = chain_of(points, context, pc);
 	struct fort_point *point;
 
-	for (point = points->table[hash % points->room]; point; point = point->next)
+	for (point = points->table[at]; point; point = point->next)
 		if (point->context == context && point->pc == pc)
 			return point;
 	if (points->n >= points->room && !grow_table(points))
 		return NULL;
+	at = chain_of(points, context, pc);
 	point = FORT_ARENA_NEW(points->arena, struct fort_point);
 	if (!point)
 		return NULL;
 	point->context = context;
 	point->pc = pc;
 	point->place = points->loops->order[pc];
-	point->next = points->table[hash % points->room];
-	points->table[hash % points->room] = point;
+	point->next = points->table[at];
+	points->table[at] = point;
 	points->n++;
 	return point;
 }

@@ -36,7 +36,7 @@ enum fort_progress fort_search_reject(struct fort_search *s, enum fort_diag diag
 static bool decide(struct fort_search *s, const struct fort_trail *before, uint32_t pc, bool taken,
 		   const struct fort_trail **out)
 {
-	struct fort_trail *trail = FORT_ARENA_NEW(s->arena, struct fort_trail);
+	struct fort_trail *trail = fort_arena_room(s->arena, sizeof(*trail));
 
 	if (!trail)
 		return false;

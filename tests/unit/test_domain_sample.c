@@ -191,13 +191,47 @@ static void extensions(void **state)
 		}
 }
 
+static uint64_t draw_word(void)
+{
+	uint64_t word = draw(1ull << 31) << 33 ^ draw(1ull << 31) << 20 ^ draw(1ull << 31);
+
+	return draw(2) ? word : word >> draw(64);
+}
+
+/* What the machine's words say of themselves (scalar.h): no member lies outside of its bounds, and
+ * where the arc does not cross the end of an order, its ends are the bounds. */
+static void bounds(void **state)
+{
+	for (unsigned i = 0; i < PRODUCTS; i++) {
+		uint64_t x = draw_word(), down = draw_word(), size = draw_word(),
+			 mask = draw_word();
+		struct fort_scalar a = {{x - down, size < down ? down : size},
+					{x & ~mask, mask},
+					{0, UINT32_MAX}};
+		uint64_t end;
+
+		if (a.arc.size == UINT64_MAX)
+			a.arc.base = 0;
+		end = a.arc.base + a.arc.size;
+		assert_true(fort_scalar_has(&a, x));
+		assert_true(fort_scalar_umin(&a) <= x && x <= fort_scalar_umax(&a));
+		assert_true(fort_scalar_smin(&a) <= (int64_t)x &&
+			    (int64_t)x <= fort_scalar_smax(&a));
+		if (a.arc.base <= end)
+			assert_true(fort_scalar_umin(&a) == a.arc.base &&
+				    fort_scalar_umax(&a) == end);
+		if ((int64_t)a.arc.base <= (int64_t)end)
+			assert_true(fort_scalar_smin(&a) == (int64_t)a.arc.base &&
+				    fort_scalar_smax(&a) == (int64_t)end);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reduction),
-		cmocka_unit_test(alu),
-		cmocka_unit_test(comparisons),
-		cmocka_unit_test(extensions),
+		cmocka_unit_test(reduction),   cmocka_unit_test(alu),
+		cmocka_unit_test(comparisons), cmocka_unit_test(extensions),
+		cmocka_unit_test(bounds),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
