@@ -17,7 +17,8 @@ _Static_assert(FORT_LEVEL_STACK_BYTES + FORT_PAGE_BYTES + FORT_HIDDEN_BYTES == F
 /* What a run has of stacks. */
 static uint32_t stacks_bytes(const struct fort_domain *domain)
 {
-	return domain->shape.n_levels > 1 ? domain->shape.n_levels * FORT_LEVEL_BYTES : FORT_LEVEL_STACK_BYTES;
+	return domain->shape.n_levels > 1 ? domain->shape.n_levels * FORT_LEVEL_BYTES
+					  : FORT_LEVEL_STACK_BYTES;
 }
 
 static int add_hidden(struct fort_domain *domain, uint32_t stack)

@@ -445,7 +445,8 @@ static uint64_t host(const void *at)
 
 static uint64_t stack_end(const struct fort_domain *domain)
 {
-	uint64_t levels = domain->shape.n_levels > 1 ? domain->shape.n_levels * FORT_LEVEL_BYTES : 0;
+	uint64_t levels =
+		domain->shape.n_levels > 1 ? domain->shape.n_levels * FORT_LEVEL_BYTES : 0;
 
 	return fort_domain_stack_top(domain, 0) - FORT_LEVEL_STACK_BYTES +
 	       (levels ? levels : FORT_LEVEL_STACK_BYTES);
