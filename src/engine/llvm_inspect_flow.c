@@ -97,25 +97,55 @@ static struct fort_scan_value given(struct fort_scan_value value, bool first)
 	return passes ? value : fort_scan_lost();
 }
 
+#define ARGUMENTS_MAX ((FORT_SCAN_OUTSIDE_BYTES - 8) / 8)
+
+/* An argument of the stack: all of it, or what of it is a number. */
+struct argument {
+	struct fort_scan_value all, half[2];
+};
+
+static struct argument argument_at(const struct fort_scan_reader *reader, int32_t off)
+{
+	struct argument argument = {fort_scan_lost(), {fort_scan_lost(), fort_scan_lost()}};
+
+	if (off + 8 > 0 && (off < 8 || off + 8 > FORT_SCAN_OUTSIDE_BYTES))
+		return argument;
+	argument.all = given(fort_scan_fetch(reader, off, 8), false);
+	for (int32_t i = 0; i < 2; i++)
+		argument.half[i] = fort_scan_fetch(reader, off + 4 * i, 4);
+	return argument;
+}
+
+/* Into cells of which nothing is known. */
+static void put_argument(struct fort_scan_reader *reader, int32_t off,
+			 const struct argument *argument)
+{
+	if (argument->all.tag != FORT_SCAN_LOST) {
+		fort_scan_keep(reader, off, 8, argument->all);
+		return;
+	}
+	for (int32_t i = 0; i < 2; i++)
+		if (argument->half[i].tag == FORT_SCAN_WORD)
+			fort_scan_keep(reader, off + 4 * i, 4, argument->half[i]);
+}
+
 /* Enters a function whose arguments of the stack begin at `off` of the caller's. */
 static bool enter(struct fort_scan_reader *reader, uint32_t label, int32_t off)
 {
 	struct fort_scan_state *was = reader->now, *state;
-	struct fort_scan_value values[(FORT_SCAN_OUTSIDE_BYTES - 8) / 8];
+	struct argument arguments[ARGUMENTS_MAX];
 	bool good;
 
-	for (uint32_t i = 0; i < FORT_LEN(values); i++, off += 8)
-		values[i] = off + 8 <= 0 || (off >= 8 && off + 8 <= FORT_SCAN_OUTSIDE_BYTES)
-				    ? given(fort_scan_fetch(reader, off, 8), false)
-				    : fort_scan_lost();
+	for (uint32_t i = 0; i < ARGUMENTS_MAX; i++)
+		arguments[i] = argument_at(reader, off + 8 * (int32_t)i);
 	/* The last state of all is nobody's. */
 	state = fort_scan_state_of(reader, reader->n_labels + 1);
 	begin(reader, state, label);
 	for (unsigned i = 0; i < FORT_LEN(params); i++)
 		state->reg[params[i]] = given(was->reg[params[i]], !i);
 	reader->now = state;
-	for (uint32_t i = 0; i < FORT_LEN(values); i++)
-		fort_scan_keep(reader, 8 + 8 * (int32_t)i, 8, values[i]);
+	for (uint32_t i = 0; i < ARGUMENTS_MAX; i++)
+		put_argument(reader, 8 + 8 * (int32_t)i, &arguments[i]);
 	good = arrive(reader, label, state);
 	reader->now = was;
 	return good;
