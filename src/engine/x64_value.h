@@ -179,5 +179,5 @@ const struct fort_x64_spill *fort_x64_spilled_at(const struct fort_x64_values *v
 static inline bool fort_x64_in_frame(const struct fort_x64_op *op, unsigned bits)
 {
 	return op->base == FORT_R10 && op->index == FORT_X64_NO_REG &&
-	       op->disp >= -(int32_t)FORT_STACK_BYTES && op->disp + (int32_t)(bits / 8) <= 0;
+	       op->disp >= -(int32_t)FORT_STACK_BYTES && op->disp <= -(int32_t)(bits / 8);
 }

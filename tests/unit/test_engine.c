@@ -731,6 +731,29 @@ static void a_sum_outlives_a_division(void **state)
 	machine_free(&m);
 }
 
+/* So far above the frame that the end of the access overflows 32 bits. */
+static void what_is_far_above_is_not_in_the_frame(void **state)
+{
+	static const char *const accesses[] = {"stxb [r1+0], r2", "stxdw [r1+0], r2",
+					       "lock xchg32 [r1+0], r2", "ldxw r2, [r1+0]"};
+
+	(void)state;
+	for (unsigned i = 0; i < FORT_LEN(accesses); i++) {
+		char source[96];
+		struct fort_text text = fort_text_on(source, sizeof(source));
+		struct machine m;
+
+		fort_text_add(&text, "mov r2, 1\nmov r1, r10\nadd r1, 0x7fffffff\n%s\nexit",
+			      accesses[i]);
+		machine_load(&m, source, NULL, 0);
+		m.unproven = true;
+		assert_int_equal(machine_compile(&m, FORT_ISOLATION_SFI), 0);
+		machine_run(&m);
+		assert_int_equal(m.run.abort.code, FORT_ABORT_MEMORY);
+		machine_free(&m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -760,6 +783,7 @@ int main(void)
 		cmocka_unit_test(rights_are_looked_at),
 		cmocka_unit_test(misaligned_accesses_work),
 		cmocka_unit_test(a_sum_outlives_a_division),
+		cmocka_unit_test(what_is_far_above_is_not_in_the_frame),
 		cmocka_unit_test(observers_see_each_instruction_before_it_runs),
 	};
 
