@@ -1,10 +1,20 @@
 /* A 32-bit counter that may be 0, and one less of it: 0xffffffff, or what is related to the counter
  * as before. `while (i--)` is made of this: it compares the old number with 0, or the new one with
- * -1, and as one value the new number would be neither less than the old one nor not. Only where a
- * loop is to be shown to end: elsewhere one value is enough.
+ * -1, and as one value the new number would be neither less than the old one nor not. Only where
+ * the next instruction compares so: elsewhere one value is enough. That the program says, and not
+ * what is known of the state, since search and checker must part in two at the same places.
  */
 #include "step/relate.h"
 #include "step/rules.h"
+
+/* The old number, which another register has, with 0; or the new one with -1. */
+static bool is_asked_next(const struct fort_rule *rule)
+{
+	const struct fort_insn *next = rule->insn + 1;
+
+	return next->kind == FORT_JCC_K && (next->op == FORT_OP_JEQ || next->op == FORT_OP_JNE) &&
+	       next->imm == (next->dst == rule->insn->dst ? -1 : 0);
+}
 
 static bool counts_down(const struct fort_rule *rule)
 {
@@ -14,7 +24,7 @@ static bool counts_down(const struct fort_rule *rule)
 		    ((insn->op == FORT_OP_ADD && insn->imm == -1) ||
 		     (insn->op == FORT_OP_SUB && insn->imm == 1));
 
-	return less && rule->state->n_ghosts && value->type == FORT_NUM &&
+	return less && is_asked_next(rule) && value->type == FORT_NUM &&
 	       fort_scalar_umin(&value->num) == 0 && fort_scalar_umax(&value->num) > 0 &&
 	       fort_scalar_umax(&value->num) <= INT32_MAX;
 }
