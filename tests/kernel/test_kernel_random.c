@@ -272,6 +272,11 @@ static void compare_rejected(uint64_t seed, struct differs *differs)
 	const struct fort_diag_info *info = fort_diag_info(lab.result.violation.diag);
 	char detail[256];
 
+	if (lab.result.verdict == FORT_ACCEPT) {
+		snprintf(detail, sizeof(detail), "state %u, at %u", lab.check.state, lab.check.pc);
+		fail(seed, "the checker refuses what the search accepted", detail);
+		return;
+	}
 	stricter++;
 	by_code[lab.result.violation.diag]++;
 	snprintf(detail, sizeof(detail), "%s at %u: %s", info->code, lab.result.violation.pc,
