@@ -482,7 +482,7 @@ static bool pointer_operator(struct fort_rule *rule, unsigned reg)
 	}
 }
 
-/* One of the operands is a pointer, or both are. `number` may be changed. */
+/* One of the operands is a pointer, or both are. `right` may get a name. */
 static FORT_OUTLINE bool pointer_arithmetic(struct fort_rule *rule, struct fort_value *right)
 {
 	const struct fort_insn *insn = rule->insn;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "isolate/domain.h"
+#include "mappings.h"
 
 #define PAGE FORT_PAGE_BYTES
 
@@ -54,18 +55,6 @@ static void check_page(const struct fort_window *window, uint64_t offset, unsign
 		if (page_tables_allow(window, offset, each[i]) != wanted)
 			fail_msg("offset 0x%llx: the mapping is wrong", (unsigned long long)offset);
 	}
-}
-
-static unsigned count_mappings(void)
-{
-	FILE *file = fopen("/proc/self/maps", "r");
-	unsigned lines = 0;
-
-	assert_non_null(file);
-	for (int c; (c = fgetc(file)) != EOF;)
-		lines += c == '\n';
-	fclose(file);
-	return lines;
 }
 
 static int values_file(uint64_t bytes, unsigned seals)

@@ -10,7 +10,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -18,20 +17,9 @@
 #include <unistd.h>
 
 #include "isolate/spares.h"
+#include "mappings.h"
 
 #define PAGE FORT_PAGE_BYTES
-
-static unsigned count_mappings(void)
-{
-	FILE *file = fopen("/proc/self/maps", "r");
-	unsigned lines = 0;
-
-	assert_non_null(file);
-	for (int c; (c = fgetc(file)) != EOF;)
-		lines += c == '\n';
-	fclose(file);
-	return lines;
-}
 
 /* Every page of these shapes is somewhere in here. */
 #define LOOKED_AT (4u << 20)
